@@ -1,0 +1,23 @@
+"""What every test may rely on: PyTorch-parity tests are skipped or required as the environment says."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+import pytest
+
+TORCH_INSTALLED = importlib.util.find_spec("torch") is not None
+TORCH_REQUIRED = os.environ.get("GRADCLI_REQUIRE_TORCH") == "1"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests marked `parity` where PyTorch is missing; refuse to start where it is required."""
+    if TORCH_INSTALLED:
+        return
+    if TORCH_REQUIRED:
+        raise pytest.UsageError("GRADCLI_REQUIRE_TORCH=1 but PyTorch is not installed")
+    skip = pytest.mark.skip(reason="PyTorch is not installed")
+    for item in items:
+        if item.get_closest_marker("parity"):
+            item.add_marker(skip)
