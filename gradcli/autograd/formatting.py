@@ -23,7 +23,6 @@ DTYPES_LEFT_UNSAID = frozenset({"float32", "int64", "bool"})
 def format_tensor(
     array: NDArray[Any],
     *,
-    dtype_suffix: str | None = None,
     requires_grad: bool = False,
     grad_fn_name: str | None = None,
     prefix: str = "tensor(",
@@ -31,17 +30,16 @@ def format_tensor(
     """Write `array` (any shape; float16/32/64, integers or bool) as PyTorch 2.13 prints a tensor.
 
     Four digits after the point, lines of 80 columns, and, beyond 1000 elements, only the first and last three
-    along each axis, so that a large array costs no more than a small one. `dtype_suffix` is the text after
-    `dtype=`, such as `torch.float64`; None says the array's own dtype by PyTorch's rule, which leaves out
-    float32, int64 and bool (of an empty tensor, float32 only). `grad_fn_name` is the bare name of the node,
-    such as `SubBackward0`; where it is given, `requires_grad` goes without saying. Continuation lines are
-    indented by the length of `prefix`.
+    along each axis, so that a large array costs no more than a small one. The dtype is said unless it is
+    float32, int64 or bool (of an empty tensor: unless it is float32). `grad_fn_name` is the bare name of the
+    node, such as `SubBackward0`; where it is given, `requires_grad` goes without saying. Continuation lines
+    are indented by the length of `prefix`.
     """
     indent = len(prefix)
     text = prefix + (_format_elements(array, indent) if array.size else "[]")
     # PyTorch keeps two columns more free behind elements than behind a suffix that starts a line.
     column = len(text) - (text.rfind("\n") + 1) + 2
-    for suffix in _suffixes(array, dtype_suffix, requires_grad, grad_fn_name):
+    for suffix in _suffixes(array, requires_grad, grad_fn_name):
         if column + len(", ") + len(suffix) > LINE_WIDTH:
             text += ",\n" + " " * indent + suffix
             column = indent + len(suffix)
@@ -51,18 +49,13 @@ def format_tensor(
     return text + ")"
 
 
-def _suffixes(
-    array: NDArray[Any], dtype_suffix: str | None, requires_grad: bool, grad_fn_name: str | None
-) -> Iterator[str]:
+def _suffixes(array: NDArray[Any], requires_grad: bool, grad_fn_name: str | None) -> Iterator[str]:
     """What stands behind the elements, in PyTorch's order: size, dtype, the part taken in autograd."""
     if array.size == 0 and array.ndim != 1:
         yield f"size={array.shape}"
-    if dtype_suffix is None:
-        name = array.dtype.name
-        left_unsaid = name in DTYPES_LEFT_UNSAID if array.size else name == "float32"
-        dtype_suffix = None if left_unsaid else f"torch.{name}"
-    if dtype_suffix is not None:
-        yield f"dtype={dtype_suffix}"
+    name = array.dtype.name
+    if name not in DTYPES_LEFT_UNSAID or (array.size == 0 and name != "float32"):
+        yield f"dtype=torch.{name}"
     if grad_fn_name is not None:
         yield f"grad_fn=<{grad_fn_name}>"
     elif requires_grad:

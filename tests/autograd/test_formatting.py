@@ -79,7 +79,6 @@ def test_short_text(array: NDArray[Any], expected: str) -> None:
             {"requires_grad": True},
             "tensor([3.], dtype=torch.float64, requires_grad=True)",
         ),
-        (f32([3]), {"dtype_suffix": "float32"}, "tensor([3.], dtype=float32)"),
         (
             np.zeros((0, 2)),
             {"grad_fn_name": "CopyBackwards"},
