@@ -1,0 +1,234 @@
+"""Measures one `gradcli step` as a whole process against the same step as a PyTorch script.
+
+    python benchmarks/cold_start.py [--pairs N] [--threads N] [--json PATH]
+
+The two run in turns, so that a change in the machine's load meets both. Wall time runs from the start of the
+process to its end; CPU time and peak resident memory are what the system accounts to the finished process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+# Nothing else is imported here, NumPy included: a process inherits its parent's peak memory until it has
+# replaced the parent's program by its own, so the parent must stay smaller than what it measures.
+
+HERE = Path(__file__).resolve().parent
+THREAD_VARIABLES = ("GRADCLI_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+GOALS = {"wall_seconds": 0.25, "peak_rss_mib": 0.5}
+HELP_CPU_GOAL_SECONDS = 0.3
+QUANTITIES = {"wall_seconds": "wall s", "cpu_seconds": "CPU s", "peak_rss_mib": "peak MiB"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a finished process took: seconds of wall and CPU (user + system) time, MiB of resident memory."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    peak_rss_mib: float
+
+
+def run_process(command: list[str], environment: Mapping[str, str]) -> Sample:
+    """Run a command to its end and measure it; exit with its error output where it fails."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        start = time.perf_counter()
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=environment
+            )
+        except OSError as error:
+            sys.exit(f"cannot run {shlex.join(command)}: {error.strerror}")
+        _, status, usage = os.wait4(process.pid, 0)
+        wall_seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            errors.seek(0)
+            last_lines = errors.read().decode(errors="replace").strip().splitlines()[-5:]
+            sys.exit(
+                "\n".join([f"{shlex.join(command)} ended with exit code {process.returncode}:", *last_lines])
+            )
+    rss_unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes on macOS, KiB elsewhere
+    return Sample(wall_seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * rss_unit / 2**20)
+
+
+def measure_in_turns(
+    commands: Mapping[str, list[str]], rounds: int, environment: Mapping[str, str]
+) -> dict[str, list[Sample]]:
+    """Run every command once in each of `rounds` rounds, after one round that only warms the caches.
+
+    The order is reversed from round to round, so that no command always follows the same other one.
+    """
+    samples: dict[str, list[Sample]] = {name: [] for name in commands}
+    for round_number in range(rounds + 1):
+        print(f"round {round_number} of {rounds}" if round_number else "warming up", file=sys.stderr)
+        for name in list(commands)[:: 1 if round_number % 2 else -1]:
+            sample = run_process(commands[name], environment)
+            if round_number > 0:
+                samples[name].append(sample)
+    return samples
+
+
+def summarize(samples: list[Sample]) -> dict[str, dict[str, float]]:
+    """The median and the minimum of every quantity."""
+    columns = {quantity: [getattr(sample, quantity) for sample in samples] for quantity in QUANTITIES}
+    return {
+        "median": {quantity: median(column) for quantity, column in columns.items()},
+        "minimum": {quantity: min(column) for quantity, column in columns.items()},
+    }
+
+
+def build_report(samples: Mapping[str, list[Sample]], threads: int) -> dict[str, Any]:
+    """Everything that was measured, where, and the ratios gradcli / PyTorch that the goals speak of."""
+    summaries = {name: summarize(runs) for name, runs in samples.items()}
+    gradcli, pytorch, help_page = (
+        summaries["gradcli step"],
+        summaries["PyTorch script"],
+        summaries["gradcli --help"],
+    )
+    ratios = {
+        statistic: {
+            quantity: gradcli[statistic][quantity] / pytorch[statistic][quantity] for quantity in QUANTITIES
+        }
+        for statistic in gradcli
+    }
+    goals_met = {
+        f"{quantity} at most {goal} of PyTorch's": ratios["median"][quantity] <= goal
+        for quantity, goal in GOALS.items()
+    }
+    goals_met[f"--help cpu_seconds below {HELP_CPU_GOAL_SECONDS}"] = (
+        help_page["median"]["cpu_seconds"] < HELP_CPU_GOAL_SECONDS
+    )
+    return {
+        "schema": "gradcli.benchmarks.cold_start/1",
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": {
+            "system": f"{platform.system()} {platform.machine()}",
+            "processor": processor_name(),
+            "cpus": os.cpu_count(),
+            "python": platform.python_version(),
+            "load_average": os.getloadavg()[0],
+        },
+        "threads": threads,
+        "summaries": summaries,
+        "ratios": ratios,
+        "goals_met": goals_met,
+        "samples": {name: [asdict(sample) for sample in runs] for name, runs in samples.items()},
+    }
+
+
+def processor_name() -> str:
+    """The processor's model, where the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def format_report(report: Mapping[str, Any]) -> str:
+    """The report as Markdown for benchmarks/README.md: a line about the machine, a table, the goals."""
+    machine = report["machine"]
+    runs = len(next(iter(report["samples"].values())))
+    lines = [
+        f"{report['date']}: {machine['processor']}, {machine['cpus']} CPUs, {machine['system']}, "
+        f"Python {machine['python']}, compute threads {report['threads']}, load {machine['load_average']:.1f}; "
+        f"median / minimum of {runs} runs.",
+        "",
+        "| process | " + " | ".join(QUANTITIES.values()) + " |",
+        "|---|" + "---:|" * len(QUANTITIES),
+    ]
+    rows = report["summaries"] | {"ratio of the steps": report["ratios"]}
+    for name, row in rows.items():
+        cells = [
+            " / ".join(f"{row[statistic][quantity]:{style}}" for statistic in ("median", "minimum"))
+            for quantity, style in (
+                ("wall_seconds", ".3f"),
+                ("cpu_seconds", ".3f"),
+                ("peak_rss_mib", ".3f" if row is report["ratios"] else ".0f"),
+            )
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    lines += ["", *(f"- {goal}: {'met' if met else 'missed'}" for goal, met in report["goals_met"].items())]
+    return "\n".join(lines)
+
+
+def default_gradcli_command() -> str:
+    """The `gradcli` script installed beside this Python, or the module where there is none."""
+    script = Path(sys.executable).parent / "gradcli"
+    return shlex.quote(str(script)) if script.exists() else shlex.join([sys.executable, "-m", "gradcli"])
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line; counts are at least one."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--pairs", type=int, default=15, help="measured runs of each process (default: 15)")
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count() or 1, help="compute threads of both (default: all CPUs)"
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="PATH", help="write every sample and the summary here too"
+    )
+    parser.add_argument(
+        "--gradcli-command",
+        default=default_gradcli_command(),
+        metavar="COMMAND",
+        help="how to start gradcli (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--pytorch-python",
+        default=sys.executable,
+        metavar="PYTHON",
+        help="the Python that has PyTorch and safetensors installed (default: this one)",
+    )
+    arguments = parser.parse_args()
+    if arguments.pairs < 1 or arguments.threads < 1:
+        parser.error("--pairs and --threads must be at least 1")
+    if arguments.json is not None and not arguments.json.parent.is_dir():
+        parser.error(f"--json: the folder {arguments.json.parent} does not exist")
+    return arguments
+
+
+def main() -> None:
+    """Make the weights once, measure, print the table and write the JSON file that was asked for."""
+    arguments = parse_arguments()
+    environment = os.environ | {variable: str(arguments.threads) for variable in THREAD_VARIABLES}
+    # An installed package has its byte code compiled; let the warm-up round do that for a checkout.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    gradcli = shlex.split(arguments.gradcli_command)
+    with tempfile.TemporaryDirectory() as folder:
+        run_process([arguments.pytorch_python, str(HERE / "make_weights.py"), folder], environment)
+        commands = {
+            "gradcli step": [*gradcli, "step", "-w", f"{folder}/resnet18.safetensors", "--json"],
+            "PyTorch script": [
+                arguments.pytorch_python,
+                str(HERE / "pytorch_step.py"),
+                f"{folder}/resnet18.pth",
+            ],
+            "gradcli --help": [*gradcli, "--help"],
+        }
+        samples = measure_in_turns(commands, arguments.pairs, environment)
+    report = build_report(samples, arguments.threads)
+    print(format_report(report))
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

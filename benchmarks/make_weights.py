@@ -1,0 +1,32 @@
+"""Writes one random ResNet-18 twice, for the two sides of a benchmark.
+
+    python benchmarks/make_weights.py FOLDER
+
+makes FOLDER/resnet18.pth for PyTorch and FOLDER/resnet18.safetensors, with the same numbers, for gradcli.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from reference.torch_resnet18 import randomize_batch_norm, resnet18
+
+
+def main(folder: Path) -> None:
+    """Write both files into an existing folder."""
+    torch.manual_seed(0)
+    model = resnet18()
+    randomize_batch_norm(model, seed=0)
+    torch.save(model.state_dict(), folder / "resnet18.pth")
+    save_file(model.state_dict(), folder / "resnet18.safetensors")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python benchmarks/make_weights.py FOLDER")
+    main(Path(sys.argv[1]))
