@@ -148,7 +148,7 @@ def format_report(report: Mapping[str, Any]) -> str:
     runs = len(next(iter(report["samples"].values())))
     lines = [
         f"{report['date']}: {machine['processor']}, {machine['cpus']} CPUs, {machine['system']}, "
-        f"Python {machine['python']}, compute threads {report['threads']}, load {machine['load_average']:.1f}; "
+        f"Python {machine['python']}, threads {report['threads']}, load {machine['load_average']:.1f}; "
         f"median / minimum of {runs} runs.",
         "",
         "| process | " + " | ".join(QUANTITIES.values()) + " |",
