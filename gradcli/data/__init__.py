@@ -1,0 +1,1 @@
+"""Data sets, network inputs and targets, and image preprocessing: everything as plain NumPy arrays."""

@@ -1,0 +1,123 @@
+"""Image files: decode one with Pillow to RGB, load several as a network input, list a folder's."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcli.data.preprocessing import Preprocessing, normalise, resize_and_crop
+from gradcli.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# The extensions torchvision's ImageFolder takes, compared without regard to case.
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+
+_MAX_RESIZED_PIXELS = 100_000_000  # a 1 x 10,000 strip resized to shorter side 256 would need gigabytes
+
+
+def decode_image(path: str | Path) -> Image:
+    """Decode an image file to a Pillow image of mode RGB, upright as its EXIF orientation says.
+
+    Transparent pixels are composited over white (torchvision drops the alpha channel, which shows
+    whatever colour the editor left underneath). 16-bit greys are scaled to 8 bits; grey, palette,
+    CMYK and other modes are converted as Pillow converts them; of an animation the first frame is
+    taken. A file that is missing, unreadable, truncated or no image is a DataError naming it.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of odd metadata in files it decodes well
+            with Image.open(path) as image:
+                return _to_rgb(ImageOps.exif_transpose(image), path)
+    except (DataError, MemoryError):
+        raise
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; expected an image") from error
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path}: not an image; expected a file such as JPEG, PNG, TIFF or WebP") from error
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DataError(
+            f"{path}: can't be read as an image ({reason}); expected a complete image file"
+        ) from error
+    except Exception as error:  # what Pillow's decoders raise on broken bytes is not a closed list
+        raise DataError(
+            f"{path}: can't be decoded ({_one_line(error)}); expected a complete image file"
+        ) from error
+
+
+def load_images(paths: Sequence[str | Path], preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """Decode and preprocess image files into one array of shape (N, 3, H, W), in the order given."""
+    height, width = preprocessing.size
+    pixels = np.empty((len(paths), height, width, 3), dtype=np.uint8)
+    for path, out in zip(paths, pixels, strict=True):
+        image = decode_image(path)
+        if np.prod(preprocessing.resized_size(image.height, image.width)) > _MAX_RESIZED_PIXELS:
+            raise DataError(
+                f"{path}: {image.width}x{image.height} pixels is too narrow to resize; "
+                "expected an aspect ratio below about 1000"
+            )
+        out[...] = np.asarray(resize_and_crop(image, preprocessing))
+    return normalise(pixels.transpose(0, 3, 1, 2), preprocessing)  # (N, H, W, 3) -> (N, 3, H, W)
+
+
+def is_image_file(name: str) -> bool:
+    """Whether a file name has an image extension and is not hidden."""
+    return name.lower().endswith(IMAGE_EXTENSIONS) and not name.startswith(".")
+
+
+def list_images(folder: str | Path) -> list[Path]:
+    """The image files directly in a folder, sorted by name. None at all is a DataError naming the folder."""
+    try:
+        paths = sorted(path for path in Path(folder).iterdir() if is_image_file(path.name) and path.is_file())
+    except OSError as error:
+        raise DataError(
+            f"{folder}: can't be listed ({error.strerror}); expected a folder of images"
+        ) from error
+    if not paths:
+        raise DataError(f"{folder}: no images in this folder; expected files ending in {extension_list()}")
+    return paths
+
+
+def extension_list() -> str:
+    """The image extensions in words, for messages."""
+    return ", ".join(extension.removeprefix(".") for extension in IMAGE_EXTENSIONS)
+
+
+def _to_rgb(image: Image, path: str | Path) -> Image:
+    """Convert any mode to RGB; alpha over white, wide integers to 8 bits."""
+    from PIL import Image as PillowImage
+
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return PillowImage.fromarray(_sixteen_to_eight_bits(np.asarray(image), path)).convert("RGB")
+    if image.mode == "F":
+        raise DataError(
+            f"{path}: floating-point pixels have no fixed range; expected 8 or 16 bits per channel"
+        )
+    if image.has_transparency_data:
+        coloured = image.convert("RGBA")
+        white = PillowImage.new("RGBA", image.size, "white")
+        return PillowImage.alpha_composite(white, coloured).convert("RGB")
+    return image.convert("RGB")
+
+
+def _sixteen_to_eight_bits(pixels: NDArray[np.generic], path: str | Path) -> NDArray[np.uint8]:
+    """Scale 0..65535 to 0..255, rounded. Pillow opens some 16-bit files as 32-bit ones, hence the check."""
+    wide = pixels.astype(np.int64)
+    if wide.min() < 0 or wide.max() > 65535:
+        raise DataError(
+            f"{path}: pixels beyond 16 bits have no fixed range; expected 8 or 16 bits per channel"
+        )
+    return ((wide + 128) // 257).astype(np.uint8)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
