@@ -1,0 +1,134 @@
+"""Files that PyTorch writes load bit for bit as PyTorch has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradcli.checkpoints import load_checkpoint, save_safetensors
+from gradcli.errors import WeightsError
+
+DTYPES = [
+    "bool",
+    "uint8",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+]
+
+
+def assert_same_bits(loaded: np.ndarray, expected: Any) -> None:
+    """Compare with a torch tensor, bfloat16 widened as gradcli widens it."""
+    torch = pytest.importorskip("torch")
+    if expected.dtype == torch.bfloat16:
+        expected = expected.float()
+    reference = expected.detach().contiguous().numpy()
+    assert (loaded.dtype, loaded.shape) == (reference.dtype, reference.shape)
+    assert loaded.tobytes() == reference.tobytes()
+
+
+def sample(dtype: str) -> Any:
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    if dtype.startswith(("float", "bfloat")):
+        values = torch.randn(4, 6, dtype=torch.float64)
+        values[0, :3] = torch.tensor([float("nan"), float("inf"), -0.0])
+        return values.to(getattr(torch, dtype))
+    return torch.randint(0, 100, (4, 6)).to(getattr(torch, dtype))
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_dtype_and_layout(tmp_path: Path, dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    base = sample(dtype)
+    tensors = {
+        "plain": base,
+        "transposed": base.t(),
+        "columns": base[:, 1:4],
+        "strided": base.flatten()[3::5],
+        "expanded": base[0].expand(3, 6),
+        "channels last": base.clone().reshape(1, 2, 3, 4).permute(0, 3, 1, 2),
+        "scalar": base[1, 2],
+        "empty": base[:0],
+    }
+    torch.save(tensors, tmp_path / "w.pth")
+    checkpoint = load_checkpoint(tmp_path / "w.pth")
+    assert list(checkpoint.tensors) == list(tensors)
+    for name, expected in tensors.items():
+        assert_same_bits(checkpoint.tensors[name], expected)
+        assert checkpoint.dtypes[name] == dtype
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+def test_parameters_and_a_training_checkpoint(tmp_path: Path, protocol: int) -> None:
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))
+    model.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    model(torch.randn(2, 3, 3, 3)).sum().backward()
+    optimizer.step()
+    content = {
+        "epoch": 5,
+        "state_dict": nn.DataParallel(model).state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "parameter": nn.Parameter(torch.ones(2)),
+    }
+    torch.save(content, tmp_path / "w.pt", pickle_protocol=protocol)
+    checkpoint = load_checkpoint(tmp_path / "w.pt")
+    expected = model.state_dict()
+    assert list(checkpoint.tensors) == list(expected)
+    for name, tensor in expected.items():
+        assert_same_bits(checkpoint.tensors[name], tensor)
+    assert checkpoint.metadata == {"epoch": "5"}
+    assert checkpoint.ignored == ("optimizer", "parameter")
+    torch.save(dict(model.named_parameters()), tmp_path / "p.pt")
+    parameters = load_checkpoint(tmp_path / "p.pt").tensors
+    for name, parameter in model.named_parameters():
+        assert_same_bits(parameters[name], parameter)
+
+
+@pytest.mark.parity
+def test_a_whole_pickled_model_is_refused(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"refuses to run 'torch\.nn\.modules\.linear\.Linear'"):
+        load_checkpoint(tmp_path / "w.pth")
+
+
+@pytest.mark.parity
+def test_the_legacy_format_is_recognised(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    torch.save({"w": torch.ones(2)}, tmp_path / "w.pth", _use_new_zipfile_serialization=False)
+    with pytest.raises(WeightsError, match=r"legacy format of torch\.save"):
+        load_checkpoint(tmp_path / "w.pth")
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_safetensors_go_both_ways(tmp_path: Path, dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import load_file, save_file
+
+    base = sample(dtype)
+    save_file({"w": base}, tmp_path / "theirs.safetensors")
+    checkpoint = load_checkpoint(tmp_path / "theirs.safetensors")
+    assert_same_bits(checkpoint.tensors["w"], base)
+    assert checkpoint.dtypes == {"w": dtype}
+    save_safetensors(tmp_path / "ours.safetensors", {"w": checkpoint.tensors["w"].T})
+    theirs = load_file(tmp_path / "ours.safetensors")["w"]
+    assert_same_bits(checkpoint.tensors["w"], theirs.t())
+    assert torch.is_tensor(theirs)
