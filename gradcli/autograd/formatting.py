@@ -109,11 +109,7 @@ def _element_format(shown: NDArray[Any]) -> tuple[Callable[[Any], str], int]:
     smallest, largest = float(magnitudes.min()), float(magnitudes.max())
     whole = bool(np.all(deciding == np.ceil(deciding)))
     write: Callable[[float], str]
-    if (
-        largest > LARGEST_FIXED
-        or largest / smallest > LARGEST_FIXED_RATIO
-        or (smallest < SMALLEST_FIXED and not whole)
-    ):
+    if largest > LARGEST_FIXED or largest / smallest > LARGEST_FIXED_RATIO or (smallest < SMALLEST_FIXED and not whole):
         write = _scientific
     else:
         write = _whole_number if whole else _fixed_point

@@ -1,0 +1,51 @@
+"""Where the recorded graph ends: the node that adds what arrives to a leaf's `grad`."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+
+import numpy as np
+
+from gradcli.autograd.graph import Gradient, Node
+from gradcli.autograd.tensor import Tensor
+
+
+class AccumulateGrad(Node):
+    """Adds gradients to `variable.grad`. One leaf has one such node, however often it is used."""
+
+    __slots__ = ("variable",)
+
+    def __init__(self, variable: Tensor) -> None:
+        super().__init__()
+        self.variable = variable
+
+    @property
+    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
+        return ()
+
+    def apply(self, grad: Gradient, *, create_graph: bool, keep_saved: bool) -> Sequence[tuple[Node, Gradient]]:
+        variable = self.variable
+        if create_graph:
+            variable.grad = grad if variable.grad is None else variable.grad + grad
+        elif variable.grad is None:
+            variable.grad = Tensor(grad)
+        else:
+            # In place, as PyTorch does: whoever holds `variable.grad` sees the sum grow.
+            accumulated = variable.grad.array
+            np.add(accumulated, grad, out=accumulated)
+        return ()
+
+
+def gradient_edge(tensor: Tensor) -> Node | None:
+    """The node that the gradient of `tensor` goes to; None where it requires none."""
+    if tensor.grad_fn is not None:
+        return tensor.grad_fn
+    if not tensor.requires_grad:
+        return None
+    accumulator = tensor._accumulator() if tensor._accumulator is not None else None
+    if accumulator is None:
+        accumulator = AccumulateGrad(tensor)
+        # Weak, because the node holds the leaf: the graph keeps the node alive as long as it is needed.
+        tensor._accumulator = weakref.ref(accumulator)
+    return accumulator

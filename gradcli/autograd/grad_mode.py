@@ -1,0 +1,116 @@
+"""Whether operations are recorded: `no_grad`, `enable_grad`, `set_grad_enabled`. The mode is per thread."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+from collections.abc import Callable, Generator
+from types import TracebackType
+from typing import Any, ClassVar, Self, TypeVar, cast
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _GradMode(threading.local):
+    enabled = True
+
+
+_mode = _GradMode()
+
+
+def is_grad_enabled() -> bool:
+    """True where operations on tensors that require gradients are recorded."""
+    return _mode.enabled
+
+
+class _GradModeScope:
+    """Sets the mode for a `with` block, or for every call of a decorated function or generator."""
+
+    def __init__(self, enabled: bool) -> None:
+        self.enabled = enabled
+        self._previous: list[bool] = []
+
+    def __enter__(self) -> Self:
+        self._previous.append(_mode.enabled)
+        _mode.enabled = self.enabled
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _mode.enabled = self._previous.pop()
+
+    def __call__(self, function: F) -> F:
+        enabled = self.enabled
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def generate(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+                # The mode holds only while the generator's own code runs, not in the loop around it.
+                generator = function(*args, **kwargs)
+                resume: Callable[[], Any] = functools.partial(next, generator)
+                while True:
+                    try:
+                        with _GradModeScope(enabled):
+                            value = resume()
+                    except StopIteration as stop:
+                        return stop.value
+                    try:
+                        sent = yield value
+                    except GeneratorExit:
+                        generator.close()
+                        raise
+                    except BaseException as error:
+                        resume = functools.partial(generator.throw, error)
+                    else:
+                        resume = functools.partial(generator.send, sent)
+
+            return cast("F", generate)
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with _GradModeScope(enabled):
+                return function(*args, **kwargs)
+
+        return cast("F", call)
+
+
+class _FixedGradMode(_GradModeScope):
+    """A scope of one mode that also decorates without parentheses."""
+
+    mode: ClassVar[bool]
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        scope = super().__new__(cls)
+        return scope if function is None else _GradModeScope(cls.mode)(function)
+
+    def __init__(self) -> None:
+        super().__init__(self.mode)
+
+
+class no_grad(_FixedGradMode):  # noqa: N801 - PyTorch's name
+    """No operation is recorded: as a context manager, as `@no_grad()` or as `@no_grad`."""
+
+    mode = False
+
+
+class enable_grad(_FixedGradMode):  # noqa: N801 - PyTorch's name
+    """Operations are recorded again, inside a `no_grad` too: as a context manager or decorator."""
+
+    mode = True
+
+
+class set_grad_enabled(_GradModeScope):  # noqa: N801 - PyTorch's name
+    """Sets the mode at once; as a context manager, the former mode comes back at the end of the block."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__(mode)
+        self._previous.append(_mode.enabled)
+        _mode.enabled = mode
+
+    def __enter__(self) -> Self:
+        return self

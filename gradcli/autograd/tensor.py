@@ -1,0 +1,240 @@
+"""The Tensor: an array, the gradient that backward left on it, and the node that made it.
+
+It knows no operation: arithmetic, reductions, views and the rest attach themselves as methods when `gradcli.ops` is
+imported, and `backward` when the engine is.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from gradcli.autograd.dtypes import Array, DType, Size, dtype, from_numpy_dtype
+from gradcli.autograd.formatting import format_tensor
+
+if TYPE_CHECKING:
+    from gradcli.autograd.graph import Node
+
+
+class Tensor:
+    """An n-dimensional array that records what is computed from it.
+
+    `array` is the NumPy array that holds the values; it is shared, not copied. `grad_fn` is the node of the operation
+    that made this tensor, None for a leaf. `grad` is what backward accumulated, None before.
+    """
+
+    __slots__ = ("__weakref__", "_accumulator", "_requires_grad", "_retains_grad", "array", "grad", "grad_fn")
+
+    # NumPy arrays on the left of an operator leave the work to Tensor's reflected one.
+    __array_ufunc__: ClassVar[None] = None
+
+    array: Array
+    grad: Tensor | None
+    grad_fn: Node | None
+
+    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        self.array = data if isinstance(data, np.ndarray) else np.asarray(data, dtype=np.float32)
+        self.grad = None
+        self.grad_fn = None
+        self._accumulator: weakref.ref[Node] | None = None
+        self._retains_grad = False
+        self._requires_grad = False
+        if requires_grad:
+            self.requires_grad = True
+
+    @classmethod
+    def from_operation(cls, array: Array, grad_fn: Node | None) -> Tensor:
+        """The result of a recorded operation (or of an unrecorded one, where `grad_fn` is None)."""
+        result = object.__new__(Tensor)
+        result.array = array
+        result.grad = None
+        result.grad_fn = grad_fn
+        result._accumulator = None
+        result._retains_grad = False
+        result._requires_grad = grad_fn is not None
+        return result
+
+    # --- what it is -----------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Size:
+        return Size(self.array.shape)
+
+    @property
+    def dtype(self) -> dtype:
+        return from_numpy_dtype(self.array.dtype)
+
+    @property
+    def ndim(self) -> int:
+        return self.array.ndim
+
+    def dim(self) -> int:
+        """Number of dimensions."""
+        return self.array.ndim
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of one dimension."""
+        if dim is None:
+            return self.shape
+        if not -self.ndim <= dim < self.ndim:
+            raise IndexError(
+                f"Dimension out of range (expected to be in range of [{-self.ndim}, {self.ndim - 1}], but got {dim})"
+            )
+        return self.array.shape[dim]
+
+    def numel(self) -> int:
+        """Number of elements."""
+        return self.array.size
+
+    def is_floating_point(self) -> bool:
+        """True for a float type: only those can require gradients."""
+        return self.array.dtype.kind == "f"
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return len(self.array)
+
+    __hash__ = object.__hash__
+
+    # --- gradients ------------------------------------------------------------------------------------------------
+
+    @property
+    def is_leaf(self) -> bool:
+        """True for a tensor that no recorded operation made."""
+        return self.grad_fn is None
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on this tensor are recorded, so that backward reaches it."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, required: bool) -> None:
+        if self.grad_fn is not None:
+            if required:
+                return
+            raise RuntimeError(
+                "you can only change requires_grad flags of leaf variables. If you want to use a computed variable "
+                "in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+            )
+        if required and self.array.dtype.kind != "f":
+            raise RuntimeError("only Tensors of floating point dtype can require gradients")
+        self._requires_grad = bool(required)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Set `requires_grad` in place; the tensor itself is returned."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def retains_grad(self) -> bool:
+        """True for a non-leaf whose gradient backward will keep."""
+        return self._retains_grad
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of a non-leaf in `grad` too; a leaf keeps it anyway."""
+        if not self._requires_grad:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if self.grad_fn is not None:
+            self.grad_fn.retain_grad(self)
+            self._retains_grad = True
+
+    def detach(self) -> Tensor:
+        """The same values, shared, out of the graph."""
+        return Tensor(self.array)
+
+    @property
+    def data(self) -> Tensor:
+        """The same values, shared, out of the graph; assigning replaces them without being recorded."""
+        return Tensor(self.array)
+
+    @data.setter
+    def data(self, new_data: Tensor) -> None:
+        if self._requires_grad and new_data.array.dtype.kind != "f":
+            raise RuntimeError("data set to a tensor that requires gradients must be floating point")
+        self.array = new_data.array
+
+    # --- values ---------------------------------------------------------------------------------------------------
+
+    def numpy(self) -> Array:
+        """The values as a NumPy array that shares memory; refused while gradients are required, as in PyTorch."""
+        if self._requires_grad:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        return self.array
+
+    def __array__(self, dtype: np.dtype[Any] | None = None, copy: bool | None = None) -> Array:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def item(self) -> Any:
+        """The only element, as a Python number."""
+        if self.array.size != 1:
+            raise RuntimeError(f"a Tensor with {self.array.size} elements cannot be converted to Scalar")
+        return self.array.item()
+
+    def tolist(self) -> Any:
+        """The values as nested Python lists, or one number."""
+        return self.array.tolist()
+
+    def __bool__(self) -> bool:
+        if self.array.size != 1:
+            kind = "no values" if self.array.size == 0 else "more than one value"
+            raise RuntimeError(f"Boolean value of Tensor with {kind} is ambiguous")
+        return bool(self.array.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.array.dtype.kind not in "iub":
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self.item())
+
+    def __format__(self, specification: str) -> str:
+        if self.ndim == 0:
+            return format(self.item(), specification)
+        return format(str(self), specification)
+
+    def __repr__(self) -> str:
+        return format_tensor(
+            self.array,
+            requires_grad=self._requires_grad,
+            grad_fn_name=None if self.grad_fn is None else self.grad_fn.name(),
+        )
+
+    if TYPE_CHECKING:
+        # Attached at import by the operations themselves, each with its own documentation.
+        def __getattr__(self, name: str) -> Any: ...
+        def backward(
+            self,
+            gradient: Tensor | None = None,
+            retain_graph: bool | None = None,
+            create_graph: bool = False,
+        ) -> None: ...
+        def to(self, dtype: DType) -> Tensor: ...
+        def __getitem__(self, index: Any) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __add__(self, other: Any) -> Tensor: ...
+        def __radd__(self, other: Any) -> Tensor: ...
+        def __sub__(self, other: Any) -> Tensor: ...
+        def __rsub__(self, other: Any) -> Tensor: ...
+        def __mul__(self, other: Any) -> Tensor: ...
+        def __rmul__(self, other: Any) -> Tensor: ...
+        def __truediv__(self, other: Any) -> Tensor: ...
+        def __rtruediv__(self, other: Any) -> Tensor: ...
+        def __pow__(self, other: Any) -> Tensor: ...
+        def __rpow__(self, other: Any) -> Tensor: ...
+        def __matmul__(self, other: Any) -> Tensor: ...
+        def __rmatmul__(self, other: Any) -> Tensor: ...
+        def __lt__(self, other: Any) -> Tensor: ...
+        def __le__(self, other: Any) -> Tensor: ...
+        def __gt__(self, other: Any) -> Tensor: ...
+        def __ge__(self, other: Any) -> Tensor: ...
+
+
+Tensor.__module__ = "gradcli"

@@ -1,0 +1,45 @@
+"""Activation functions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gradcli.autograd.dtypes import Array
+from gradcli.autograd.operation import op
+from gradcli.ops.promotion import as_floating
+
+
+@op("ReluBackward0", method=True)
+def relu(input: Array) -> Array:
+    """max(input, 0); its gradient at zero is zero."""
+    return np.asarray(np.maximum(input, input.dtype.type(0)))
+
+
+@op("ThresholdBackwardBackward0")
+def threshold_backward(grad: Array, out: Array) -> Array:
+    """The gradient of relu: grad where its result `out` is above zero, else zero."""
+    return np.where(out <= 0, grad.dtype.type(0), grad)
+
+
+relu.gradient(input=lambda grad, out: threshold_backward(grad, out))
+threshold_backward.gradient(grad=lambda grad, out: threshold_backward(grad, out))
+
+
+@op("SigmoidBackward0", method=True)
+def sigmoid(input: Array) -> Array:
+    """1 / (1 + exp(-input)), without overflow on either side."""
+    values = as_floating(input)
+    small = np.exp(-np.abs(values))
+    return np.asarray(np.where(values >= 0, 1, small) / (1 + small))
+
+
+sigmoid.gradient(input=lambda grad, out: grad * ((1 - out) * out))
+
+
+@op("TanhBackward0", method=True)
+def tanh(input: Array) -> Array:
+    """Hyperbolic tangent."""
+    return np.tanh(as_floating(input))
+
+
+tanh.gradient(input=lambda grad, out: grad * (1 - out * out))

@@ -1,0 +1,124 @@
+"""Two-dimensional convolution. Its gradients are operations too, each the other's gradient, so any order works."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gradcli.autograd.dtypes import Array
+from gradcli.autograd.operation import op
+from gradcli.kernels import convolution as kernels
+from gradcli.ops.dims import pair
+from gradcli.ops.reduction import sum_dims
+from gradcli.ops.shape import squeeze_dim, unsqueeze
+
+IntPair = tuple[int, int]
+
+
+@op("ConvolutionBackward0")
+def convolution(
+    input: Array,
+    weight: Array,
+    bias: Array | None,
+    stride: IntPair,
+    padding: IntPair,
+    dilation: IntPair,
+    groups: int,
+) -> Array:
+    """Cross-correlation of input (N, C, H, W) with weight (O, C / groups, kH, kW), plus bias (O,)."""
+    out = kernels.conv2d(input, weight, stride, padding, dilation, groups)
+    if bias is not None:
+        if bias.shape != weight.shape[:1]:
+            raise RuntimeError(
+                f"Given weight of size {list(weight.shape)}, expected bias to be 1-dimensional with "
+                f"{weight.shape[0]} elements, but got bias of size {list(bias.shape)} instead"
+            )
+        out += bias[:, None, None]
+    return out
+
+
+@op("ConvolutionInputGradientBackward0")
+def convolution_input_gradient(
+    grad_output: Array,
+    weight: Array,
+    input_shape: tuple[int, int, int, int],
+    stride: IntPair,
+    padding: IntPair,
+    dilation: IntPair,
+    groups: int,
+) -> Array:
+    """Gradient of a convolution with respect to its input: linear in `grad_output` and in `weight`."""
+    return kernels.conv2d_input_gradient(grad_output, weight, input_shape, stride, padding, dilation, groups)
+
+
+@op("ConvolutionWeightGradientBackward0")
+def convolution_weight_gradient(
+    grad_output: Array,
+    input: Array,
+    weight_shape: tuple[int, int, int, int],
+    stride: IntPair,
+    padding: IntPair,
+    dilation: IntPair,
+    groups: int,
+) -> Array:
+    """Gradient of a convolution with respect to its weight: linear in `grad_output` and in `input`."""
+    return kernels.conv2d_weight_gradient(grad_output, input, weight_shape, stride, padding, dilation, groups)
+
+
+convolution.gradient(
+    input=lambda grad, weight, input_shape, stride, padding, dilation, groups: convolution_input_gradient(
+        grad, weight, input_shape, stride, padding, dilation, groups
+    ),
+    weight=lambda grad, input, weight_shape, stride, padding, dilation, groups: convolution_weight_gradient(
+        grad, input, weight_shape, stride, padding, dilation, groups
+    ),
+    bias=lambda grad: sum_dims(grad, (0, 2, 3)),
+)
+convolution_input_gradient.gradient(
+    grad_output=lambda grad, weight, stride, padding, dilation, groups: convolution(
+        grad, weight, None, stride, padding, dilation, groups
+    ),
+    weight=lambda grad, grad_output, weight_shape, stride, padding, dilation, groups: convolution_weight_gradient(
+        grad_output, grad, weight_shape, stride, padding, dilation, groups
+    ),
+)
+convolution_weight_gradient.gradient(
+    grad_output=lambda grad, input, stride, padding, dilation, groups: convolution(
+        input, grad, None, stride, padding, dilation, groups
+    ),
+    input=lambda grad, grad_output, input_shape, stride, padding, dilation, groups: convolution_input_gradient(
+        grad_output, grad, input_shape, stride, padding, dilation, groups
+    ),
+)
+
+
+def conv2d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> Any:
+    """Cross-correlation of input (N, C, H, W) or (C, H, W) with weight (O, C / groups, kH, kW), plus bias (O,).
+
+    Meaning, options and output size as `torch.nn.functional.conv2d`; stride, padding and dilation are one number or
+    (vertical, horizontal).
+    """
+    if input.ndim == 3:
+        return squeeze_dim(conv2d(unsqueeze(input, 0), weight, bias, stride, padding, dilation, groups), 0)
+    if input.ndim != 4 or weight.ndim != 4:
+        raise RuntimeError(
+            f"Expected 3D (unbatched) or 4D (batched) input and 4D weight to conv2d, but got input of size: "
+            f"{list(input.shape)} and weight of size: {list(weight.shape)}"
+        )
+    return convolution(
+        input,
+        weight,
+        bias,
+        stride=pair(stride, "stride"),
+        padding=pair(padding, "padding"),
+        dilation=pair(dilation, "dilation"),
+        groups=groups,
+    )

@@ -1,0 +1,45 @@
+"""Reading the `dim` and `*shape` arguments that PyTorch's functions take, with its errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def canonical_dim(dim: int, ndim: int) -> int:
+    """`dim` counted from the front. IndexError outside [-ndim, ndim - 1]; a 0-d tensor counts as 1-d."""
+    bound = max(ndim, 1)
+    if not -bound <= dim < bound:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-bound}, {bound - 1}], but got {dim})")
+    return dim % bound
+
+
+def canonical_dims(dims: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+    """Dims counted from the front; None and an empty sequence stand for all of them, as in PyTorch's reductions."""
+    if dims is None or (isinstance(dims, Sequence) and not dims):
+        return tuple(range(ndim))
+    chosen = (dims,) if isinstance(dims, int) else tuple(dims)
+    canonical = tuple(canonical_dim(dim, ndim) for dim in chosen)
+    for position, dim in enumerate(canonical):
+        if dim in canonical[:position]:
+            raise RuntimeError(f"dim {dim} appears multiple times in the list of dims")
+    return canonical if ndim else ()
+
+
+def sizes(shape: tuple[Any, ...]) -> tuple[int, ...]:
+    """The shape given as `f(2, 3)`, `f((2, 3))` or `f([2, 3])`."""
+    if len(shape) == 1 and isinstance(shape[0], Sequence):
+        return tuple(int(size) for size in shape[0])
+    return tuple(int(size) for size in shape)
+
+
+def pair(value: int | Sequence[int], name: str) -> tuple[int, int]:
+    """(height, width) of an option given as one number or two."""
+    if isinstance(value, int):
+        return value, value
+    numbers = tuple(int(number) for number in value)
+    if len(numbers) == 1:
+        return numbers[0], numbers[0]
+    if len(numbers) != 2:
+        raise RuntimeError(f"expected {name} to be a single integer or two, but got {list(numbers)}")
+    return numbers[0], numbers[1]

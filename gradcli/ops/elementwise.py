@@ -1,0 +1,286 @@
+"""Arithmetic and elementary functions, element by element. Simple rules first."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from gradcli.autograd.dtypes import Array, DType, as_numpy_dtype
+from gradcli.autograd.operation import op, tensor_method
+from gradcli.autograd.tensor import Tensor
+from gradcli.ops.promotion import as_floating, promote, promote_floating
+
+# --- sums and products ------------------------------------------------------------------------------------------------
+
+
+@op("AddBackward0", method=True, operators=("__add__", "__radd__"))
+def add(input: Array, other: Any, *, alpha: float = 1) -> Array:
+    """input + alpha * other, broadcast."""
+    first, second = promote(input, other)
+    return np.add(first, second if alpha == 1 else second * first.dtype.type(alpha))
+
+
+add.gradient(input=lambda grad: grad, other=lambda grad, alpha: grad if alpha == 1 else grad * alpha)
+
+
+@op("SubBackward0", method=True, operators=("__sub__",))
+def sub(input: Array, other: Any, *, alpha: float = 1) -> Array:
+    """input - alpha * other, broadcast."""
+    first, second = promote(input, other)
+    if first.dtype == np.bool_:
+        raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported.")
+    return np.subtract(first, second if alpha == 1 else second * first.dtype.type(alpha))
+
+
+sub.gradient(input=lambda grad: grad, other=lambda grad, alpha: grad * -alpha)
+
+
+@op("RsubBackward1")
+def rsub(input: Array, other: Any) -> Array:
+    """other - input, for a number `other`."""
+    first, second = promote(other, input)
+    return np.subtract(first, second)
+
+
+rsub.gradient(input=lambda grad: -grad)
+
+
+@tensor_method("__rsub__")
+def _reflected_sub(input: Tensor, other: Any) -> Tensor:
+    """other - input."""
+    result: Tensor = rsub(input, other)
+    return result
+
+
+@op("MulBackward0", method=True, operators=("__mul__", "__rmul__"))
+def mul(input: Array, other: Any) -> Array:
+    """input * other, broadcast."""
+    return np.multiply(*promote(input, other))
+
+
+mul.gradient(input=lambda grad, other: grad * other, other=lambda grad, input: grad * input)
+
+
+@op("DivBackward0", method=True, operators=("__truediv__",))
+def div(input: Array, other: Any) -> Array:
+    """input / other, broadcast; integers are divided as float32. Division by zero gives inf or nan."""
+    first, second = promote_floating(input, other)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return np.divide(first, second)
+
+
+div.gradient(input=lambda grad, other: div(grad, other), other=lambda grad, other, out: div(-grad * out, other))
+
+
+@op("ReciprocalBackward0", method=True)
+def reciprocal(input: Array) -> Array:
+    """1 / input."""
+    with np.errstate(divide="ignore"):
+        return np.reciprocal(as_floating(input))
+
+
+reciprocal.gradient(input=lambda grad, out: -grad * out * out)
+
+
+@tensor_method("__rtruediv__")
+def _reflected_div(input: Tensor, other: Any) -> Tensor:
+    """other / input."""
+    result: Tensor = reciprocal(input) * other
+    return result
+
+
+@op("NegBackward0", method=True, operators=("__neg__",))
+def neg(input: Array) -> Array:
+    """-input."""
+    return np.negative(input)
+
+
+neg.gradient(input=lambda grad: -grad)
+
+
+# --- elementary functions ---------------------------------------------------------------------------------------------
+
+
+@op("ExpBackward0", method=True)
+def exp(input: Array) -> Array:
+    """e to the power of input."""
+    with np.errstate(over="ignore", under="ignore"):
+        return np.exp(as_floating(input))
+
+
+exp.gradient(input=lambda grad, out: grad * out)
+
+
+@op("LogBackward0", method=True)
+def log(input: Array) -> Array:
+    """Natural logarithm; nan below zero, -inf at zero."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log(as_floating(input))
+
+
+log.gradient(input=lambda grad, input: div(grad, input))
+
+
+@op("SqrtBackward0", method=True)
+def sqrt(input: Array) -> Array:
+    """Square root; nan below zero."""
+    with np.errstate(invalid="ignore"):
+        return np.sqrt(as_floating(input))
+
+
+sqrt.gradient(input=lambda grad, out: div(grad, 2 * out))
+
+
+@op("SinBackward0", method=True)
+def sin(input: Array) -> Array:
+    """Sine of input in radians."""
+    with np.errstate(invalid="ignore"):
+        return np.sin(as_floating(input))
+
+
+@op("CosBackward0", method=True)
+def cos(input: Array) -> Array:
+    """Cosine of input in radians."""
+    with np.errstate(invalid="ignore"):
+        return np.cos(as_floating(input))
+
+
+sin.gradient(input=lambda grad, input: grad * cos(input))
+cos.gradient(input=lambda grad, input: grad * -sin(input))
+
+
+@op("AbsBackward0", method=True, operators=("__abs__",))
+def abs(input: Array) -> Array:
+    """Absolute value; its gradient at zero is zero."""
+    return np.abs(input)
+
+
+@op(method=True, differentiable=False)
+def sign(input: Array) -> Array:
+    """-1, 0 or 1."""
+    return np.sign(input)
+
+
+abs.gradient(input=lambda grad, input: grad * sign(input))
+
+
+# --- choosing and copying ---------------------------------------------------------------------------------------------
+
+
+@op("WhereBackward0")
+def where(condition: Array, input: Any, other: Any) -> Array:
+    """input where condition holds, else other; all three broadcast."""
+    return np.where(condition, *promote(input, other))
+
+
+where.gradient(
+    input=lambda grad, condition: where(condition, grad, 0.0),
+    other=lambda grad, condition: where(condition, 0.0, grad),
+)
+
+
+@op("CloneBackward0", method=True)
+def clone(input: Array) -> Array:
+    """A copy in memory of its own, still part of the graph."""
+    return np.array(input, order="K")
+
+
+clone.gradient(input=lambda grad: grad)
+
+
+@op("ToCopyBackward0")
+def to_dtype(input: Array, dtype: DType) -> Array:
+    """A copy with elements of another type."""
+    return input.astype(as_numpy_dtype(dtype))
+
+
+# The engine gives every gradient its input's own type.
+to_dtype.gradient(input=lambda grad: grad)
+
+
+@tensor_method("to", "type")
+def to(input: Tensor, dtype: DType) -> Tensor:
+    """The tensor in another element type; itself where it has that type."""
+    return input if input.array.dtype == as_numpy_dtype(dtype) else to_dtype(input, dtype)
+
+
+@op(differentiable=False)
+def zeros_like(input: Array) -> Array:
+    """Zeros of the shape and type of input."""
+    return np.zeros_like(input)
+
+
+@op(differentiable=False)
+def ones_like(input: Array) -> Array:
+    """Ones of the shape and type of input."""
+    return np.ones_like(input)
+
+
+# --- powers -----------------------------------------------------------------------------------------------------------
+
+
+@op("PowBackward0")
+def pow_scalar(input: Array, exponent: float) -> Array:
+    """input to the power of a number."""
+    base, power = promote(input, exponent)
+    if base.dtype.kind in "iu" and exponent < 0:
+        raise RuntimeError("Integers to negative integer powers are not allowed.")
+    if exponent == 2:
+        return np.multiply(base, base)
+    with np.errstate(all="ignore"):
+        return np.power(base, power)
+
+
+@pow_scalar.gradients("input")
+def _pow_scalar_gradient(grad: Any, input: Any, exponent: float) -> tuple[Any]:
+    if exponent == 0:  # not exponent * input ** -1, which is nan at zero
+        return (zeros_like(grad),)
+    return (grad * (exponent * pow(input, exponent - 1)),)
+
+
+@op("PowBackward1")
+def pow_tensor(input: Array, exponent: Array) -> Array:
+    """input to the power of exponent, broadcast."""
+    base, power = promote(input, exponent)
+    if base.dtype.kind in "iu" and (power < 0).any():
+        raise RuntimeError("Integers to negative integer powers are not allowed.")
+    with np.errstate(all="ignore"):
+        return np.power(base, power)
+
+
+@op("PowBackward2")
+def pow_of_scalar(input: float, exponent: Array) -> Array:
+    """A number to the power of exponent."""
+    with np.errstate(all="ignore"):
+        return np.power(*promote(input, exponent))
+
+
+@pow_of_scalar.gradients("exponent")
+def _pow_of_scalar_gradient(grad: Any, input: float, exponent: Any, out: Any) -> tuple[Any]:
+    if input == 0:
+        return (where(exponent >= 0, 0.0, grad * (out * -math.inf)),)
+    return (grad * out * (math.log(input) if input > 0 else math.nan),)
+
+
+@tensor_method("pow", "__pow__")
+def pow(input: Any, exponent: Any) -> Any:
+    """input to the power of exponent; either may be a number."""
+    if isinstance(exponent, bool | int | float):
+        return pow_scalar(input, exponent)
+    if isinstance(input, bool | int | float):
+        return pow_of_scalar(input, exponent)
+    return pow_tensor(input, exponent)
+
+
+pow_tensor.gradient(
+    input=lambda grad, input, exponent: where(exponent == 0, 0.0, grad * exponent * pow(input, exponent - 1)),
+    exponent=lambda grad, input, exponent, out: where((input == 0) & (exponent >= 0), 0.0, grad * mul(out, log(input))),
+)
+
+
+@tensor_method("__rpow__")
+def _reflected_pow(input: Tensor, other: float) -> Any:
+    """other to the power of input."""
+    return pow_of_scalar(other, input)

@@ -1,0 +1,178 @@
+"""Products of matrices and vectors."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from gradcli.autograd.dtypes import Array
+from gradcli.autograd.operation import op, tensor_method
+from gradcli.autograd.tensor import Tensor
+from gradcli.ops.shape import expand, squeeze_dim, t, transpose, unsqueeze, view
+
+
+def _check(operation: str, first: Array, second: Array, ndims: tuple[int, int]) -> None:
+    """RuntimeError in PyTorch's words unless the operands have these numbers of dims and one type."""
+    if (first.ndim, second.ndim) != ndims:
+        raise RuntimeError(
+            f"{operation}: expected operands of {ndims[0]} and {ndims[1]} dims, but got shapes "
+            f"{list(first.shape)} and {list(second.shape)}"
+        )
+    if first.shape[-1] != second.shape[-2 if second.ndim > 1 else -1]:
+        raise RuntimeError(
+            "mat1 and mat2 shapes cannot be multiplied "
+            f"({'x'.join(map(str, first.shape))} and {'x'.join(map(str, second.shape))})"
+        )
+    if first.dtype != second.dtype:
+        raise RuntimeError(f"expected both operands to have the same dtype, but got: {first.dtype} != {second.dtype}")
+
+
+@op("DotBackward0", method=True)
+def dot(input: Array, tensor: Array) -> Array:
+    """Product of two vectors, 0-d."""
+    _check("dot", input, tensor, (1, 1))
+    return np.asarray(np.dot(input, tensor))
+
+
+dot.gradient(input=lambda grad, tensor: grad * tensor, tensor=lambda grad, input: grad * input)
+
+
+@op("MvBackward0", method=True)
+def mv(input: Array, vec: Array) -> Array:
+    """Matrix (n, m) times vector (m,)."""
+    _check("mv", input, vec, (2, 1))
+    return np.asarray(input @ vec)
+
+
+mv.gradient(
+    input=lambda grad, vec: unsqueeze(grad, 1) * vec,
+    vec=lambda grad, input: mv(t(input), grad),
+)
+
+
+@op("MmBackward0", method=True)
+def mm(input: Array, mat2: Array) -> Array:
+    """Matrix (n, m) times matrix (m, p)."""
+    _check("mm", input, mat2, (2, 2))
+    return np.asarray(input @ mat2)
+
+
+def _mm_first_gradient(grad: Any, mat2: Any) -> Any:
+    return mm(grad, t(mat2))
+
+
+def _mm_second_gradient(grad: Any, first: Any, mat2: Any) -> Any:
+    # For a transposed matrix (the weight of a linear layer) the gradient comes out transposed too, as PyTorch's does:
+    # the weight's own gradient then is row-major like the weight.
+    array = mat2.array if isinstance(mat2, Tensor) else mat2
+    if array.flags.f_contiguous and not array.flags.c_contiguous:
+        return t(mm(t(grad), first))
+    return mm(t(first), grad)
+
+
+mm.gradient(
+    input=_mm_first_gradient,
+    mat2=lambda grad, input, mat2: _mm_second_gradient(grad, input, mat2),
+)
+
+
+@op("BmmBackward0", method=True)
+def bmm(input: Array, mat2: Array) -> Array:
+    """Matrices (b, n, m) times matrices (b, m, p), one by one."""
+    _check("bmm", input, mat2, (3, 3))
+    if len(input) != len(mat2):
+        raise RuntimeError(f"bmm: expected as many matrices in both operands, but got {len(input)} and {len(mat2)}")
+    return np.asarray(np.matmul(input, mat2))
+
+
+bmm.gradient(
+    input=lambda grad, mat2: bmm(grad, transpose(mat2, 1, 2)),
+    mat2=lambda grad, input: bmm(transpose(input, 1, 2), grad),
+)
+
+
+@op("AddmmBackward0", method=True)
+def addmm(input: Array, mat1: Array, mat2: Array, *, beta: float = 1, alpha: float = 1) -> Array:
+    """beta * input + alpha * (mat1 @ mat2), input broadcast to (n, p)."""
+    _check("addmm", mat1, mat2, (2, 2))
+    product: Array = mat1 @ mat2
+    if alpha != 1:
+        product *= product.dtype.type(alpha)
+    try:
+        scaled = input if beta == 1 else input * input.dtype.type(beta)
+        return np.add(product, scaled, out=product)
+    except ValueError:
+        raise RuntimeError(
+            f"The expanded size of the tensor {list(product.shape)} must match the existing size {list(input.shape)}"
+        ) from None
+
+
+addmm.gradient(
+    input=lambda grad, beta: grad if beta == 1 else grad * beta,
+    mat1=lambda grad, mat2, alpha: _scaled(_mm_first_gradient(grad, mat2), alpha),
+    mat2=lambda grad, mat1, mat2, alpha: _scaled(_mm_second_gradient(grad, mat1, mat2), alpha),
+)
+
+
+def _scaled(value: Any, factor: float) -> Any:
+    return value if factor == 1 else value * factor
+
+
+@tensor_method("matmul", "__matmul__")
+def matmul(input: Any, other: Any) -> Any:
+    """Product of vectors, matrices or batches of matrices, broadcast over the leading dims, as `torch.matmul`."""
+    dims = (input.ndim, other.ndim)
+    if 0 in dims:
+        raise RuntimeError(
+            "both arguments to matmul need to be at least 1D, but they are " + "D and ".join(map(str, dims)) + "D"
+        )
+    if dims == (1, 1):
+        return dot(input, other)
+    if dims == (2, 1):
+        return mv(input, other)
+    if dims == (1, 2):
+        return squeeze_dim(mm(unsqueeze(input, 0), other), 0)
+    if dims == (2, 2):
+        return mm(input, other)
+    if dims[0] == 1:
+        return squeeze_dim(matmul(unsqueeze(input, 0), other), -2)
+    if dims[1] == 1:
+        return squeeze_dim(matmul(input, unsqueeze(other, 1)), -1)
+    if dims[1] == 2:
+        rows = mm(view(input, (math.prod(input.shape[:-1]), input.shape[-1])), other)
+        return view(rows, (*input.shape[:-1], other.shape[-1]))
+    batch = _broadcast_batch(tuple(input.shape[:-2]), tuple(other.shape[:-2]))
+    first = view(expand(input, (*batch, *input.shape[-2:])), (math.prod(batch), *input.shape[-2:]))
+    second = view(expand(other, (*batch, *other.shape[-2:])), (math.prod(batch), *other.shape[-2:]))
+    return view(bmm(first, second), (*batch, input.shape[-2], other.shape[-1]))
+
+
+@tensor_method("__rmatmul__")
+def _reflected_matmul(input: Tensor, other: Any) -> Any:
+    """other @ input."""
+    return matmul(other, input)
+
+
+def _broadcast_batch(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...]:
+    try:
+        return np.broadcast_shapes(first, second)
+    except ValueError:
+        raise RuntimeError(f"matmul: batches of shapes {list(first)} and {list(second)} can't be broadcast") from None
+
+
+def linear(input: Any, weight: Any, bias: Any = None) -> Any:
+    """input @ weight.T + bias, for input (..., in), weight (out, in), bias (out,)."""
+    if weight.ndim != 2 or input.ndim == 0 or input.shape[-1] != weight.shape[1]:
+        rows = math.prod(input.shape[:-1])
+        raise RuntimeError(
+            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{input.shape[-1] if input.ndim else ''} and "
+            f"{weight.shape[-1]}x{weight.shape[0]})"
+        )
+    if bias is None:
+        return matmul(input, t(weight))
+    if input.ndim == 2:
+        return addmm(bias, input, t(weight))
+    rows = view(input, (math.prod(input.shape[:-1]), input.shape[-1]))
+    return view(addmm(bias, rows, t(weight)), (*input.shape[:-1], weight.shape[0]))

@@ -1,0 +1,131 @@
+"""Batch normalization (Ioffe and Szegedy, 2015)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from gradcli.autograd.dtypes import Array
+from gradcli.autograd.operation import op
+from gradcli.autograd.tensor import Tensor
+from gradcli.kernels import normalization as kernels
+from gradcli.ops.reduction import mean, sum
+from gradcli.ops.shape import view
+
+
+@op("NativeBatchNormBackward0", extras=("mean", "invstd"))
+def native_batch_norm(
+    input: Array,
+    weight: Array | None,
+    bias: Array | None,
+    running_mean: Array | None,
+    running_var: Array | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> tuple[Array, Array, Array]:
+    """(input - mean) / sqrt(var + eps) * weight + bias per channel of input (N, C, H, W).
+
+    In training, mean and variance are the batch's own, and the running ones move towards them, in place.
+    """
+    if training or running_mean is None or running_var is None:
+        channel_mean, variance = kernels.channel_moments(input)
+        if running_mean is not None and running_var is not None:
+            count = input.size // input.shape[1]
+            _move(running_mean, channel_mean, momentum)
+            _move(running_var, variance * (count / (count - 1)), momentum)
+    else:
+        channel_mean, variance = running_mean, running_var
+    # The root is taken in double precision, so that only the result is rounded.
+    invstd = (1 / np.sqrt(variance.astype(np.float64) + eps)).astype(input.dtype)
+    channel_mean = np.array(channel_mean, input.dtype)  # a copy: the running mean moves on
+    return kernels.batch_norm(input, channel_mean, invstd, weight, bias), channel_mean, invstd
+
+
+@native_batch_norm.gradients("input", "weight", "bias")
+def _batch_norm_gradients(
+    grad: Any,
+    input: Any,
+    weight: Any,
+    running_mean: Any,
+    mean: Array,
+    invstd: Array,
+    training: bool,
+    eps: float,
+    needs: tuple[bool, bool, bool],
+) -> tuple[Any, Any, Any]:
+    own_moments = training or running_mean is None
+    if isinstance(grad, Tensor):
+        return _recorded_gradients(grad, input, weight, mean, invstd, own_moments, eps)
+    return kernels.batch_norm_gradients(grad, input, mean, invstd, weight, own_moments, needs)
+
+
+def _recorded_gradients(
+    grad: Tensor,
+    input: Tensor,
+    weight: Tensor | None,
+    mean_: Array,
+    invstd_: Array,
+    own_moments: bool,
+    eps: float,
+) -> tuple[Any, Any, Any]:
+    """The kernel's formula in recorded operations, so that it can be differentiated again."""
+    per_channel = (1, -1, 1, 1)
+    over = (0, 2, 3)
+    count = math.prod(input.shape) // input.shape[1]
+    if own_moments:
+        # The moments depend on the input: computed again, to be differentiated too.
+        centred = input - mean(input, over, True)
+        invstd = (mean(centred * centred, over, True) + eps) ** -0.5
+    else:
+        centred = input - mean_.reshape(per_channel)
+        invstd = Tensor(invstd_.reshape(per_channel))
+    normalized = centred * invstd
+    grad_weight, grad_bias = sum(grad * normalized, over), sum(grad, over)
+    scale = invstd if weight is None else invstd * view(weight, per_channel)
+    if own_moments:
+        grad = grad - (view(grad_bias, per_channel) + normalized * view(grad_weight, per_channel)) / count
+    return grad * scale, grad_weight, grad_bias
+
+
+def _move(running: Array, observed: Array, momentum: float) -> None:
+    running *= running.dtype.type(1 - momentum)
+    running += (observed * momentum).astype(running.dtype)
+
+
+def batch_norm(
+    input: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """Normalize each channel of input (N, C, ...) and apply weight and bias (C,), as `torch.nn.functional.batch_norm`.
+
+    In training the batch's moments are used, and the running ones move towards them by `momentum` (the variance
+    towards the unbiased one). Otherwise the running moments are used. ValueError for a batch with one value per
+    channel in training, RuntimeError for sizes that don't fit.
+    """
+    if input.ndim < 2:
+        raise RuntimeError(f"batch_norm: expected at least 2 dims, but got shape {list(input.shape)}")
+    channels = input.shape[1]
+    for name, value in (
+        ("running_mean", running_mean),
+        ("running_var", running_var),
+        ("weight", weight),
+        ("bias", bias),
+    ):
+        if value is not None and tuple(value.shape) != (channels,):
+            raise RuntimeError(f"{name} should contain {channels} elements not {math.prod(value.shape)}")
+    if not training and (running_mean is None or running_var is None):
+        raise RuntimeError("Expected running_mean and running_var to be defined when training=False")
+    if training and math.prod(input.shape) == channels:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
+    planes = input if input.ndim == 4 else view(input, (input.shape[0], channels, math.prod(input.shape[2:]), 1))
+    out = native_batch_norm(planes, weight, bias, running_mean, running_var, training, momentum, eps)
+    return out if input.ndim == 4 else view(out, tuple(input.shape))

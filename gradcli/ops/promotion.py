@@ -1,0 +1,67 @@
+"""Which element type an operation of mixed operands gives: PyTorch's rules, which are not NumPy's.
+
+Types have a category (bool < integer < float). A tensor with dimensions decides over 0-d tensors, and those over
+Python numbers, unless the weaker one's category is higher. An integer with a float gives that float type; a Python
+float with integers gives float32. Source: PyTorch documentation, "Tensor Attributes", type promotion.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gradcli.autograd.dtypes import Array
+
+_CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2}
+_DEFAULT_FLOAT = np.dtype(np.float32)
+_PYTHON_TYPES = {bool: np.dtype(np.bool_), int: np.dtype(np.int64), float: _DEFAULT_FLOAT}
+
+
+def promote_types(first: np.dtype[Any], second: np.dtype[Any]) -> np.dtype[Any]:
+    """The smallest type that holds both, where any float beats any integer."""
+    if _CATEGORY[first.kind] != _CATEGORY[second.kind]:
+        return max(first, second, key=lambda dtype: _CATEGORY[dtype.kind])
+    return np.promote_types(first, second)
+
+
+def result_type(*operands: Any) -> np.dtype[Any]:
+    """The element type of an operation on arrays and Python numbers."""
+    by_strength: dict[int, np.dtype[Any]] = {}
+    for operand in operands:
+        if isinstance(operand, np.ndarray | np.generic):
+            strength, dtype = (2 if operand.ndim else 1), operand.dtype
+        else:
+            strength, dtype = 0, _python_type(operand)
+        by_strength[strength] = promote_types(by_strength[strength], dtype) if strength in by_strength else dtype
+    strongest, *weaker = (by_strength[strength] for strength in sorted(by_strength, reverse=True))
+    for dtype in weaker:
+        if _CATEGORY[dtype.kind] > _CATEGORY[strongest.kind]:
+            strongest = promote_types(strongest, dtype)
+    return strongest
+
+
+def promote(first: Any, second: Any) -> tuple[Array, Array]:
+    """Both operands as arrays of their common type."""
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray) and first.dtype == second.dtype:
+        return first, second
+    dtype = result_type(first, second)
+    return np.asarray(first, dtype=dtype), np.asarray(second, dtype=dtype)
+
+
+def as_floating(array: Array) -> Array:
+    """`array`, or its float32 copy where it holds integers or bools."""
+    return array if array.dtype.kind == "f" else array.astype(_DEFAULT_FLOAT)
+
+
+def promote_floating(first: Any, second: Any) -> tuple[Array, Array]:
+    """Both operands as arrays of their common type, which is a float type: integers become float32."""
+    first, second = promote(first, second)
+    return as_floating(first), as_floating(second)
+
+
+def _python_type(value: Any) -> np.dtype[Any]:
+    for python_type, dtype in _PYTHON_TYPES.items():
+        if isinstance(value, python_type):
+            return dtype
+    raise TypeError(f"expected a tensor or a number, but got {type(value).__name__}")

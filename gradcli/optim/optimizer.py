@@ -1,0 +1,108 @@
+"""What optimizers have in common: parameter groups, gradients to forget, state to save."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from gradcli.autograd import Tensor, enable_grad, no_grad
+
+Parameters = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
+"""Tensors, (name, tensor) pairs as `named_parameters()` gives, or groups: dictionaries with `params` and options."""
+
+
+class Optimizer:
+    """Base of optimizers; `param_groups` are dictionaries of `params` and options, as in PyTorch."""
+
+    def __init__(self, params: Parameters, defaults: dict[str, Any]) -> None:
+        if isinstance(params, Tensor):
+            raise TypeError("params argument given to the optimizer should be an iterable of Tensors or dicts")
+        self.defaults = defaults
+        self.state: dict[Tensor, dict[str, Any]] = {}
+        self.param_groups: list[dict[str, Any]] = []
+        entries: list[Any] = list(params)
+        if not entries:
+            raise ValueError("optimizer got an empty parameter list")
+        for group in entries if isinstance(entries[0], dict) else [{"params": entries}]:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters with options of their own; what they leave out is as the optimizer's defaults."""
+        given = param_group["params"]
+        members = [given] if isinstance(given, Tensor) else list(given)
+        tensors = [member[1] if isinstance(member, tuple) else member for member in members]
+        for tensor in tensors:
+            if not isinstance(tensor, Tensor):
+                raise TypeError(
+                    f"optimizer can only optimize Tensors, but one of the params is {type(tensor).__name__}"
+                )
+            if not tensor.is_leaf:
+                raise ValueError("can't optimize a non-leaf Tensor")
+        known = {id(tensor) for group in self.param_groups for tensor in group["params"]}
+        if len({id(tensor) for tensor in tensors}) < len(tensors) or any(id(tensor) in known for tensor in tensors):
+            raise ValueError("some parameters appear in more than one parameter group, or twice in one")
+        self.param_groups.append({**self.defaults, **param_group, "params": tensors})
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, or set them to zero."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if set_to_none:
+                    parameter.grad = None
+                elif parameter.grad is not None:
+                    parameter.grad = Tensor(np.zeros_like(parameter.grad.array))
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Move every parameter that has a gradient; `closure`, if given, computes loss and gradients first."""
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        with no_grad():
+            for group in self.param_groups:
+                for parameter in group["params"]:
+                    if parameter.grad is not None:
+                        self.update(parameter, group)
+        return loss
+
+    def update(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        """Move one parameter by its gradient, in place, with the options of its group."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """State and options, with parameters as numbers in the order they were given."""
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        number = {id(parameter): index for index, parameter in enumerate(parameters)}
+        return {
+            "state": {number[id(parameter)]: dict(state) for parameter, state in self.state.items()},
+            "param_groups": [
+                {**group, "params": [number[id(parameter)] for parameter in group["params"]]}
+                for group in self.param_groups
+            ],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what `state_dict()` gave for parameters in the same order; tensors are copied."""
+        saved_groups = state_dict["param_groups"]
+        sizes = [len(group["params"]) for group in self.param_groups]
+        if [len(group["params"]) for group in saved_groups] != sizes:
+            raise ValueError("loaded state dict has other parameter groups than this optimizer")
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        for group, saved in zip(self.param_groups, saved_groups, strict=True):
+            group.update({name: value for name, value in saved.items() if name != "params"})
+        self.state = {
+            parameters[int(number)]: {
+                name: Tensor(np.array(value.array, order="K")) if isinstance(value, Tensor) else value
+                for name, value in entries.items()
+            }
+            for number, entries in state_dict["state"].items()
+        }
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for index, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {index}")
+            lines += [f"    {name}: {group[name]}" for name in sorted(group) if name != "params"]
+        return "\n".join([*lines, ")"])
