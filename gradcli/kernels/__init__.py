@@ -1,0 +1,1 @@
+"""Array kernels in plain NumPy: convolution, pooling, normalisation, SGD, random numbers. No Tensor here."""

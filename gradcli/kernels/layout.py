@@ -1,0 +1,63 @@
+"""Channels-last memory behind PyTorch's (N, C, H, W) shapes: allocation and views.
+
+Kernels take and return arrays whose *shape* is PyTorch's while their *memory* runs (N, H, W, C).
+A pixel's channels then lie side by side, so a 1x1 convolution is a matrix product over rows of
+channels and a batch norm is a reduction over rows. Convolution weights of shape (O, I, kh, kw) are
+handled by the same functions: O stands for N and I for C.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Array = NDArray[Any]
+Pair = tuple[int, int]
+Shape4 = tuple[int, ...]
+
+
+def empty_channels_last(shape: Shape4, dtype: DTypeLike) -> Array:
+    """An uninitialised array of shape (N, C, H, W) over contiguous (N, H, W, C) memory."""
+    n, c, h, w = shape
+    return from_nhwc(np.empty((n, h, w, c), dtype))
+
+
+def zeros_channels_last(shape: Shape4, dtype: DTypeLike) -> Array:
+    """An array of zeros of shape (N, C, H, W) over contiguous (N, H, W, C) memory."""
+    n, c, h, w = shape
+    return from_nhwc(np.zeros((n, h, w, c), dtype))
+
+
+def as_nhwc(x: Array) -> Array:
+    """`x` of shape (N, C, H, W) and any strides as a C-contiguous (N, H, W, C) array.
+
+    A view when the memory is channels-last already, otherwise a copy.
+    """
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1))  # (N, C, H, W) -> (N, H, W, C)
+
+
+def from_nhwc(images: Array) -> Array:
+    """The (N, C, H, W) view of an (N, H, W, C) array; the inverse of `as_nhwc`."""
+    return images.transpose(0, 3, 1, 2)  # (N, H, W, C) -> (N, C, H, W)
+
+
+def as_rows(x: Array) -> Array:
+    """`x` of shape (N, C, H, W) as (N*H*W, C): one contiguous row of channels for each pixel.
+
+    A view when the memory is channels-last already, otherwise a copy.
+    """
+    n, c, h, w = x.shape
+    return as_nhwc(x).reshape(n * h * w, c)
+
+
+def from_rows(rows: Array, shape: Shape4) -> Array:
+    """The (N, C, H, W) view of (N*H*W, C) rows; the inverse of `as_rows`."""
+    n, c, h, w = shape
+    return from_nhwc(rows.reshape(n, h, w, c))
+
+
+def as_channels_last(x: Array) -> Array:
+    """`x` itself when its memory is contiguous channels-last, otherwise a channels-last copy of it."""
+    return x if x.transpose(0, 2, 3, 1).flags.c_contiguous else from_nhwc(as_nhwc(x))

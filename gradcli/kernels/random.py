@@ -1,0 +1,288 @@
+"""PyTorch's CPU random number generator: the same streams from the same seeds.
+
+The engine is the 32-bit Mersenne Twister that NumPy has too; what follows PyTorch here is how its words
+become numbers, and how many words each function takes, so that later draws stay in step.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from gradcli.kernels.layout import Array
+
+DEFAULT_SEED = 67280421310721  # torch.default_generator's seed before anyone sets it
+WORDS_PER_BLOCK = 1 << 17  # words turned into numbers at a time, so that temporaries stay in the cache
+NORMAL_BLOCK = 16  # torch fills normal values 16 at a time, and shorter arrays one by one
+WIDE_RANGE = 1 << 28  # from this range on torch.randint takes two words for a number
+ENGINE_WORDS = 624
+
+# torch.Generator.get_state() is this record as 5056 bytes.
+STATE_RECORD = np.dtype(
+    [
+        ("seed", "<u8"),
+        ("left", "<i4"),  # words left before the engine makes the next 624, plus one
+        ("seeded", "<i4"),
+        ("next", "<u8"),  # position of the next word
+        ("words", "<u8", ENGINE_WORDS),
+        ("normal_x", "<f8"),
+        ("normal_y", "<f8"),  # the normal value kept for the next scalar draw
+        ("normal_rho", "<f8"),
+        ("normal_is_valid", "<i4"),
+        ("padding", "<i4"),
+        ("next_float_normal", "<f4"),
+        ("next_float_normal_is_valid", "<i4"),
+    ]
+)
+
+
+class Generator:
+    """A seeded source of random numbers that draws what `torch.Generator()` on the CPU draws."""
+
+    def __init__(self, seed: int = DEFAULT_SEED) -> None:
+        self._bits = np.random.MT19937()
+        self._words = np.random.RandomState(self._bits)  # its streams are frozen, unlike np.random.Generator's
+        self._kept_normal: float | None = None
+        self.manual_seed(seed)
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Starts over from `seed` and returns itself.
+
+        Only the low 32 bits of the seed choose the stream, as in PyTorch. Negative seeds mean
+        `2**64 + seed`. Raises ValueError outside of [-2**63, 2**64).
+        """
+        if not -(2**63) <= seed < 2**64:
+            raise ValueError(f"seed {seed} is out of range; it must be at least -2**63 and less than 2**64")
+        self._seed = seed % 2**64
+        self._bits._legacy_seeding(self._seed & 0xFFFFFFFF)
+        self._kept_normal = None
+        return self
+
+    def initial_seed(self) -> int:
+        """The seed that the stream started from."""
+        return self._seed
+
+    def seed(self) -> int:
+        """Starts over from a seed that the operating system picks, and returns it."""
+        self.manual_seed(secrets.randbits(64))
+        return self._seed
+
+    def get_state(self) -> Array:
+        """The state as 5056 bytes (uint8) in the layout of `torch.Generator.get_state()`."""
+        engine = self._bits.state["state"]
+        record = np.zeros(1, STATE_RECORD)
+        record["seed"] = self._seed
+        record["left"] = ENGINE_WORDS + 1 - engine["pos"]
+        record["seeded"] = 1
+        record["next"] = engine["pos"]
+        record["words"] = engine["key"]
+        if self._kept_normal is not None:
+            record["normal_y"] = self._kept_normal
+            record["normal_is_valid"] = 1
+        return record.view(np.uint8)
+
+    def set_state(self, state: Array) -> None:
+        """Continues from `state`, which `get_state` returned (here or in PyTorch, as a NumPy array).
+
+        Raises ValueError when it isn't such a state.
+        """
+        if state.dtype != np.uint8 or state.shape != (STATE_RECORD.itemsize,):
+            raise ValueError(
+                f"generator state is {state.dtype} {list(state.shape)}; it must be uint8 [{STATE_RECORD.itemsize}]"
+            )
+        record = np.ascontiguousarray(state).view(STATE_RECORD)[0]
+        if not record["seeded"] or record["next"] > ENGINE_WORDS or record["words"].max() >= 2**32:
+            raise ValueError("generator state is not one of a seeded Mersenne Twister")
+        exhausted = record["left"] == 1  # a fresh seed has next = 0, but makes new words first all the same
+        self._bits.state = {
+            "bit_generator": "MT19937",
+            "state": {
+                "key": record["words"].astype(np.uint32),
+                "pos": ENGINE_WORDS if exhausted else int(record["next"]),
+            },
+        }
+        self._seed = int(record["seed"])
+        self._kept_normal = float(record["normal_y"]) if record["normal_is_valid"] else None
+
+    # ------------------------------------------------------------------------------------------ uniform
+
+    def uniform(
+        self,
+        size: int | tuple[int, ...],
+        low: float = 0.0,
+        high: float = 1.0,
+        dtype: DTypeLike = np.float32,
+    ) -> Array:
+        """Uniform values in [low, high): `torch.rand` and `Tensor.uniform_`, bit for bit.
+
+        float32 takes the low 24 bits of one word, float64 the low 53 bits of two. Scaling to the range
+        rounds once, as PyTorch does on processors with fused multiply-add.
+        """
+        out = np.empty(size, dtype)
+        flat = out.reshape(-1)
+        offset = flat.dtype.type(low)
+        scale = flat.dtype.type(high) - offset
+        step = WORDS_PER_BLOCK // _words_per_value(flat.dtype)
+        for first in range(0, flat.size, step):
+            block = flat[first : first + step]
+            self._unit_uniform(block)
+            if offset != 0:
+                _multiply_add(block, scale, offset)
+            elif scale != 1:
+                block *= scale
+        return out
+
+    def skip_uniform(self, count: int, dtype: DTypeLike = np.float32) -> None:
+        """Moves on as `uniform(count, dtype=dtype)` would, without making the values."""
+        self._skip_words(count * _words_per_value(np.dtype(dtype)))
+
+    def _unit_uniform(self, out: Array) -> None:
+        """Fills a flat array with uniform values in [0, 1)."""
+        if out.dtype == np.float32:
+            low_bits = self._draw_words(out.size)
+            low_bits &= np.uint32(0xFFFFFF)
+            np.multiply(low_bits, np.float32(2.0**-24), out=out, dtype=np.float32, casting="unsafe")
+        else:
+            low_bits = self._draw_wide_words(out.size)
+            low_bits &= np.uint64((1 << 53) - 1)
+            np.multiply(low_bits, 2.0**-53, out=out)
+
+    # ------------------------------------------------------------------------------------------- normal
+
+    def normal(
+        self,
+        size: int | tuple[int, ...],
+        mean: float = 0.0,
+        std: float = 1.0,
+        dtype: DTypeLike = np.float32,
+    ) -> Array:
+        """Normal values: `torch.randn` and `Tensor.normal_`, to a few units in the last place.
+
+        From 16 values on, blocks of 16 uniforms become 16 normals by the Box-Muller transform, and a
+        remainder redraws the last 16 values. Fewer values come in pairs, in float64; the second of a pair
+        is kept for the next draw. Draws exactly as many words as PyTorch.
+        """
+        out = np.empty(size, dtype)
+        flat = out.reshape(-1)
+        if flat.size < NORMAL_BLOCK:
+            for i in range(flat.size):
+                flat[i] = self._scalar_normal(mean, std)
+            return out
+        remainder = flat.size % NORMAL_BLOCK
+        whole = flat.size - remainder
+        step = WORDS_PER_BLOCK // _words_per_value(flat.dtype)
+        for first in range(0, whole, step):
+            self._normal_blocks(flat[first : min(first + step, whole)], mean, std)
+        if remainder:
+            self.skip_uniform(remainder, flat.dtype)  # drawn by PyTorch, then overwritten
+            self._normal_blocks(flat[-NORMAL_BLOCK:], mean, std)
+        return out
+
+    def skip_normal(self, count: int, dtype: DTypeLike = np.float32) -> None:
+        """Moves on as `normal(count, dtype=dtype)` would, without making the values."""
+        if count < NORMAL_BLOCK:
+            self.normal(count, dtype=dtype)
+        else:
+            self.skip_uniform(count + (NORMAL_BLOCK if count % NORMAL_BLOCK else 0), dtype)
+
+    def _normal_blocks(self, out: Array, mean: float, std: float) -> None:
+        """Fills a flat array, whose size is a multiple of 16, block by block: 8 cosines, then 8 sines."""
+        half = NORMAL_BLOCK // 2
+        self._unit_uniform(out)
+        blocks = out.reshape(-1, 2, half)  # (blocks, first or second half, 8)
+        radius = np.subtract(1, blocks[:, 0])
+        np.log(radius, out=radius)
+        radius *= -2
+        np.sqrt(radius, out=radius)
+        angle = np.multiply(blocks[:, 1], out.dtype.type(2 * math.pi))
+        np.multiply(np.cos(angle), radius, out=blocks[:, 0])
+        np.multiply(np.sin(angle), radius, out=blocks[:, 1])
+        if std != 1:
+            out *= out.dtype.type(std)
+        if mean != 0:
+            out += out.dtype.type(mean)
+
+    def _scalar_normal(self, mean: float, std: float) -> float:
+        if self._kept_normal is not None:
+            value, self._kept_normal = self._kept_normal, None
+        else:
+            first, second = self.uniform(2, dtype=np.float64).tolist()
+            radius = math.sqrt(-2 * math.log1p(-second))
+            self._kept_normal = radius * math.sin(2 * math.pi * first)
+            value = radius * math.cos(2 * math.pi * first)
+        return value * std + mean
+
+    # ----------------------------------------------------------------------------------------- integers
+
+    def randint(self, low: int, high: int, size: int | tuple[int, ...]) -> Array:
+        """Integers in [low, high), int64: `torch.randint`, exactly.
+
+        Raises ValueError when the range is empty or exceeds int64.
+        """
+        if not -(2**63) <= low < high <= 2**63 - 1:
+            raise ValueError(f"randint needs low < high within int64, not low={low} and high={high}")
+        count = prod(size) if isinstance(size, tuple) else size
+        span = high - low
+        words = self._draw_words(count) if span < WIDE_RANGE else self._draw_wide_words(count)
+        offsets = words.astype(np.uint64) % np.uint64(span)
+        values = offsets + np.uint64(low % 2**64)  # wraps around, as a sum in int64 does in the end
+        return values.view(np.int64).reshape(size)
+
+    def permutation(self, n: int) -> Array:
+        """The numbers 0..n-1 in random order, int64: `torch.randperm(n)`, exactly (for n < 2**32 / 20)."""
+        order = list(range(n))
+        remaining = np.arange(n, 1, -1, dtype=np.uint32)
+        steps = self._draw_words(remaining.size) % remaining
+        for i, step in enumerate(steps.tolist()):
+            order[i], order[i + step] = order[i + step], order[i]
+        return np.array(order, np.int64)
+
+    # -------------------------------------------------------------------------------------------- words
+
+    def _draw_words(self, count: int) -> Array:
+        return self._words.randint(0, 2**32, count, np.uint32)
+
+    def _draw_wide_words(self, count: int) -> Array:
+        """Numbers of 64 bits from two words each, the first one on top."""
+        words = self._draw_words(2 * count).astype(np.uint64)
+        return (words[0::2] << np.uint64(32)) | words[1::2]
+
+    def _skip_words(self, count: int) -> None:
+        self._bits.random_raw(count, output=False)
+
+
+def _words_per_value(dtype: np.dtype[Any]) -> int:
+    """Words behind one floating-point value; TypeError for other types than float32 and float64."""
+    if dtype == np.float32:
+        return 1
+    if dtype == np.float64:
+        return 2
+    raise TypeError(f"random values are float32 or float64, not {dtype}")
+
+
+def _multiply_add(values: Array, scale: Any, offset: Any) -> None:
+    """`values * scale + offset` in place, rounded once like a fused multiply-add."""
+    if values.dtype == np.float32:
+        values[:] = values.astype(np.float64) * float(scale) + float(offset)
+        return
+    # The product's rounding error by Dekker's splitting, the sum's by Knuth's two-sum.
+    product = values * scale
+    high, low = _split(values)
+    scale_high, scale_low = _split(scale)
+    product_error = ((high * scale_high - product) + high * scale_low + low * scale_high) + low * scale_low
+    total = product + offset
+    shifted = total - product
+    sum_error = (product - (total - shifted)) + (offset - shifted)
+    np.add(total, sum_error + product_error, out=values)
+
+
+def _split(values: Any) -> tuple[Any, Any]:
+    """Splits float64 values into two halves of 26 bits each, whose products are exact."""
+    spread = values * 134217729.0  # 2**27 + 1
+    high = spread - (spread - values)
+    return high, values - high

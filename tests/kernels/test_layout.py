@@ -1,0 +1,45 @@
+"""Channels-last views and copies: right values, right memory, no needless copies."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gradcli.kernels import layout
+
+SHAPES = [(2, 3, 4, 5), (1, 1, 1, 1), (0, 3, 4, 5), (3, 7, 1, 2)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_allocation_has_the_logical_shape_over_channels_last_memory(shape, dtype):
+    for array in (layout.empty_channels_last(shape, dtype), layout.zeros_channels_last(shape, dtype)):
+        assert array.shape == shape
+        assert array.dtype == dtype
+        assert array.transpose(0, 2, 3, 1).flags.c_contiguous
+    assert not layout.zeros_channels_last(shape, dtype).any()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_rows_and_images_hold_each_pixels_channels(shape):
+    x = np.random.RandomState(0).standard_normal(shape)
+    n, c, h, w = shape
+    images, rows = layout.as_nhwc(x), layout.as_rows(x)
+    assert images.shape == (n, h, w, c)
+    assert rows.shape == (n * h * w, c)
+    assert images.flags.c_contiguous
+    assert rows.flags.c_contiguous
+    np.testing.assert_array_equal(layout.from_nhwc(images), x)
+    np.testing.assert_array_equal(layout.from_rows(rows, shape), x)
+
+
+def test_channels_last_memory_is_viewed_and_other_memory_copied():
+    x = layout.zeros_channels_last((2, 3, 4, 5), np.float32)
+    assert np.shares_memory(layout.as_nhwc(x), x)
+    assert np.shares_memory(layout.as_rows(x), x)
+    assert layout.as_channels_last(x) is x
+    planar = np.arange(120.0).reshape(2, 3, 4, 5)
+    converted = layout.as_channels_last(planar)
+    assert not np.shares_memory(converted, planar)
+    assert converted.transpose(0, 2, 3, 1).flags.c_contiguous
+    np.testing.assert_array_equal(converted, planar)
