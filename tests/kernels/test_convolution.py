@@ -107,6 +107,14 @@ def test_any_strides_give_the_same_numbers_in_channels_last_memory(memory, dtype
         np.testing.assert_array_equal(actual, expected)
 
 
+def test_long_sums_in_blocks_give_the_same_numbers(monkeypatch):
+    input_shape, weight_shape, *geometry = CASES[14]
+    x, weight = random_array(input_shape, 1), random_array(weight_shape, 2)
+    expected = conv2d(x, weight, *geometry)
+    monkeypatch.setattr(convolution, "DEPTH_BLOCK", 5)
+    np.testing.assert_allclose(conv2d(x, weight, *geometry), expected, rtol=1e-12, atol=1e-12)
+
+
 def test_float32_stays_close_to_float64():
     geometry = ((1, 1), (1, 1), (1, 1), 1)
     x, weight = random_array((4, 64, 12, 12), 1), random_array((64, 64, 3, 3), 2)
