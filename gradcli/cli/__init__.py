@@ -1,0 +1,1 @@
+"""The command line: parses, calls one workflow, renders what it returns."""

@@ -1,0 +1,66 @@
+"""Progress on standard error: a bar on a terminal, a line now and then elsewhere, nothing with -q."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+logger = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_LINES = 10.0
+
+Advance = Callable[..., None]
+"""`advance(count=1, status="")`: so many steps are done; the status, such as a loss, stands beside."""
+
+
+@contextlib.contextmanager
+def progress(
+    description: str, total: int, *, seconds_between_lines: float = SECONDS_BETWEEN_LINES
+) -> Iterator[Advance]:
+    """Show how many of `total` steps are done; yields the function to call after each of them."""
+    if not logger.isEnabledFor(logging.INFO):
+        yield lambda count=1, status="": None
+    elif sys.stderr is not None and sys.stderr.isatty():
+        with _bar(description, total) as advance:
+            yield advance
+    else:
+        yield _lines(description, total, seconds_between_lines)
+
+
+@contextlib.contextmanager
+def _bar(description: str, total: int) -> Iterator[Advance]:
+    # Imported here because only a terminal needs it.
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(file=sys.stderr)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[status]}", markup=False),
+    )
+    # Rich would send standard output through its own console, which is standard error.
+    bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, refresh_per_second=4)
+    with bar:
+        task = bar.add_task(description, total=total, status="")
+        yield lambda count=1, status="": bar.update(task, advance=count, status=status)
+
+
+def _lines(description: str, total: int, seconds_between_lines: float) -> Advance:
+    done = 0
+    last_line = time.monotonic()
+
+    def advance(count: int = 1, status: str = "") -> None:
+        nonlocal done, last_line
+        done += count
+        now = time.monotonic()
+        if done >= total or now - last_line >= seconds_between_lines:
+            last_line = now
+            logger.info("%s: %d of %d%s", description, done, total, f", {status}" if status else "")
+
+    return advance

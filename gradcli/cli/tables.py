@@ -1,0 +1,76 @@
+"""Records as rows: a Rich table on a terminal, tab-separated or comma-separated text elsewhere."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from gradcli.cli.plain_values import field_text, plain
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: the record's field, and how a terminal shows it.
+
+    `heading` replaces the field's name on a terminal, `format` is a format specification for its
+    numbers there, for example `.4g`. Text elsewhere has the field's name and full precision.
+    """
+
+    field: str
+    heading: str | None = None
+    format: str = ""
+
+
+def header_line(columns: Sequence[Column]) -> str:
+    """The tab-separated names of the fields, with the line's end."""
+    return "\t".join(column.field for column in columns) + "\n"
+
+
+def row_line(record: Mapping[str, Any], columns: Sequence[Column]) -> str:
+    r"""The tab-separated fields of a record; a tab or line break inside a field becomes `\t`, `\n`."""
+    texts = (field_text(record.get(column.field)) for column in columns)
+    return "\t".join(text.replace("\t", r"\t").replace("\n", r"\n") for text in texts) + "\n"
+
+
+def write_csv_row(file: TextIO, values: Sequence[Any]) -> None:
+    """Append one row in CSV, fields as `field_text` writes them."""
+    csv.writer(file, lineterminator="\n").writerow([field_text(value) for value in values])
+
+
+def draw_table(
+    records: Sequence[Mapping[str, Any]], columns: Sequence[Column], file: TextIO, caption: str | None = None
+) -> None:
+    """Draw a table for a reader at a terminal; long names fold instead of being cut."""
+    # Imported here because only a table on a terminal needs it.
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    # With NO_COLOR Rich would still write bold and underline; nothing at all is safer to log.
+    console = Console(file=file, color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        values = [record.get(column.field) for record in records]
+        numeric = any(_is_number(value) for value in values)
+        table.add_column(Text(column.heading or column.field), justify="right" if numeric else "left", overflow="fold")
+    for record in records:
+        table.add_row(*(Text(_cell_text(record.get(column.field), column.format)) for column in columns))
+    console.print(table)
+    if caption:
+        console.print(Text(caption))
+
+
+def _is_number(value: Any) -> bool:
+    value = plain(value)
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _cell_text(value: Any, format: str) -> str:
+    value = plain(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:{format}}" if format and isinstance(value, int | float) else field_text(value)
