@@ -7,6 +7,11 @@ import os
 
 import pytest
 
+# Before NumPy or PyTorch is imported: results don't depend on the machine's cores, and the waiting threads of the two
+# libraries don't take the cores from each other.
+for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
 TORCH_INSTALLED = importlib.util.find_spec("torch") is not None
 TORCH_REQUIRED = os.environ.get("GRADCLI_REQUIRE_TORCH") == "1"
 

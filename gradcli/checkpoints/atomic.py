@@ -13,18 +13,14 @@ from gradcli.errors import DataError
 
 
 @overload
-def write_atomically(
-    path: str | os.PathLike[str], mode: Literal["wb"] = "wb"
-) -> AbstractContextManager[BinaryIO]: ...
+def write_atomically(path: str | os.PathLike[str], mode: Literal["wb"] = "wb") -> AbstractContextManager[BinaryIO]: ...
 
 
 @overload
 def write_atomically(path: str | os.PathLike[str], mode: Literal["w"]) -> AbstractContextManager[TextIO]: ...
 
 
-def write_atomically(
-    path: str | os.PathLike[str], mode: Literal["wb", "w"] = "wb"
-) -> AbstractContextManager[IO[Any]]:
+def write_atomically(path: str | os.PathLike[str], mode: Literal["wb", "w"] = "wb") -> AbstractContextManager[IO[Any]]:
     """A stream whose content becomes the file `path` when the `with` block ends without an error.
 
     `mode` is "wb" for bytes or "w" for UTF-8 text without newline translation. The stream is as

@@ -38,9 +38,7 @@ def convert_checkpoint(source: str | os.PathLike[str], destination: str | os.Pat
     """
     source, destination = Path(source), Path(destination)
     if destination.suffix.lower() != ".safetensors":
-        raise UsageError(
-            f"{destination}: the result is a safetensors file; name it {destination.stem}.safetensors"
-        )
+        raise UsageError(f"{destination}: the result is a safetensors file; name it {destination.stem}.safetensors")
     if destination.exists() and source.exists() and destination.samefile(source):
         raise UsageError(f"{destination}: is the source itself; name another file for the result")
     checkpoint = load_checkpoint(source)

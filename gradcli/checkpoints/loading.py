@@ -66,17 +66,12 @@ def _not_a_checkpoint(path: Path, opening: bytes) -> WeightsError:
     if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--")):
         return WeightsError(f"{path}: is a web page (HTML), not weights; download the file itself again")
     if text.startswith(b"version https://git-lfs"):
-        return WeightsError(
-            f"{path}: is a Git LFS pointer, not the weights; fetch the file with git lfs pull"
-        )
+        return WeightsError(f"{path}: is a Git LFS pointer, not the weights; fetch the file with git lfs pull")
     if opening[_TAR_MAGIC] == b"ustar":
-        return WeightsError(
-            f"{path}: is in the old tar format of torch.save, which is not read yet; {_RESAVE}"
-        )
+        return WeightsError(f"{path}: is in the old tar format of torch.save, which is not read yet; {_RESAVE}")
     if opening.startswith(_LEGACY_MAGIC):
         return WeightsError(
-            f"{path}: is in the legacy format of torch.save (before PyTorch 1.6), which is not read yet; "
-            f"{_RESAVE}"
+            f"{path}: is in the legacy format of torch.save (before PyTorch 1.6), which is not read yet; {_RESAVE}"
         )
     return WeightsError(
         f"{path}: is neither a safetensors file nor a zip file of torch.save (starts with {opening[:8]!r})"

@@ -76,9 +76,7 @@ def _read_header(path: Path, stream: BinaryIO) -> tuple[dict[str, Any], int]:
     ) as error:
         raise _corrupt(path, f"its header is not valid ({error})") from error
     if file_size < data_end:
-        raise WeightsError(
-            f"{path}: cut short after {file_size} of {data_end} bytes; download or write it again"
-        )
+        raise WeightsError(f"{path}: cut short after {file_size} of {data_end} bytes; download or write it again")
     return header, data_start
 
 
@@ -97,9 +95,7 @@ def _supported_dtype(path: Path, name: str, code: str) -> str:
     return SAFETENSORS_DTYPES[code]
 
 
-def _read_tensor(
-    path: Path, stream: BinaryIO, start: int, dtype: str, shape: list[int]
-) -> np.ndarray[Any, Any]:
+def _read_tensor(path: Path, stream: BinaryIO, start: int, dtype: str, shape: list[int]) -> np.ndarray[Any, Any]:
     byte_count = math.prod(shape) * item_size(dtype)
     stream.seek(start)
     data = np.fromfile(stream, np.uint8, byte_count)

@@ -58,9 +58,7 @@ def save_safetensors(
 
 def _check_tensor(path: str | os.PathLike[str], name: str, array: np.ndarray[Any, Any]) -> None:
     if name == "__metadata__":
-        raise WeightsError(
-            f"{os.fspath(path)}: {name!r} cannot be the name of a tensor in a safetensors file"
-        )
+        raise WeightsError(f"{os.fspath(path)}: {name!r} cannot be the name of a tensor in a safetensors file")
     if array.dtype.name not in _CODES:
         raise WeightsError(
             f"{os.fspath(path)}: tensor {name!r} has the dtype {array.dtype}, which is not written; "
@@ -100,9 +98,7 @@ def _little_endian_in_order(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]
     return array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
 
 
-def _first_difference(
-    path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], metadata: dict[str, str]
-) -> str | None:
+def _first_difference(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], metadata: dict[str, str]) -> str | None:
     """What in the file is not what was to be written, if anything."""
     from safetensors import SafetensorError, safe_open
 

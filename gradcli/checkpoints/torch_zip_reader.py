@@ -64,9 +64,7 @@ def _read_archive(path: Path, archive: zipfile.ZipFile) -> Checkpoint:
     if byte_order not in (b"little", b"big"):
         raise WeightsError(f"{path}: is corrupt: its byte order is {byte_order[:20]!r}, not little or big")
     found = find_state_dict(read_torch_pickle(read("data.pkl").tobytes(), path), path)
-    tensors = arrays_from_records(
-        found.records, lambda key: read(f"data/{key}"), path, big_endian=byte_order == b"big"
-    )
+    tensors = arrays_from_records(found.records, lambda key: read(f"data/{key}"), path, big_endian=byte_order == b"big")
     dtypes = {name: record.dtype for name, record in found.records.items()}
     return Checkpoint(tensors, found.metadata, path, "torch-zip", dtypes, found.ignored)
 
@@ -88,16 +86,12 @@ def _top_folder(path: Path, members: dict[str, zipfile.ZipInfo]) -> str:
     return folders[0]
 
 
-def _read_record(
-    path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo
-) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _read_record(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """The bytes of one member, checked against its CRC-32."""
     import zipfile
 
     if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & _ENCRYPTED:
-        raise WeightsError(
-            f"{path}: record {info.filename!r} is compressed or encrypted, as torch.save never makes it"
-        )
+        raise WeightsError(f"{path}: record {info.filename!r} is compressed or encrypted, as torch.save never makes it")
     # A stored member can't be longer than its file: this bounds the allocation below.
     if info.file_size != info.compress_size or info.file_size > path.stat().st_size:
         raise WeightsError(f"{path}: is corrupt: record {info.filename!r} declares {info.file_size} bytes")

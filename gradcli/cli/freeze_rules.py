@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from gradcli.cli.given_options import given_options
-
-FreezeRule = tuple[Literal["freeze", "unfreeze", "freeze-backbone"], str]
-"""A rule and its pattern of parameter names; a later rule wins. `freeze-backbone` means every
-parameter outside the model's head and has the empty pattern: the command line knows no model."""
+from gradcli.training.freezing import FreezeRule
 
 
 def freeze_rules(context: Any) -> list[FreezeRule]:

@@ -11,10 +11,27 @@ import typer.main
 from gradcli.cli.app import CommandEntry, command_group
 from gradcli.errors import ExitCode
 
-WEIGHTS_COMMANDS: dict[str, CommandEntry] = {}
+WEIGHTS_COMMANDS: dict[str, CommandEntry] = {
+    "forward": "gradcli.cli.forward:forward",
+    "backward": "gradcli.cli.backward:backward",
+    "step": "gradcli.cli.step:step",
+    "grads": "gradcli.cli.grads:grads",
+    "freeze": "gradcli.cli.freeze:freeze",
+    "finetune": "gradcli.cli.finetune:finetune",
+    "summary": "gradcli.cli.summary:summary",
+    "convert": "gradcli.cli.weights:convert",
+    "inspect": "gradcli.cli.weights:inspect",
+}
 
 # In the order of the help page: the tutorial's steps, finetuning, the model, files.
 COMMANDS: dict[str, CommandEntry] = {
+    "forward": "gradcli.cli.forward:forward",
+    "backward": "gradcli.cli.backward:backward",
+    "step": "gradcli.cli.step:step",
+    "grads": "gradcli.cli.grads:grads",
+    "freeze": "gradcli.cli.freeze:freeze",
+    "finetune": "gradcli.cli.finetune:finetune",
+    "summary": "gradcli.cli.summary:summary",
     "weights": command_group(WEIGHTS_COMMANDS, help="Inspect and convert checkpoint files."),
 }
 

@@ -6,10 +6,12 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import typer
 
-from gradcli.cli.freeze_rules import FreezeRule, freeze_rules
+from gradcli.cli.freeze_rules import freeze_rules
+from gradcli.training.freezing import FreezeRule
 from gradcli.cli.options import (
     ConfigOption,
     DampeningOption,
@@ -21,7 +23,6 @@ from gradcli.cli.options import (
     LearningRateOption,
     Loss,
     LossOption,
-    Mode,
     ModeOption,
     MomentumOption,
     NesterovOption,
@@ -39,13 +40,17 @@ from gradcli.cli.options import (
 from gradcli.cli.output import Output
 from gradcli.errors import UsageError
 
+if TYPE_CHECKING:
+    from gradcli.training.passes import PassSettings
+    from gradcli.training.step import SGDSettings
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
     """Which weights, how batch norm behaves, and the seed of everything random."""
 
     weights: WeightsOption = "random:0"
-    mode: ModeOption = Mode.TRAIN
+    mode: ModeOption = None
     seed: SeedOption = 0
 
 
@@ -85,6 +90,27 @@ class FreezeOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PassOptions(ModelOptions, InputOptions, LossOptions, FreezeOptions):
+    """Everything that describes one pass of a batch through the network."""
+
+    def settings(self) -> PassSettings:
+        """The pass for the workflows."""
+        # Imported here: the workflows need NumPy, which must not be loaded before --threads took effect.
+        from gradcli.training.passes import PassSettings
+
+        return PassSettings(
+            weights=self.weights,
+            input=self.input,
+            shape=self.shape,
+            target=self.target,
+            loss=self.loss.value,
+            mode=None if self.mode is None else self.mode.value,
+            freeze=self.rules,
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class SGDOptions:
     """The settings of `torch.optim.SGD`, with its meaning and its conditions."""
 
@@ -100,6 +126,12 @@ class SGDOptions:
                 raise UsageError(f"--{name.replace('_', '-')} must be a finite number")
         if self.nesterov and (self.momentum <= 0 or self.dampening != 0):
             raise UsageError("--nesterov needs --momentum above 0 and --dampening 0")
+
+    def settings(self) -> SGDSettings:
+        """The optimizer's settings for the workflows."""
+        from gradcli.training.step import SGDSettings
+
+        return SGDSettings(**dataclasses.asdict(self))
 
 
 @dataclass(frozen=True, kw_only=True)

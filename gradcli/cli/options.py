@@ -79,10 +79,11 @@ WeightsOption = Annotated[
     ),
 ]
 ModeOption = Annotated[
-    Mode,
+    Mode | None,
     typer.Option(
         "--mode",
-        help="Batch norm with the batch's statistics (train) or the running ones (eval).",
+        help="Batch norm with the batch's statistics (train) or the running ones (eval). Left out: train, except "
+        "that frozen batch norms keep and use their running statistics.",
         rich_help_panel=MODEL_PANEL,
     ),
 ]
@@ -202,6 +203,15 @@ OutputOption = Annotated[
         rich_help_panel=OUTPUT_PANEL,
     ),
 ]
+SaveOption = Annotated[
+    str | None,
+    typer.Option(
+        "--save",
+        metavar="FILE.safetensors",
+        help="Write the weights, with the names of the frozen parameters.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
 JsonOption = Annotated[
     bool,
     typer.Option("--json", help="Short for --format json.", rich_help_panel=OUTPUT_PANEL),
@@ -233,7 +243,7 @@ ThreadsOption = Annotated[
         min=1,
         envvar="GRADCLI_THREADS",
         show_envvar=True,
-        help="Compute threads. Left out: all cores.",
+        help="Threads for matrix products. Left out: 1; more pay for large batches on an idle machine.",
         rich_help_panel=COMMON_PANEL,
     ),
 ]

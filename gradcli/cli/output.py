@@ -215,6 +215,15 @@ def _is_terminal() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
 
+def check_weights_path(path: str) -> None:
+    """Before any work: UsageError unless the file is named `.safetensors`, DataError if it can't be written."""
+    if Path(path).suffix.lower() != ".safetensors":
+        raise UsageError(
+            f"--save {path}: weights are saved as safetensors; name the file {Path(path).stem}.safetensors"
+        )
+    _check_writable(Path(path))
+
+
 def _check_writable(path: Path) -> None:
     if path.is_dir():
         raise DataError(f"{path}: cannot be written: it is a folder; name a file")

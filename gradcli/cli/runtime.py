@@ -25,7 +25,7 @@ logger = logging.getLogger("gradcli")
 def prepared_runtime(*, threads: int | None, quiet: bool, verbose: bool) -> Iterator[None]:
     """Set up the process for one command and put everything back afterwards.
 
-    `threads` is the number of compute threads, None for every core or what the environment says.
+    `threads` is the number of compute threads, None for what the environment says, else one.
     `quiet` leaves only errors on standard error, `verbose` adds details; together a UsageError.
     """
     if quiet and verbose:
@@ -38,17 +38,19 @@ def prepared_runtime(*, threads: int | None, quiet: bool, verbose: bool) -> Iter
 
 @contextlib.contextmanager
 def _thread_variables(threads: int | None) -> Iterator[None]:
-    if threads is None:
-        yield
-        return
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    if threads is not None:
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    elif not any(before.values()):
+        # A BLAS thread waits for the next product by spinning: beside any other busy process two of them are not
+        # faster than one but five to fifty times slower.
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     try:
         yield
     finally:
         for name, value in before.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = value
 

@@ -50,9 +50,7 @@ def open_arrays(path: str | Path, preprocessing: Preprocessing | None = None) ->
     return dataset
 
 
-def _present_pair(
-    path: str | Path, names: Sequence[str], pairs: Sequence[tuple[str, str]]
-) -> tuple[str, str] | None:
+def _present_pair(path: str | Path, names: Sequence[str], pairs: Sequence[tuple[str, str]]) -> tuple[str, str] | None:
     """The first pair of which the file has both; half a pair is a DataError."""
     for images, labels in pairs:
         if images in names and labels in names:
@@ -71,9 +69,7 @@ def _read_pair(
     pixels = _checked_pixels(images, f"{path}: {pair[0]}")
     classes = _checked_labels(labels, f"{path}: {pair[1]}")
     if len(pixels) != len(classes):
-        raise DataError(
-            f"{path}: {len(pixels)} {pair[0]} but {len(classes)} {pair[1]}; expected one label per image"
-        )
+        raise DataError(f"{path}: {len(pixels)} {pair[0]} but {len(classes)} {pair[1]}; expected one label per image")
     return pixels, classes
 
 
@@ -81,21 +77,15 @@ def _checked_pixels(images: NDArray[Any], source: str) -> NDArray[np.uint8] | ND
     """Images as uint8 or float32 with the channels last; DataError if they are no pixels."""
     pixels = channels_last(images, source)
     if 0 in pixels.shape:
-        raise DataError(
-            f"{source} is empty, with shape {images.shape}; expected at least one image of one pixel"
-        )
+        raise DataError(f"{source} is empty, with shape {images.shape}; expected at least one image of one pixel")
     if pixels.dtype == np.uint8:
         return pixels
     if pixels.dtype.kind != "f":
-        raise DataError(
-            f"{source} has dtype {pixels.dtype}; expected uint8 pixels in 0..255 or floats in 0..1"
-        )
+        raise DataError(f"{source} has dtype {pixels.dtype}; expected uint8 pixels in 0..255 or floats in 0..1")
     check_finite(pixels, source)
     low, high = pixels.min(), pixels.max()
     if low < 0 or high > 1:
-        raise DataError(
-            f"{source} ranges from {low:g} to {high:g}; expected floats in 0..1 or uint8 in 0..255"
-        )
+        raise DataError(f"{source} ranges from {low:g} to {high:g}; expected floats in 0..1 or uint8 in 0..255")
     return pixels.astype(np.float32)
 
 

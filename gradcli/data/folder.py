@@ -37,9 +37,7 @@ def open_folder(folder: str | Path, preprocessing: Preprocessing | None = None) 
         training.source = str(folder)
         return training
     if _holds_class_folders(folder / VALIDATION_FOLDER):
-        raise DataError(
-            f"{folder}: has {VALIDATION_FOLDER}/ but no {TRAIN_FOLDER}/ of class folders; expected both"
-        )
+        raise DataError(f"{folder}: has {VALIDATION_FOLDER}/ but no {TRAIN_FOLDER}/ of class folders; expected both")
     return _open_split(folder, preprocessing)
 
 
@@ -53,9 +51,7 @@ def _open_split(folder: Path, preprocessing: Preprocessing, allow_empty_classes:
     for label, name in enumerate(classes):
         found = _images_below(folder / name)
         if not found and not allow_empty_classes:
-            raise DataError(
-                f"{folder / name}: no images in this class; expected files ending in {extension_list()}"
-            )
+            raise DataError(f"{folder / name}: no images in this class; expected files ending in {extension_list()}")
         paths += found
         labels += [label] * len(found)
     if not paths:
@@ -66,9 +62,7 @@ def _open_split(folder: Path, preprocessing: Preprocessing, allow_empty_classes:
 def _subfolders(folder: Path) -> list[str]:
     """The names of a folder's subfolders in `sorted()` order, hidden ones left out."""
     try:
-        return sorted(
-            entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")
-        )
+        return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     except OSError as error:
         _refuse_unlistable(error)
 

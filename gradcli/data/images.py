@@ -45,13 +45,9 @@ def decode_image(path: str | Path) -> Image:
         raise DataError(f"{path}: not an image; expected a file such as JPEG, PNG, TIFF or WebP") from error
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise DataError(
-            f"{path}: can't be read as an image ({reason}); expected a complete image file"
-        ) from error
+        raise DataError(f"{path}: can't be read as an image ({reason}); expected a complete image file") from error
     except Exception as error:  # what Pillow's decoders raise on broken bytes is not a closed list
-        raise DataError(
-            f"{path}: can't be decoded ({_one_line(error)}); expected a complete image file"
-        ) from error
+        raise DataError(f"{path}: can't be decoded ({_one_line(error)}); expected a complete image file") from error
 
 
 def load_images(paths: Sequence[str | Path], preprocessing: Preprocessing) -> NDArray[np.float32]:
@@ -79,9 +75,7 @@ def list_images(folder: str | Path) -> list[Path]:
     try:
         paths = sorted(path for path in Path(folder).iterdir() if is_image_file(path.name) and path.is_file())
     except OSError as error:
-        raise DataError(
-            f"{folder}: can't be listed ({error.strerror}); expected a folder of images"
-        ) from error
+        raise DataError(f"{folder}: can't be listed ({error.strerror}); expected a folder of images") from error
     if not paths:
         raise DataError(f"{folder}: no images in this folder; expected files ending in {extension_list()}")
     return paths
@@ -99,9 +93,7 @@ def _to_rgb(image: Image, path: str | Path) -> Image:
     if image.mode == "I" or image.mode.startswith("I;16"):
         return PillowImage.fromarray(_sixteen_to_eight_bits(np.asarray(image), path)).convert("RGB")
     if image.mode == "F":
-        raise DataError(
-            f"{path}: floating-point pixels have no fixed range; expected 8 or 16 bits per channel"
-        )
+        raise DataError(f"{path}: floating-point pixels have no fixed range; expected 8 or 16 bits per channel")
     if image.has_transparency_data:
         coloured = image.convert("RGBA")
         white = PillowImage.new("RGBA", image.size, "white")
@@ -113,9 +105,7 @@ def _sixteen_to_eight_bits(pixels: NDArray[np.generic], path: str | Path) -> NDA
     """Scale 0..65535 to 0..255, rounded. Pillow opens some 16-bit files as 32-bit ones, hence the check."""
     wide = pixels.astype(np.int64)
     if wide.min() < 0 or wide.max() > 65535:
-        raise DataError(
-            f"{path}: pixels beyond 16 bits have no fixed range; expected 8 or 16 bits per channel"
-        )
+        raise DataError(f"{path}: pixels beyond 16 bits have no fixed range; expected 8 or 16 bits per channel")
     return ((wide + 128) // 257).astype(np.uint8)
 
 

@@ -69,9 +69,7 @@ def load_target(spec: str, batch_size: int) -> NDArray[Any]:
             raise DataError(f"target {spec}: expected a class index")
         return np.full(batch_size, index, dtype=np.int64)
     if Path(spec).suffix.lower() != ".npy":
-        raise DataError(
-            f"target {spec}: expected a .npy file or a whole number, the class index for the whole batch"
-        )
+        raise DataError(f"target {spec}: expected a .npy file or a whole number, the class index for the whole batch")
     target = read_npy(spec)
     if target.dtype.kind in "iu":
         if target.size and int(target.max()) > np.iinfo(np.int64).max:
@@ -101,8 +99,7 @@ def check_target(
         return
     if target.dtype.kind not in "iu" or target.shape != (batch_size,):
         raise DataError(
-            f"{source}: {_described(target)}; "
-            f"expected integer class indices of shape ({batch_size},), one per image"
+            f"{source}: {_described(target)}; expected integer class indices of shape ({batch_size},), one per image"
         )
     outside = np.flatnonzero((target < 0) | (target >= classes))
     if outside.size:
@@ -124,9 +121,7 @@ def _input_array_name(path: Path) -> str:
     return names[0]
 
 
-def _checked_batch(
-    array: NDArray[Any], source: str, preprocessing: Preprocessing, dtype: DTypeLike
-) -> NDArray[Any]:
+def _checked_batch(array: NDArray[Any], source: str, preprocessing: Preprocessing, dtype: DTypeLike) -> NDArray[Any]:
     """An array from a file as a finite, C-contiguous batch of `dtype`."""
     if array.dtype != np.uint8 and array.dtype.kind != "f":
         raise DataError(f"{source}: dtype {array.dtype}; expected floats, or uint8 pixels")

@@ -99,9 +99,7 @@ def _reading(source: str, expected: str) -> Iterator[None]:
             f"{source}: corrupt, or no such file format ({_one_line(error)}); expected {expected}"
         ) from error
     except (zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(
-            f"{source}: truncated or corrupt ({_one_line(error)}); expected {expected}"
-        ) from error
+        raise DataError(f"{source}: truncated or corrupt ({_one_line(error)}); expected {expected}") from error
 
 
 def _one_line(error: Exception) -> str:

@@ -52,15 +52,12 @@ class Preprocessing:
             )
         for field, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != 3 or not all(_is_finite_number(value) for value in values):
-                raise UsageError(
-                    f"preprocessing {field} {values}: expected three finite numbers, one per RGB channel"
-                )
+                raise UsageError(f"preprocessing {field} {values}: expected three finite numbers, one per RGB channel")
         if not all(value > 0 for value in self.std):
             raise UsageError(f"preprocessing std {self.std}: expected three numbers above 0")
         if self.interpolation not in INTERPOLATIONS:
             raise UsageError(
-                f"preprocessing interpolation {self.interpolation!r}: "
-                f"expected one of {', '.join(INTERPOLATIONS)}"
+                f"preprocessing interpolation {self.interpolation!r}: expected one of {', '.join(INTERPOLATIONS)}"
             )
 
     @classmethod
@@ -106,8 +103,7 @@ class Preprocessing:
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able values; `from_dict` reads them back."""
         return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in dataclasses.asdict(self).items()
+            name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()
         }
 
     @classmethod
@@ -116,9 +112,7 @@ class Preprocessing:
         fields = [field.name for field in dataclasses.fields(cls)]
         if not isinstance(values, Mapping) or sorted(values) != sorted(fields):
             found = ", ".join(map(str, values)) if isinstance(values, Mapping) else repr(values)
-            raise WeightsError(
-                f"{source}: preprocessing holds {found}; expected the fields {', '.join(fields)}"
-            )
+            raise WeightsError(f"{source}: preprocessing holds {found}; expected the fields {', '.join(fields)}")
         try:
             arguments: dict[str, Any] = {
                 name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
@@ -142,9 +136,7 @@ def resize_and_crop(image: Image, preprocessing: Preprocessing) -> Image:
     return resized.crop((left, top, left + crop_width, top + crop_height))
 
 
-def normalise(
-    images: NDArray[np.uint8] | NDArray[np.float32], preprocessing: Preprocessing
-) -> NDArray[np.float32]:
+def normalise(images: NDArray[np.uint8] | NDArray[np.float32], preprocessing: Preprocessing) -> NDArray[np.float32]:
     """Scale and normalise images of shape (N, 3, H, W), uint8 in 0..255 or float32 in 0..1, to float32.
 
     Computes (x - mean) / std in float32, in the order torchvision computes it.

@@ -94,9 +94,7 @@ def test_a_cut_file_says_how_much_is_there(tmp_path: Path) -> None:
         ({"a": entry("F8_E4M3", [4], 0, 4)}, b"1234", "tensor 'a' has the dtype F8_E4M3; supported are"),
     ],
 )
-def test_a_corrupt_or_unsupported_file_is_refused(
-    tmp_path: Path, header: object, data: bytes, message: str
-) -> None:
+def test_a_corrupt_or_unsupported_file_is_refused(tmp_path: Path, header: object, data: bytes, message: str) -> None:
     path = tmp_path / "w.safetensors"
     path.write_bytes(safetensors_bytes(header, data))
     with pytest.raises(WeightsError, match=message) as caught:

@@ -118,9 +118,7 @@ def test_mode_is_what_the_umask_says(tmp_path: Path, mask: int, mode: int) -> No
         ({"\ud800": np.zeros(2)}, "no valid text"),
     ],
 )
-def test_what_the_format_does_not_take_is_refused(
-    tmp_path: Path, tensors: dict[str, np.ndarray], message: str
-) -> None:
+def test_what_the_format_does_not_take_is_refused(tmp_path: Path, tensors: dict[str, np.ndarray], message: str) -> None:
     path = tmp_path / "w.safetensors"
     path.write_bytes(b"old")
     with pytest.raises(WeightsError, match=message) as caught:

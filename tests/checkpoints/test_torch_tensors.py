@@ -76,9 +76,7 @@ def test_tensors_that_shared_a_storage_share_no_memory(torch_zip: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("byteorder", ["little", "big"])
-def test_every_storage_type_in_both_byte_orders(
-    torch_zip: Any, type_name: str, dtype: str, byteorder: str
-) -> None:
+def test_every_storage_type_in_both_byte_orders(torch_zip: Any, type_name: str, dtype: str, byteorder: str) -> None:
     values = np.array([[0, 1, 2], [3, 100, 1]]).astype(dtype)
     stored = values.astype(values.dtype.newbyteorder("<" if byteorder == "little" else ">"))
     path = torch_zip.write({"w": torch_zip.whole(stored, type_name)}, byteorder=byteorder.encode())

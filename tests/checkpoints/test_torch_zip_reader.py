@@ -36,9 +36,7 @@ def test_storages_of_other_entries_are_not_needed(torch_zip: Any) -> None:
 
 def test_byte_order_may_be_absent_but_not_unknown(torch_zip: Any) -> None:
     content = {"w": torch_zip.whole(np.ones(2, np.float32))}
-    np.testing.assert_array_equal(
-        load_checkpoint(torch_zip.write(content, byteorder=None)).tensors["w"], [1, 1]
-    )
+    np.testing.assert_array_equal(load_checkpoint(torch_zip.write(content, byteorder=None)).tensors["w"], [1, 1])
     with pytest.raises(WeightsError, match="byte order is b'middle'"):
         load_checkpoint(torch_zip.write(content, byteorder=b"middle"))
 
@@ -95,9 +93,7 @@ def test_a_wrong_checksum_is_refused(torch_zip: Any) -> None:
 
 
 def test_compressed_records_are_refused(torch_zip: Any) -> None:
-    path = torch_zip.write(
-        {"w": torch_zip.whole(np.zeros(10**6, np.float32))}, compression=zipfile.ZIP_DEFLATED
-    )
+    path = torch_zip.write({"w": torch_zip.whole(np.zeros(10**6, np.float32))}, compression=zipfile.ZIP_DEFLATED)
     with pytest.raises(WeightsError, match="compressed or encrypted"):
         load_checkpoint(path)
 
@@ -117,9 +113,7 @@ def test_encrypted_records_are_refused(torch_zip: Any) -> None:
 def test_two_records_of_one_name_are_refused(torch_zip: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # zipfile warns of the duplicate it is asked to write
-        path = torch_zip.write(
-            {"w": torch_zip.whole(np.zeros(2, np.float32))}, extra={"archive/data/0": b"x"}
-        )
+        path = torch_zip.write({"w": torch_zip.whole(np.zeros(2, np.float32))}, extra={"archive/data/0": b"x"})
     with pytest.raises(WeightsError, match="two records of one name"):
         load_checkpoint(path)
 

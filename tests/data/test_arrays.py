@@ -33,9 +33,7 @@ def test_known_names(tmp_path: Path, images: str, labels: str) -> None:
 def test_layouts_give_the_same_images(tmp_path: Path) -> None:
     expected = open_arrays(save(tmp_path, x=PIXELS, y=LABELS)).images(range(4))
     channels_first = PIXELS.transpose(0, 3, 1, 2)  # (N, H, W, C) -> (N, C, H, W)
-    np.testing.assert_array_equal(
-        open_arrays(save(tmp_path, x=channels_first, y=LABELS)).images(range(4)), expected
-    )
+    np.testing.assert_array_equal(open_arrays(save(tmp_path, x=channels_first, y=LABELS)).images(range(4)), expected)
 
 
 def test_grey_layouts_give_the_same_images(tmp_path: Path) -> None:
@@ -53,9 +51,7 @@ def test_floats_are_pixels_from_0_to_1(tmp_path: Path, dtype: Any) -> None:
     preprocessing = Preprocessing(size=(6, 7), resize=None)
     floats = open_arrays(save(tmp_path, x=(PIXELS / 255).astype(dtype), y=LABELS), preprocessing)
     bytes_ = open_arrays(save(tmp_path, x=PIXELS, y=LABELS), preprocessing)
-    np.testing.assert_allclose(
-        floats.images([0, 3]), bytes_.images([0, 3]), atol=2e-3 if dtype == np.float16 else 1e-5
-    )
+    np.testing.assert_allclose(floats.images([0, 3]), bytes_.images([0, 3]), atol=2e-3 if dtype == np.float16 else 1e-5)
 
 
 def test_class_names_of_the_file(tmp_path: Path) -> None:

@@ -88,9 +88,7 @@ def test_with_classes_maps_labels_by_name() -> None:
 
 
 def test_with_classes_refuses_a_class_that_is_not_among_them() -> None:
-    with pytest.raises(
-        DataError, match=r"numbers: class 'cat' is unknown; expected only the classes ant, bee$"
-    ):
+    with pytest.raises(DataError, match=r"numbers: class 'cat' is unknown; expected only the classes ant, bee$"):
         array_dataset().with_classes(["ant", "bee"])
     many = ["ant", *map(str, range(20))]
     with pytest.raises(DataError, match=r"class 'bee' is unknown; .* ant, 0, .* and 11 more$"):

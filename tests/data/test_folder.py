@@ -89,9 +89,7 @@ def test_train_may_be_a_class_like_any_other(tmp_path: Path) -> None:
         (["train/a/1.png"], ["train/b"], "b: no images in this class"),
     ],
 )
-def test_folders_that_hold_no_data_set(
-    tmp_path: Path, files: list[str], folders: list[str], message: str
-) -> None:
+def test_folders_that_hold_no_data_set(tmp_path: Path, files: list[str], folders: list[str], message: str) -> None:
     write_images(tmp_path, *files)
     for folder in folders:
         (tmp_path / folder).mkdir(parents=True)

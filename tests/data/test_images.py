@@ -198,8 +198,6 @@ def test_list_images_refuses_an_empty_or_missing_folder(tmp_path: Path) -> None:
         list_images(tmp_path / "missing")
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"), [("a.TIFF", True), ("a.gif", False), ("._a.jpg", False), ("jpg", False)]
-)
+@pytest.mark.parametrize(("name", "expected"), [("a.TIFF", True), ("a.gif", False), ("._a.jpg", False), ("jpg", False)])
 def test_is_image_file(name: str, expected: bool) -> None:
     assert is_image_file(name) is expected

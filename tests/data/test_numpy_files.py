@@ -54,9 +54,7 @@ def test_read_npy_returns_the_array(tmp_path: Path) -> None:
     ],
     ids=["missing", "empty", "text", "truncated", "pickle"],
 )
-def test_read_npy_names_the_file_in_one_line(
-    tmp_path: Path, content: bytes | str | None, message: str
-) -> None:
+def test_read_npy_names_the_file_in_one_line(tmp_path: Path, content: bytes | str | None, message: str) -> None:
     path = tmp_path / "a.npy"
     if content == "objects":
         np.save(path, np.array([{}, None], dtype=object), allow_pickle=True)

@@ -31,9 +31,7 @@ def random_image(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("height", "width"), [(40, 60), (61, 37), (50, 50), (9, 20)])
-def test_resize_is_antialiased_bilinear_to_the_shorter_side_with_a_centre_crop(
-    height: int, width: int
-) -> None:
+def test_resize_is_antialiased_bilinear_to_the_shorter_side_with_a_centre_crop(height: int, width: int) -> None:
     pixels = random_image(height, width)
     preprocessing = Preprocessing(size=(14, 14), resize=16)
     new_height, new_width = (16, 16 * width // height) if height <= width else (16 * height // width, 16)
@@ -127,9 +125,7 @@ def test_imagenet_keeps_its_margin_at_other_sizes() -> None:
         (64, 65, Preprocessing.imagenet()),
     ],
 )
-def test_default_for_array_images_depends_on_their_size(
-    height: int, width: int, expected: Preprocessing
-) -> None:
+def test_default_for_array_images_depends_on_their_size(height: int, width: int, expected: Preprocessing) -> None:
     assert Preprocessing.for_array_images(height, width) == expected
 
 
@@ -184,9 +180,7 @@ def test_normalise_matches_pytorch_bit_for_bit() -> None:
 
 @pytest.mark.parity
 @pytest.mark.parametrize(("height", "width", "size"), [(50, 70, 32), (8, 8, 32)])
-def test_straight_resize_matches_pytorch_antialiased_interpolation(
-    height: int, width: int, size: int
-) -> None:
+def test_straight_resize_matches_pytorch_antialiased_interpolation(height: int, width: int, size: int) -> None:
     torch = pytest.importorskip("torch")
     grey = np.random.default_rng(5).random((2, height, width), dtype=np.float32)
     preprocessing = Preprocessing(size=(size, size), resize=None, mean=(0, 0, 0), std=(1, 1, 1))

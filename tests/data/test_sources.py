@@ -18,9 +18,7 @@ def dataset_with(counts: list[int], shuffle_seed: int = 0) -> ArrayDataset:
     labels = np.repeat(np.arange(len(counts)), counts)
     np.random.default_rng(shuffle_seed).shuffle(labels)
     pixels = np.zeros((len(labels), 2, 2), dtype=np.uint8)
-    return ArrayDataset(
-        "made", pixels, labels, [str(c) for c in range(len(counts))], Preprocessing.straight(2)
-    )
+    return ArrayDataset("made", pixels, labels, [str(c) for c in range(len(counts))], Preprocessing.straight(2))
 
 
 def test_each_kind_of_source_is_opened(tmp_path: Path) -> None:
@@ -83,9 +81,7 @@ def test_split_parts_the_data_without_overlap_in_order() -> None:
         ([4, 0, 4], 0.5, [2, 0, 2]),
     ],
 )
-def test_split_is_stratified_by_largest_remainders(
-    counts: list[int], fraction: float, expected: list[int]
-) -> None:
+def test_split_is_stratified_by_largest_remainders(counts: list[int], fraction: float, expected: list[int]) -> None:
     training, validation = split(dataset_with(counts), fraction, seed=3)
     assert np.bincount(validation.labels, minlength=len(counts)).tolist() == expected
     assert (np.bincount(training.labels, minlength=len(counts)) >= np.minimum(counts, 1)).all()

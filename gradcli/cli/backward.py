@@ -1,0 +1,41 @@
+"""`gradcli backward`: loss and gradient norms, no update."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from gradcli.cli.option_groups import OutputOptions, PassOptions
+from gradcli.cli.options import FORMAT
+from gradcli.cli.tables import Column
+
+BackwardFormat = Literal["table", "json", "csv"]
+
+COLUMNS = [Column("name", "layer"), Column("norm", "gradient norm", ".6g"), Column("numel", "numbers")]
+
+
+def backward(
+    options: PassOptions, output: OutputOptions, format: Annotated[BackwardFormat | None, FORMAT] = None
+) -> None:
+    """Forward, loss and backward: the gradient norm by layer. Nothing is updated."""
+    destination = output.resolve(format, get_args(BackwardFormat))
+    from gradcli.inspection.gradients import collect_gradients, norms_by_layer, total_norm
+    from gradcli.training.passes import check_finite_loss, prepare
+
+    gradients = collect_gradients(prepare(options.settings()))
+    grad_norm = total_norm(gradients.arrays)
+    destination.write_records(
+        norms_by_layer(gradients.arrays),
+        COLUMNS,
+        document={
+            "weights": gradients.weights,
+            "mode": gradients.mode,
+            "loss": gradients.loss,
+            "grad_norm": grad_norm,
+            "seconds": gradients.seconds,
+        },
+        records_field="layers",
+        caption=f"loss {gradients.loss:.6g}, gradient norm {grad_norm:.6g}, weights {gradients.weights}, "
+        f"{gradients.seconds:.3f} s",
+    )
+    check_finite_loss(gradients.loss)
+    gradients.check_finite()

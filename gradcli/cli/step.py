@@ -1,0 +1,54 @@
+"""`gradcli step`: the tutorial's step of gradient descent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+import typer
+
+from gradcli.cli.option_groups import OutputOptions, PassOptions, SGDOptions
+from gradcli.cli.options import FORMAT, SaveOption
+from gradcli.cli.output import check_weights_path
+from gradcli.cli.tables import Column
+
+StepFormat = Literal["table", "json", "jsonl", "csv"]
+
+COLUMNS = [
+    Column("step"),
+    Column("loss", format=".6g"),
+    Column("grad_norm", "gradient norm", ".6g"),
+    Column("update_norm", "update norm", ".6g"),
+    Column("trainable", format=","),
+    Column("frozen", format=","),
+    Column("seconds", format=".3f"),
+]
+
+
+def step(
+    options: PassOptions,
+    sgd: SGDOptions,
+    output: OutputOptions,
+    steps: Annotated[int, typer.Option(min=1, metavar="INT", help="Steps to take, all on the same batch.")] = 1,
+    save: SaveOption = None,
+    format: Annotated[StepFormat | None, FORMAT] = None,
+) -> None:
+    """Forward, loss, backward and one step of SGD: what the tutorial does.
+
+    \b
+    gradcli step                                  random image and labels, as in the tutorial
+    gradcli step -i photo.jpg -t 207 --loss cross-entropy --freeze-backbone --json
+    """
+    destination = output.resolve(format, get_args(StepFormat))
+    if save is not None:
+        check_weights_path(save)
+    from gradcli.training.passes import prepare
+    from gradcli.training.saving import save_model
+    from gradcli.training.step import run_steps
+
+    run = prepare(options.settings())
+    with destination.record_writer(COLUMNS, caption=f"weights {run.loaded.weights}, {run.mode} mode") as write:
+        for record in run_steps(run, sgd.settings(), steps):
+            write(record)
+    if save is not None:
+        save_model(Path(save), run.loaded)

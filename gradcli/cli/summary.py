@@ -1,0 +1,52 @@
+"""`gradcli summary`: layers, output shapes, parameters, multiply-adds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from gradcli.cli.option_groups import FreezeOptions, OutputOptions
+from gradcli.cli.options import DEFAULT_SHAPE, FORMAT, ShapeOption, WeightsOption
+from gradcli.cli.tables import Column
+
+SummaryFormat = Literal["table", "json", "jsonl", "csv"]
+
+COLUMNS = [
+    Column("name", "layer"),
+    Column("type"),
+    Column("output_shape", "output"),
+    Column("parameters", format=","),
+    Column("trainable", format=","),
+    Column("multiply_adds", "multiply-adds", ","),
+]
+
+
+def summary(
+    options: FreezeOptions,
+    output: OutputOptions,
+    weights: WeightsOption = "random:0",
+    shape: ShapeOption = None,
+    format: Annotated[SummaryFormat | None, FORMAT] = None,
+) -> None:
+    """The layers in the order of a pass: output shapes, parameters, multiply-adds."""
+    destination = output.resolve(format, get_args(SummaryFormat))
+    from gradcli.inspection.summary import summarize
+    from gradcli.models import load_model
+    from gradcli.training.freezing import apply_freeze_rules
+
+    loaded = load_model(weights)
+    apply_freeze_rules(loaded.model, options.rules)
+    model = summarize(loaded.model, shape or DEFAULT_SHAPE)
+    destination.write_records(
+        model.layers,
+        COLUMNS,
+        document={
+            "weights": loaded.weights,
+            "input_shape": model.input_shape,
+            "parameters": model.parameters,
+            "trainable": model.trainable,
+            "multiply_adds": model.multiply_adds,
+        },
+        records_field="layers",
+        caption=f"{model.parameters:,} parameters, {model.trainable:,} of them trainable; {model.multiply_adds:,} "
+        f"multiply-adds for an input of {'x'.join(map(str, model.input_shape))}",
+    )

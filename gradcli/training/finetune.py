@@ -1,0 +1,242 @@
+"""Finetuning: a head for the data's classes on loaded weights, trained for some epochs."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from gradcli import __version__
+from gradcli.autograd import Tensor, no_grad
+from gradcli.data.batches import batch_indices, epoch_order
+from gradcli.data.dataset import Dataset
+from gradcli.data.preprocessing import Preprocessing
+from gradcli.data.sources import open_dataset, split
+from gradcli.errors import DataError, DivergedError, UsageError
+from gradcli.models import DEFAULT_WEIGHTS, LoadedModel, ResNet, load_model
+from gradcli.models.loading import metadata_entries, replace_head, state_arrays
+from gradcli.nn.functional import cross_entropy
+from gradcli.ops.random import manual_seed
+from gradcli.optim import SGD
+from gradcli.training.freezing import (
+    FreezeRule,
+    apply_freeze_rules,
+    freeze_options,
+    frozen_names,
+    moving_frozen_statistics,
+    require_trainable,
+    set_mode,
+)
+from gradcli.training.run_folder import RunFolder
+from gradcli.training.step import SGDSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneSettings:
+    """What a run is made of; the fields are the options of the same names.
+
+    `image_size` None keeps the data's own. `validation_split` is used for data without a validation part.
+    """
+
+    data: str
+    weights: str = DEFAULT_WEIGHTS
+    num_classes: int | None = None
+    epochs: int = 10
+    batch_size: int = 32
+    image_size: int | None = None
+    validation_split: float = 0.2
+    label_smoothing: float = 0.0
+    mode: Literal["train", "eval"] | None = None
+    freeze: Sequence[FreezeRule] = ()
+    optimizer: SGDSettings = field(default_factory=SGDSettings)
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRecord:
+    """What an epoch came to: mean losses, shares of images classified right, seconds."""
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    lr: float
+    seconds: float
+
+
+class Finetuning:
+    """A run that is ready to start: model, data and optimizer are there, nothing has been written yet."""
+
+    def __init__(self, settings: FinetuneSettings) -> None:
+        self.settings = settings
+        manual_seed(settings.seed)
+        self.loaded: LoadedModel = load_model(settings.weights)
+        self.train_data, self.val_data = _open_data(settings, self.loaded)
+        classes = self.train_data.classes
+        self.num_classes = len(classes) if settings.num_classes is None else settings.num_classes
+        if self.num_classes < len(classes):
+            raise UsageError(
+                f"--num-classes {self.num_classes}: the data has {len(classes)} classes ({', '.join(classes[:3])}, …)"
+            )
+        if self.loaded.classes != classes or self.model.fc.out_features != self.num_classes:
+            replace_head(self.model, self.num_classes)
+        apply_freeze_rules(self.model, settings.freeze)
+        require_trainable(self.model)
+        set_mode(self.model, settings.mode)
+        self.optimizer = SGD(self.model.parameters(), **asdict(settings.optimizer))
+
+    @property
+    def model(self) -> ResNet:
+        return self.loaded.model
+
+    def describe(self) -> str:
+        """In a line: data, weights, what trains, and how the batch norms behave."""
+        parameters = list(self.model.parameters())
+        trainable = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+        total = sum(parameter.numel() for parameter in parameters)
+        height, width = self.train_data.preprocessing.size
+        text = (
+            f"{len(self.train_data)} images to train and {len(self.val_data)} to validate, {height}x{width}, "
+            f"{self.num_classes} classes; weights {self.loaded.weights}, {trainable:,} of {total:,} parameters train"
+        )
+        moving = moving_frozen_statistics(self.model)
+        if moving:
+            text += f"; running statistics of {moving} frozen batch norms move in train mode, as in PyTorch"
+        return text
+
+    def config(self) -> dict[str, Any]:
+        """The run's options by their long names, as a configuration file that repeats it."""
+        options = {
+            name: value
+            for name, value in asdict(self.settings).items()
+            if name not in ("freeze", "optimizer", "num_classes")
+        }
+        options |= {"num_classes": self.num_classes, **asdict(self.settings.optimizer)}
+        return {name.replace("_", "-"): value for name, value in options.items()} | freeze_options(
+            self.settings.freeze, self.model
+        )
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches of training and validation together."""
+        size = self.settings.batch_size
+        return len(_training_batches(self.train_data, self.settings, 0)) + math.ceil(len(self.val_data) / size)
+
+    def run(
+        self,
+        folder: RunFolder,
+        config: Mapping[str, Any],
+        on_batch: Callable[[float], None] = lambda loss: None,
+    ) -> Iterator[EpochRecord]:
+        """Train; after each epoch weights and record are written into `folder`, and the record is given out.
+
+        `config` is written first. `on_batch` is called with each batch's loss. Raises DivergedError, before the
+        update, for a loss or gradient that is not finite; the folder then keeps the epochs before.
+        """
+        folder.create(config)
+        for epoch in range(1, self.settings.epochs + 1):
+            start = time.perf_counter()
+            set_mode(self.model, self.settings.mode)
+            train_loss, train_accuracy = self._train(epoch, on_batch)
+            val_loss, val_accuracy = self._validate(on_batch)
+            record = EpochRecord(
+                epoch=epoch,
+                train_loss=train_loss,
+                train_accuracy=train_accuracy,
+                val_loss=val_loss,
+                val_accuracy=val_accuracy,
+                lr=self.settings.optimizer.lr,
+                seconds=time.perf_counter() - start,
+            )
+            folder.save_weights(state_arrays(self.model), self._metadata())
+            folder.add_metrics(asdict(record))
+            yield record
+
+    def _train(self, epoch: int, on_batch: Callable[[float], None]) -> tuple[float, float]:
+        tally = _Tally()
+        for number, indices in enumerate(_training_batches(self.train_data, self.settings, epoch), start=1):
+            labels = self.train_data.labels[indices]
+            self.optimizer.zero_grad()
+            prediction = self.model(Tensor(self.train_data.images(indices)))
+            loss = cross_entropy(prediction, Tensor(labels), label_smoothing=self.settings.label_smoothing)
+            if not math.isfinite(loss.item()):
+                raise DivergedError(
+                    f"the loss is {loss.item()} in epoch {epoch}, batch {number}, at learning rate "
+                    f"{self.settings.optimizer.lr:g}; try a smaller --lr"
+                )
+            loss.backward()
+            self._check_gradients(epoch, number)
+            self.optimizer.step()
+            tally.add(loss.item(), prediction.array, labels)
+            on_batch(loss.item())
+        return tally.means()
+
+    def _check_gradients(self, epoch: int, batch: int) -> None:
+        for name, parameter in self.model.named_parameters():
+            if parameter.grad is not None and not np.isfinite(parameter.grad.array).all():
+                raise DivergedError(
+                    f"the gradient of {name} is not finite in epoch {epoch}, batch {batch}, at learning rate "
+                    f"{self.settings.optimizer.lr:g}; try a smaller --lr"
+                )
+
+    @no_grad()
+    def _validate(self, on_batch: Callable[[float], None]) -> tuple[float, float]:
+        tally = _Tally()
+        self.model.eval()
+        everything = np.arange(len(self.val_data))
+        for indices in batch_indices(everything, self.settings.batch_size):
+            labels = self.val_data.labels[indices]
+            prediction = self.model(Tensor(self.val_data.images(indices)))
+            loss = cross_entropy(prediction, Tensor(labels)).item()
+            tally.add(loss, prediction.array, labels)
+            on_batch(loss)
+        return tally.means()
+
+    def _metadata(self) -> dict[str, str]:
+        entries = metadata_entries(
+            frozen=frozen_names(self.model),
+            classes=self.train_data.classes if self.num_classes == len(self.train_data.classes) else None,
+            preprocessing=self.train_data.preprocessing.to_dict(),
+        )
+        return {**entries, "gradcli.version": __version__}
+
+
+class _Tally:
+    """Losses and hits, weighted by the size of their batches."""
+
+    def __init__(self) -> None:
+        self.loss = 0.0
+        self.hits = 0
+        self.images = 0
+
+    def add(self, loss: float, prediction: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> None:
+        self.loss += loss * len(labels)
+        self.hits += int((prediction.argmax(axis=1) == labels).sum())
+        self.images += len(labels)
+
+    def means(self) -> tuple[float, float]:
+        return self.loss / self.images, self.hits / self.images
+
+
+def _open_data(settings: FinetuneSettings, loaded: LoadedModel) -> tuple[Dataset, Dataset]:
+    preprocessing = None
+    if loaded.preprocessing is not None:
+        preprocessing = Preprocessing.from_dict(loaded.preprocessing, loaded.weights)
+    data = open_dataset(settings.data, preprocessing)
+    if settings.image_size is not None:
+        size = settings.image_size
+        data = data.with_preprocessing(data.preprocessing.with_size(size, size))
+    if len(data) < 2:
+        raise DataError(f"{settings.data}: {len(data)} image; expected at least two, one to train and one to validate")
+    return split(data, settings.validation_split, settings.seed)
+
+
+def _training_batches(data: Dataset, settings: FinetuneSettings, epoch: int) -> list[np.ndarray[Any, Any]]:
+    # A last batch of one image would leave batch norm one value per channel on a 1x1 map: it joins the one before.
+    order = epoch_order(len(data), settings.seed, epoch)
+    return batch_indices(order, settings.batch_size, merge_single=True)

@@ -1,0 +1,170 @@
+"""One pass of a batch through the network, as the commands describe it: weights, input, target, loss, what trains."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from gradcli.autograd import Tensor, no_grad
+from gradcli.data.inputs import check_target, load_input, load_target
+from gradcli.data.preprocessing import Preprocessing
+from gradcli.errors import DataError, DivergedError
+from gradcli.models import DEFAULT_WEIGHTS, LoadedModel, load_model
+from gradcli.ops.random import manual_seed, rand, randint
+from gradcli.training.freezing import FreezeRule, apply_freeze_rules, moving_frozen_statistics, set_mode
+from gradcli.training.losses import LOSSES, LossName, takes_class_indices
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_SHAPE = (1, 3, 64, 64)
+SMALLEST_SIDE = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassSettings:
+    """What a pass is made of; the fields are the options of the same names.
+
+    The order of draws from `seed` is: a new head if one is needed, the random input, the random target. With weights
+    that need no draws, input and labels are those of a PyTorch script that calls `torch.manual_seed(seed)`,
+    `torch.rand(shape)` and `torch.rand(N, classes)` in this order.
+    """
+
+    weights: str = DEFAULT_WEIGHTS
+    input: str | None = None
+    shape: tuple[int, int, int, int] | None = None
+    target: str | None = None
+    loss: LossName = "sum-difference"
+    mode: Literal["train", "eval"] | None = None
+    freeze: Sequence[FreezeRule] = ()
+    seed: int = 0
+
+
+@dataclass
+class Pass:
+    """A prepared pass: run `forward`, then `backward`, as often as needed."""
+
+    settings: PassSettings
+    loaded: LoadedModel
+    data: Tensor
+    names: list[str]
+    target: Tensor | None = None
+
+    @property
+    def model(self) -> Any:
+        return self.loaded.model
+
+    @property
+    def mode(self) -> str:
+        """`train` or `eval`, as outputs name it."""
+        return self.settings.mode or "train"
+
+    def forward(self) -> Tensor:
+        """The prediction (N, classes)."""
+        prediction: Tensor = self.model(self.data)
+        return prediction
+
+    def loss(self, prediction: Tensor) -> Tensor:
+        """The loss, 0-d. The target is loaded or drawn at the first call, when the prediction's shape is known."""
+        if self.target is None:
+            self.target = _load_or_draw_target(self.settings, tuple(prediction.shape), prediction.array.dtype)
+        loss: Tensor = LOSSES[self.settings.loss](prediction, self.target)
+        return loss
+
+    def gradients(self) -> dict[str, np.ndarray[Any, Any]]:
+        """The gradients that backward left, by parameter name."""
+        return {
+            name: parameter.grad.array
+            for name, parameter in self.model.named_parameters()
+            if parameter.grad is not None
+        }
+
+
+def prepare(settings: PassSettings) -> Pass:
+    """Load weights and input, freeze, set the mode. Nothing is computed yet.
+
+    Raises WeightsError, DataError or UsageError for what can't be used.
+    """
+    manual_seed(settings.seed)
+    loaded = load_model(settings.weights)
+    apply_freeze_rules(loaded.model, settings.freeze)
+    set_mode(loaded.model, settings.mode)
+    moving = moving_frozen_statistics(loaded.model)
+    if moving:
+        logger.info("running statistics of %d frozen batch norms move in train mode, as in PyTorch", moving)
+    data, names = _load_or_draw_input(settings, loaded)
+    return Pass(settings, loaded, Tensor(data), names)
+
+
+def run_forward(run: Pass, *, with_loss: bool) -> tuple[Tensor, Tensor | None, float]:
+    """Prediction, loss (None unless asked for) and seconds of a forward pass that records nothing."""
+    start = time.perf_counter()
+    with no_grad():
+        prediction = _predict(run)
+        loss = run.loss(prediction) if with_loss else None
+    return prediction, loss, time.perf_counter() - start
+
+
+def run_backward(run: Pass) -> tuple[Tensor, Tensor, float]:
+    """Prediction, loss and seconds of a forward and a backward pass; gradients are left on the parameters."""
+    start = time.perf_counter()
+    prediction = _predict(run)
+    loss = run.loss(prediction)
+    loss.backward()
+    return prediction, loss, time.perf_counter() - start
+
+
+def check_finite_loss(loss: float) -> None:
+    """DivergedError for a loss that is NaN or infinite."""
+    if not math.isfinite(loss):
+        raise DivergedError(f"the loss is {loss}: the weights or the input's scale are at fault")
+
+
+def check_finite_prediction(prediction: Tensor) -> None:
+    """DivergedError for scores with NaN or infinity among them."""
+    rows = np.flatnonzero(~np.isfinite(prediction.array).all(axis=1))
+    if rows.size:
+        raise DivergedError(
+            f"the prediction for image {rows[0]} is not finite: the weights or the input's scale are at fault"
+        )
+
+
+def _predict(run: Pass) -> Tensor:
+    try:
+        return run.forward()
+    except ValueError as error:
+        # The one thing that a checked batch can still lack: more than one value per channel for the batch norms.
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise DataError(
+            f"a batch of {run.data.shape[0]} image of {run.data.shape[2]}x{run.data.shape[3]} leaves one value per "
+            f"channel to the last batch norms in train mode; use larger images (above {SMALLEST_SIDE} pixels), more of "
+            "them, or --mode eval"
+        ) from None
+
+
+def _load_or_draw_input(settings: PassSettings, loaded: LoadedModel) -> tuple[np.ndarray[Any, Any], list[str]]:
+    shape = settings.shape
+    if settings.input is None:
+        shape = shape or DEFAULT_SHAPE
+        if shape[1] != 3:
+            raise DataError(f"--shape {','.join(map(str, shape))}: the network takes 3 channels, not {shape[1]}")
+        return rand(shape).array, [f"random[{index}]" for index in range(shape[0])]
+    preprocessing = Preprocessing()
+    if loaded.preprocessing is not None:
+        preprocessing = Preprocessing.from_dict(loaded.preprocessing, loaded.weights)
+    return load_input(settings.input, preprocessing)
+
+
+def _load_or_draw_target(settings: PassSettings, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
+    by_class = takes_class_indices(settings.loss)
+    if settings.target is None:
+        return randint(0, shape[1], (shape[0],)) if by_class else rand(shape)
+    target = load_target(settings.target, shape[0])
+    check_target(target, shape, "indices" if by_class else "values", f"--target {settings.target}")
+    return Tensor(target if by_class else target.astype(dtype))

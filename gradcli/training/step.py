@@ -1,0 +1,113 @@
+"""One or several steps of gradient descent on one batch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradcli.autograd import Tensor, no_grad
+from gradcli.errors import DivergedError
+from gradcli.kernels.statistics import sum_of_squares
+from gradcli.optim import SGD, Optimizer
+from gradcli.training.freezing import require_trainable
+from gradcli.training.passes import Pass, check_finite_loss, run_backward
+
+
+@dataclass(frozen=True, kw_only=True)
+class SGDSettings:
+    """The options of `torch.optim.SGD`, with its meaning; the defaults are the tutorial's."""
+
+    lr: float = 1e-2
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    dampening: float = 0.0
+    nesterov: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRecord:
+    """What one step did. Norms are Euclidean, over all trainable parameters; trainable and frozen count numbers."""
+
+    step: int
+    loss: float
+    grad_norm: float
+    update_norm: float
+    trainable: int
+    frozen: int
+    seconds: float
+    weights: str
+    mode: str
+
+
+def make_optimizer(run: Pass, settings: SGDSettings) -> SGD:
+    """SGD over all parameters, frozen ones included: they have no gradient, so it passes them over."""
+    return SGD(
+        run.model.parameters(),
+        lr=settings.lr,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        dampening=settings.dampening,
+        nesterov=settings.nesterov,
+    )
+
+
+def run_steps(run: Pass, settings: SGDSettings, steps: int = 1) -> Iterator[StepRecord]:
+    """Forward, loss, backward and update, `steps` times on the same batch; a record after each.
+
+    Raises DivergedError before an update with a loss or gradient that is NaN or infinite, UsageError where everything
+    is frozen.
+    """
+    require_trainable(run.model)
+    optimizer = make_optimizer(run, settings)
+    counts = [(parameter.numel(), parameter.requires_grad) for parameter in run.model.parameters()]
+    for step in range(1, steps + 1):
+        start = time.perf_counter()
+        optimizer.zero_grad()
+        _, loss, _ = run_backward(run)
+        check_finite_loss(loss.item())
+        grad_norm = gradient_norm(run)
+        update_norm = step_measured(optimizer)
+        yield StepRecord(
+            step=step,
+            loss=loss.item(),
+            grad_norm=grad_norm,
+            update_norm=update_norm,
+            trainable=sum(size for size, trainable in counts if trainable),
+            frozen=sum(size for size, trainable in counts if not trainable),
+            seconds=time.perf_counter() - start,
+            weights=run.loaded.weights,
+            mode=run.mode,
+        )
+
+
+def gradient_norm(run: Pass) -> float:
+    """Euclidean norm of all gradients together; DivergedError names the first that is not finite."""
+    total = 0.0
+    for name, gradient in run.gradients().items():
+        squares = sum_of_squares(gradient)
+        if not math.isfinite(squares) and not np.isfinite(gradient).all():
+            raise DivergedError(f"the gradient of {name} is not finite; no parameter was updated")
+        total += squares
+    return math.sqrt(total)
+
+
+def step_measured(optimizer: Optimizer) -> float:
+    """Take an optimizer's step and return the Euclidean norm of what it changed."""
+    total = 0.0
+    with no_grad():
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    total += _measured_update(optimizer, parameter, group)
+    return math.sqrt(total)
+
+
+def _measured_update(optimizer: Optimizer, parameter: Tensor, group: dict[str, object]) -> float:
+    # One parameter at a time, so that the values before take little room.
+    before = np.array(parameter.array, order="K")
+    optimizer.update(parameter, group)
+    return sum_of_squares(np.subtract(parameter.array, before, out=before))
