@@ -50,7 +50,7 @@ uint8 = dtype("uint8")
 bool_ = dtype("bool")
 
 _BY_NUMPY = {t.numpy: t for t in (float16, float32, float64, int8, int16, int32, int64, uint8, bool_)}
-_BY_PYTHON: dict[type, dtype] = {builtins.float: float32, builtins.int: int64, builtins.bool: bool_}
+_BY_PYTHON: dict[type, dtype] = {builtins.float: float64, builtins.int: int64, builtins.bool: bool_}
 
 DType = dtype | np.dtype[Any] | type
 """What a `dtype=` argument may be: gradcli's, NumPy's, or Python's float, int and bool."""

@@ -185,20 +185,27 @@ class Tensor:
         return bool(self.array.item())
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._python_scalar())
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._python_scalar())
 
     def __index__(self) -> int:
-        if self.array.dtype.kind not in "iub":
+        if self.array.dtype.kind not in "iub" or self.array.size != 1:
             raise TypeError("only integer tensors of a single element can be converted to an index")
-        return int(self.item())
+        return int(self.array.item())
+
+    def _python_scalar(self) -> Any:
+        if self.array.size != 1:
+            raise ValueError(f"only one element tensors can be converted to Python scalars, not {list(self.shape)}")
+        return self.array.item()
 
     def __format__(self, specification: str) -> str:
         if self.ndim == 0:
             return format(self.item(), specification)
-        return format(str(self), specification)
+        if specification:
+            raise TypeError(f"unsupported format string {specification!r} for a tensor of shape {list(self.shape)}")
+        return str(self)
 
     def __repr__(self) -> str:
         return format_tensor(

@@ -9,7 +9,8 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
-from gradcli.ops.promotion import promote
+from gradcli.ops.dims import canonical_dims
+from gradcli.ops.promotion import promote, require_broadcastable, require_kind
 
 
 @op(method=True, differentiable=False)
@@ -63,18 +64,19 @@ def _not_equal(input: Tensor, other: object) -> Any:
 @op(method=True, operators=("__and__", "__rand__"), differentiable=False)
 def bitwise_and(input: Array, other: Any) -> Array:
     """input & other: logical for bools, bit by bit for integers."""
-    return np.bitwise_and(*promote(input, other))
+    return np.bitwise_and(*_promote_bits("bitwise_and", input, other))
 
 
 @op(method=True, operators=("__or__", "__ror__"), differentiable=False)
 def bitwise_or(input: Array, other: Any) -> Array:
     """input | other: logical for bools, bit by bit for integers."""
-    return np.bitwise_or(*promote(input, other))
+    return np.bitwise_or(*_promote_bits("bitwise_or", input, other))
 
 
 @op(method=True, operators=("__invert__",), differentiable=False)
 def bitwise_not(input: Array) -> Array:
     """~input: logical for bools, bit by bit for integers."""
+    require_kind("bitwise_not", input, "iub")
     return np.invert(input)
 
 
@@ -92,20 +94,26 @@ def isfinite(input: Array) -> Array:
 
 @op(method=True, differentiable=False)
 def all(input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
-    """Whether all elements, or all along a dim, are true."""
-    return np.asarray(np.all(input, axis=dim, keepdims=keepdim))
+    """Whether all elements, or all along a dim, are true; uint8 for uint8, as in PyTorch."""
+    return _as_truth(np.all(input, axis=_axes(dim, input), keepdims=keepdim), input)
 
 
 @op(method=True, differentiable=False)
 def any(input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
-    """Whether any element, or any along a dim, is true."""
-    return np.asarray(np.any(input, axis=dim, keepdims=keepdim))
+    """Whether any element, or any along a dim, is true; uint8 for uint8, as in PyTorch."""
+    return _as_truth(np.any(input, axis=_axes(dim, input), keepdims=keepdim), input)
 
 
 @op(method=True, differentiable=False)
 def argmax(input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
     """Index of the largest element (the first of equals), of the flattened tensor or along a dim, as int64."""
-    return np.asarray(np.argmax(input, axis=dim, keepdims=keepdim))
+    if input.dtype == np.bool_:
+        raise RuntimeError("argmax(): does not support bool input")
+    axes = _axes(dim, input)
+    axis = None if dim is None or not axes else axes[0]
+    if input.size == 0 and (axis is None or input.shape[axis] == 0):
+        raise IndexError(f"argmax(): the elements to choose from must be at least one, but the shape is {input.shape}")
+    return np.asarray(np.argmax(input, axis=axis, keepdims=keepdim), np.int64)
 
 
 def equal(input: Tensor, other: Tensor) -> bool:
@@ -114,8 +122,26 @@ def equal(input: Tensor, other: Tensor) -> bool:
 
 
 def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
-    """True where |input - other| <= atol + rtol * |other| everywhere."""
+    """True where |input - other| <= atol + rtol * |other| everywhere, for tensors of one type."""
+    if input.array.dtype != other.array.dtype:
+        raise RuntimeError(f"{input.dtype} did not match {other.dtype}")
+    require_broadcastable(input.array.shape, other.array.shape)
     return bool(np.allclose(input.array, other.array, rtol=rtol, atol=atol, equal_nan=equal_nan))
+
+
+def _axes(dim: int | None, input: Array) -> tuple[int, ...]:
+    """The axis to reduce, or all of them, as NumPy takes them; IndexError for a dim that isn't there."""
+    return canonical_dims(dim, input.ndim)
+
+
+def _as_truth(result: Any, input: Array) -> Array:
+    return np.asarray(result, np.uint8 if input.dtype == np.uint8 else np.bool_)
+
+
+def _promote_bits(operation: str, input: Array, other: Any) -> tuple[Array, Array]:
+    first, second = promote(input, other)
+    require_kind(operation, first, "iub")
+    return first, second
 
 
 def _is_operand(value: object) -> bool:

@@ -28,6 +28,8 @@ def convolution(
     """Cross-correlation of input (N, C, H, W) with weight (O, C / groups, kH, kW), plus bias (O,)."""
     out = kernels.conv2d(input, weight, stride, padding, dilation, groups)
     if bias is not None:
+        if bias.dtype != input.dtype:
+            raise RuntimeError(f"Input type ({input.dtype}) and bias type ({bias.dtype}) should be the same")
         if bias.shape != weight.shape[:1]:
             raise RuntimeError(
                 f"Given weight of size {list(weight.shape)}, expected bias to be 1-dimensional with "
@@ -111,6 +113,11 @@ def conv2d(
     if input.ndim != 4 or weight.ndim != 4:
         raise RuntimeError(
             f"Expected 3D (unbatched) or 4D (batched) input and 4D weight to conv2d, but got input of size: "
+            f"{list(input.shape)} and weight of size: {list(weight.shape)}"
+        )
+    if 0 in weight.shape or 0 in input.shape[1:]:
+        raise RuntimeError(
+            "conv2d: only the batch may be empty, but got input of size: "
             f"{list(input.shape)} and weight of size: {list(weight.shape)}"
         )
     return convolution(

@@ -9,20 +9,38 @@ import numpy as np
 from gradcli.autograd.dtypes import Array, DType, as_numpy_dtype, float32, from_numpy_dtype
 from gradcli.autograd.tensor import Tensor
 from gradcli.ops.dims import sizes
+from gradcli.ops.promotion import promote_types, result_type
 
 
 def tensor(data: Any, *, dtype: DType | None = None, requires_grad: bool = False) -> Tensor:
     """A new tensor of a number, nested lists, an array or a tensor, copied.
 
-    Python floats become float32, integers int64, bools bool; arrays keep their type.
+    Python floats become float32, integers int64, bools bool; arrays keep their type, inside of lists too.
     """
     values = np.array(data.array if isinstance(data, Tensor) else _nested(data))
     if dtype is not None:
         values = values.astype(as_numpy_dtype(dtype))
-    elif values.dtype.kind == "f" and not isinstance(data, np.ndarray | np.generic | Tensor):
+    elif isinstance(data, list | tuple) and values.dtype.kind in "iuf":
+        values = values.astype(_type_of_leaves(data) or np.float32)
+    elif isinstance(data, float) and not isinstance(data, np.generic):
         values = values.astype(np.float32)
     from_numpy_dtype(values.dtype)  # refuses text, objects and the like
     return Tensor(values, requires_grad)
+
+
+def _type_of_leaves(data: list[Any] | tuple[Any, ...]) -> np.dtype[Any] | None:
+    """The common type of what nested lists hold; None where they hold nothing."""
+    common: np.dtype[Any] | None = None
+    for part in data:
+        if isinstance(part, list | tuple):
+            own = _type_of_leaves(part)
+        elif isinstance(part, Tensor):
+            own = part.array.dtype
+        else:
+            own = part.dtype if isinstance(part, np.ndarray | np.generic) else result_type(part)
+        if own is not None:
+            common = own if common is None else promote_types(common, own)
+    return common
 
 
 def _nested(data: Any) -> Any:
@@ -47,6 +65,8 @@ def as_tensor(data: Any, dtype: DType | None = None) -> Tensor:
 
 def from_numpy(ndarray: Array) -> Tensor:
     """A tensor that shares memory with an array."""
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
     from_numpy_dtype(ndarray.dtype)
     return Tensor(ndarray)
 

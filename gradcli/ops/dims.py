@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,19 +28,21 @@ def canonical_dims(dims: int | Sequence[int] | None, ndim: int) -> tuple[int, ..
 
 
 def sizes(shape: tuple[Any, ...]) -> tuple[int, ...]:
-    """The shape given as `f(2, 3)`, `f((2, 3))` or `f([2, 3])`."""
+    """The shape given as `f(2, 3)`, `f((2, 3))` or `f([2, 3])`; TypeError for sizes that are no integers."""
     if len(shape) == 1 and isinstance(shape[0], Sequence):
-        return tuple(int(size) for size in shape[0])
-    return tuple(int(size) for size in shape)
+        shape = tuple(shape[0])
+    try:
+        return tuple(operator.index(size) for size in shape)
+    except TypeError:
+        raise TypeError(f"sizes must be integers, but got {list(shape)}") from None
 
 
 def pair(value: int | Sequence[int], name: str) -> tuple[int, int]:
     """(height, width) of an option given as one number or two."""
-    if isinstance(value, int):
-        return value, value
-    numbers = tuple(int(number) for number in value)
-    if len(numbers) == 1:
-        return numbers[0], numbers[0]
-    if len(numbers) != 2:
+    try:
+        numbers = tuple(map(operator.index, value if isinstance(value, Sequence) else (value,)))
+    except TypeError:
+        raise TypeError(f"{name} must be a single integer or two, but got {value!r}") from None
+    if len(numbers) not in (1, 2):
         raise RuntimeError(f"expected {name} to be a single integer or two, but got {list(numbers)}")
-    return numbers[0], numbers[1]
+    return numbers[0], numbers[-1]

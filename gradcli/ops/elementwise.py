@@ -10,7 +10,7 @@ import numpy as np
 from gradcli.autograd.dtypes import Array, DType, as_numpy_dtype
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
-from gradcli.ops.promotion import as_floating, promote, promote_floating
+from gradcli.ops.promotion import as_floating, promote, promote_floating, require_broadcastable, require_kind
 
 # --- sums and products ------------------------------------------------------------------------------------------------
 
@@ -19,7 +19,13 @@ from gradcli.ops.promotion import as_floating, promote, promote_floating
 def add(input: Array, other: Any, *, alpha: float = 1) -> Array:
     """input + alpha * other, broadcast."""
     first, second = promote(input, other)
-    return np.add(first, second if alpha == 1 else second * first.dtype.type(alpha))
+    return np.add(first, _times_alpha(second, alpha))
+
+
+def _times_alpha(values: Array, alpha: float) -> Array:
+    if values.dtype.kind != "f" and isinstance(alpha, float):
+        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+    return values if alpha == 1 else values * values.dtype.type(alpha)
 
 
 add.gradient(input=lambda grad: grad, other=lambda grad, alpha: grad if alpha == 1 else grad * alpha)
@@ -28,10 +34,17 @@ add.gradient(input=lambda grad: grad, other=lambda grad, alpha: grad if alpha ==
 @op("SubBackward0", method=True, operators=("__sub__",))
 def sub(input: Array, other: Any, *, alpha: float = 1) -> Array:
     """input - alpha * other, broadcast."""
+    _refuse_bools("Subtraction", input, other)
     first, second = promote(input, other)
-    if first.dtype == np.bool_:
-        raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported.")
-    return np.subtract(first, second if alpha == 1 else second * first.dtype.type(alpha))
+    return np.subtract(first, _times_alpha(second, alpha))
+
+
+def _refuse_bools(operation: str, *operands: Any) -> None:
+    for operand in operands:
+        if isinstance(operand, bool) or (isinstance(operand, np.ndarray | np.generic) and operand.dtype == np.bool_):
+            raise RuntimeError(
+                f"{operation}, the `-` operator, with a bool tensor is not supported; the `~` operator inverts a mask."
+            )
 
 
 sub.gradient(input=lambda grad: grad, other=lambda grad, alpha: grad * -alpha)
@@ -40,6 +53,7 @@ sub.gradient(input=lambda grad: grad, other=lambda grad, alpha: grad * -alpha)
 @op("RsubBackward1")
 def rsub(input: Array, other: Any) -> Array:
     """other - input, for a number `other`."""
+    _refuse_bools("Subtraction", input, other)
     first, second = promote(other, input)
     return np.subtract(first, second)
 
@@ -94,6 +108,7 @@ def _reflected_div(input: Tensor, other: Any) -> Tensor:
 @op("NegBackward0", method=True, operators=("__neg__",))
 def neg(input: Array) -> Array:
     """-input."""
+    _refuse_bools("Negation", input)
     return np.negative(input)
 
 
@@ -154,13 +169,16 @@ cos.gradient(input=lambda grad, input: grad * -sin(input))
 @op("AbsBackward0", method=True, operators=("__abs__",))
 def abs(input: Array) -> Array:
     """Absolute value; its gradient at zero is zero."""
+    require_kind("abs", input, "iuf")
     return np.abs(input)
 
 
 @op(method=True, differentiable=False)
 def sign(input: Array) -> Array:
-    """-1, 0 or 1."""
-    return np.sign(input)
+    """-1, 0 or 1; 0 for nan, as in PyTorch."""
+    if input.dtype == np.bool_:
+        return input.copy()
+    return np.subtract(input > 0, input < 0, dtype=input.dtype)
 
 
 abs.gradient(input=lambda grad, input: grad * sign(input))
@@ -171,8 +189,14 @@ abs.gradient(input=lambda grad, input: grad * sign(input))
 
 @op("WhereBackward0")
 def where(condition: Array, input: Any, other: Any) -> Array:
-    """input where condition holds, else other; all three broadcast."""
-    return np.where(condition, *promote(input, other))
+    """input where condition (bool) holds, else other; all three broadcast."""
+    if condition.dtype != np.bool_:
+        raise RuntimeError(
+            f"where expected condition to be a boolean tensor, but got a tensor of {condition.dtype.name}"
+        )
+    first, second = promote(input, other)
+    require_broadcastable(condition.shape, np.broadcast_shapes(first.shape, second.shape))
+    return np.where(condition, first, second)
 
 
 where.gradient(
@@ -225,6 +249,7 @@ def ones_like(input: Array) -> Array:
 def pow_scalar(input: Array, exponent: float) -> Array:
     """input to the power of a number."""
     base, power = promote(input, exponent)
+    require_kind("pow", base, "iuf")
     if base.dtype.kind in "iu" and exponent < 0:
         raise RuntimeError("Integers to negative integer powers are not allowed.")
     if exponent == 2:
@@ -243,18 +268,24 @@ def _pow_scalar_gradient(grad: Any, input: Any, exponent: float) -> tuple[Any]:
 @op("PowBackward1")
 def pow_tensor(input: Array, exponent: Array) -> Array:
     """input to the power of exponent, broadcast."""
-    base, power = promote(input, exponent)
-    if base.dtype.kind in "iu" and (power < 0).any():
-        raise RuntimeError("Integers to negative integer powers are not allowed.")
-    with np.errstate(all="ignore"):
-        return np.power(base, power)
+    return _power(*promote(input, exponent))
 
 
 @op("PowBackward2")
 def pow_of_scalar(input: float, exponent: Array) -> Array:
     """A number to the power of exponent."""
+    return _power(*promote(input, exponent))
+
+
+def _power(base: Array, power: Array) -> Array:
+    require_kind("pow", base, "iuf")
+    if base.dtype.kind == "i" and (power < 0).any():
+        # The true results are fractions, rounded towards zero: 0 except for the bases 1 and -1.
+        sign_of_one = np.where(power % 2 == 0, 1, base)
+        fractions = np.where(np.abs(base) == 1, sign_of_one, 0)
+        return np.where(power < 0, fractions, np.power(base, np.maximum(power, 0))).astype(base.dtype)
     with np.errstate(all="ignore"):
-        return np.power(*promote(input, exponent))
+        return np.power(base, power)
 
 
 @pow_of_scalar.gradients("exponent")

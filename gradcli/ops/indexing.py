@@ -84,7 +84,7 @@ def getitem(input: Tensor, index: Any) -> Tensor:
             if part != slice(None):
                 input = slice_dim(input, dim, *_bounds(part))
             dim += 1
-        elif isinstance(part, bool):
+        elif _is_bool(part):
             input = unsqueeze(input, dim)
             gathers[dim] = np.zeros(int(part), np.int64)
             dim += 1
@@ -123,11 +123,18 @@ def _without_ellipsis(parts: tuple[Any, ...], ndim: int) -> list[Any]:
         raise IndexError("an index can only have a single ellipsis ('...')")
     used = 0
     for part in parts:
-        if part is None or part is Ellipsis or isinstance(part, bool):
+        if part is None or part is Ellipsis or _is_bool(part):
             continue
         used += part.ndim if isinstance(part, Tensor | np.ndarray) and part.dtype in _BOOLS else 1
     at = ellipses[0]
     return [*parts[:at], *(slice(None),) * (ndim - used), *parts[at + 1 :]]
+
+
+def _is_bool(part: Any) -> bool:
+    """A single truth value: it keeps everything or nothing, along a new dim."""
+    return isinstance(part, bool | np.bool_) or (
+        isinstance(part, Tensor | np.ndarray) and part.ndim == 0 and part.dtype in _BOOLS
+    )
 
 
 def _is_integer(part: Any) -> bool:
@@ -153,6 +160,6 @@ def _index_arrays(part: Any, covered: tuple[int, ...]) -> tuple[Array, ...]:
                 f"{list(covered)}"
             )
         return np.nonzero(array)
-    if array.dtype.kind not in "iu":
-        raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+    if array.dtype not in (np.int64, np.int32):
+        raise IndexError(f"tensors used as indices must be int64, int32 or bool, but got {array.dtype.name}")
     return (array,)

@@ -10,11 +10,12 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
+from gradcli.ops.promotion import require_kind
 from gradcli.ops.shape import expand, squeeze_dim, t, transpose, unsqueeze, view
 
 
 def _check(operation: str, first: Array, second: Array, ndims: tuple[int, int]) -> None:
-    """RuntimeError in PyTorch's words unless the operands have these numbers of dims and one type."""
+    """RuntimeError in PyTorch's words unless the operands have these numbers of dims and one type, which isn't bool."""
     if (first.ndim, second.ndim) != ndims:
         raise RuntimeError(
             f"{operation}: expected operands of {ndims[0]} and {ndims[1]} dims, but got shapes "
@@ -27,6 +28,7 @@ def _check(operation: str, first: Array, second: Array, ndims: tuple[int, int]) 
         )
     if first.dtype != second.dtype:
         raise RuntimeError(f"expected both operands to have the same dtype, but got: {first.dtype} != {second.dtype}")
+    require_kind(operation, first, "iuf")
 
 
 @op("DotBackward0", method=True)
@@ -97,9 +99,13 @@ bmm.gradient(
 def addmm(input: Array, mat1: Array, mat2: Array, *, beta: float = 1, alpha: float = 1) -> Array:
     """beta * input + alpha * (mat1 @ mat2), input broadcast to (n, p)."""
     _check("addmm", mat1, mat2, (2, 2))
+    if input.dtype != mat2.dtype:
+        raise RuntimeError(f"input and mat2 must have the same dtype, but got {input.dtype} and {mat2.dtype}")
     product: Array = mat1 @ mat2
     if alpha != 1:
         product *= product.dtype.type(alpha)
+    if beta == 0:
+        return product  # whatever input holds, nan too
     try:
         scaled = input if beta == 1 else input * input.dtype.type(beta)
         return np.add(product, scaled, out=product)
@@ -163,7 +169,9 @@ def _broadcast_batch(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[i
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
-    """input @ weight.T + bias, for input (..., in), weight (out, in), bias (out,)."""
+    """input @ weight.T + bias, for input (..., in), weight (out, in), bias (out,); without bias also weight (in,)."""
+    if weight.ndim == 1 and bias is None:
+        return matmul(input, weight)
     if weight.ndim != 2 or input.ndim == 0 or input.shape[-1] != weight.shape[1]:
         rows = math.prod(input.shape[:-1])
         raise RuntimeError(

@@ -13,7 +13,7 @@ from gradcli.autograd.tensor import Tensor
 from gradcli.ops.activation import sigmoid
 from gradcli.ops.dims import canonical_dim
 from gradcli.ops.elementwise import exp
-from gradcli.ops.promotion import as_floating, promote
+from gradcli.ops.promotion import promote_types, require_broadcastable, require_kind
 from gradcli.ops.reduction import mean_all, sum, sum_all
 from gradcli.ops.shape import permute_dims, view
 
@@ -26,12 +26,12 @@ REDUCTIONS = ("none", "mean", "sum")
 @op("LogSoftmaxBackward0")
 def log_softmax(input: Array, dim: int = -1) -> Array:
     """log(exp(input) / sum(exp(input))) along dim, without overflow."""
-    values = as_floating(input)
-    if values.size == 0:
-        return values.copy()
-    axis = canonical_dim(dim, values.ndim) if values.ndim else None
+    require_kind("log_softmax", input)
+    axis = canonical_dim(dim, input.ndim) if input.ndim else None
+    if input.size == 0:
+        return input.copy()
     with np.errstate(invalid="ignore"):
-        shifted = values - np.max(values, axis=axis, keepdims=True)
+        shifted = input - np.max(input, axis=axis, keepdims=True)
         return np.asarray(shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True)))
 
 
@@ -42,12 +42,12 @@ tensor_method("log_softmax")(log_softmax)
 @op("SoftmaxBackward0")
 def softmax(input: Array, dim: int = -1) -> Array:
     """exp(input) / sum(exp(input)) along dim, without overflow."""
-    values = as_floating(input)
-    if values.size == 0:
-        return values.copy()
-    axis = canonical_dim(dim, values.ndim) if values.ndim else None
+    require_kind("softmax", input)
+    axis = canonical_dim(dim, input.ndim) if input.ndim else None
+    if input.size == 0:
+        return input.copy()
     with np.errstate(invalid="ignore"):
-        powers = np.exp(values - np.max(values, axis=axis, keepdims=True))
+        powers = np.exp(input - np.max(input, axis=axis, keepdims=True))
         return np.asarray(powers / np.sum(powers, axis=axis, keepdims=True))
 
 
@@ -79,8 +79,11 @@ def _spread(grad: Any, count: int, reduction: str) -> Any:
 @op("MseLossBackward0")
 def mse_loss(input: Array, target: Array, reduction: str = "mean") -> Array:
     """Squared difference of input and target, broadcast; averaged, summed, or one by one (`none`)."""
-    difference = np.subtract(*promote(input, target))
-    return _reduced(np.square(difference), reduction)
+    require_broadcastable(input.shape, target.shape)
+    dtype = promote_types(input.dtype, target.dtype)
+    if dtype.kind != "f":
+        raise NotImplementedError(f"mse_loss not implemented for {dtype.name} tensors")
+    return _reduced(np.square(np.subtract(input, target, dtype=dtype)), reduction)
 
 
 mse_loss.gradient(
@@ -108,6 +111,14 @@ def binary_cross_entropy_with_logits(
     """
     if target.shape != input.shape:
         raise ValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")
+    require_kind("binary_cross_entropy_with_logits", input)
+    if target.dtype.kind != "f":
+        raise RuntimeError(f"binary_cross_entropy_with_logits: targets are probabilities, not {target.dtype.name}")
+    for name, scale in (("weight", weight), ("pos_weight", pos_weight)):
+        if scale is not None:
+            require_broadcastable(scale.shape, input.shape)
+            if scale.ndim > input.ndim or np.broadcast_shapes(scale.shape, input.shape) != input.shape:
+                raise RuntimeError(f"{name} of shape {list(scale.shape)} can't be broadcast to {list(input.shape)}")
     tail = np.log1p(np.exp(-np.abs(input))) + np.maximum(-input, 0)  # -log sigmoid(input)
     if pos_weight is None:
         losses = (1 - target) * input + tail
@@ -139,6 +150,7 @@ def _bce_gradients(
 @op("SoftplusBackward0")
 def softplus(input: Array) -> Array:
     """log(1 + exp(input)), without overflow."""
+    require_kind("softplus", input)
     return np.log1p(np.exp(-np.abs(input))) + np.maximum(input, 0)
 
 
@@ -151,6 +163,16 @@ softplus.gradient(input=lambda grad, input: grad * sigmoid(input))
 @op("NllLossBackward0")
 def nll_loss_rows(input: Array, target: Array, weight: Array | None, ignore_index: int, reduction: str) -> Array:
     """-input[i, target[i]], weighted by class, of log-probabilities (N, C) for classes (N,); the mean is weighted."""
+    require_kind("nll_loss", input)
+    if target.dtype not in (np.int64, np.uint8):
+        raise RuntimeError(f"expected target dtype to be int64 or uint8, but got {target.dtype.name}")
+    if weight is not None and weight.shape != input.shape[1:]:
+        raise RuntimeError(
+            f"weight tensor should be defined either for all {input.shape[1]} classes or no classes "
+            f"but got weight tensor of shape: {list(weight.shape)}"
+        )
+    if weight is not None and weight.dtype != input.dtype:
+        raise RuntimeError(f"expected a weight of {input.dtype.name} as the input, but found {weight.dtype.name}")
     rows, classes, scale = _picked(target, weight, ignore_index, reduction, input.shape[1])
     losses = np.where(scale == 0, 0, -scale * input[rows, classes]).astype(input.dtype)
     if reduction == "none":
@@ -210,13 +232,21 @@ def nll_loss(input: Any, target: Any, weight: Any = None, *, ignore_index: int =
 
     Rows of class `ignore_index` don't count; `weight` (C,) scales by class. As `torch.nn.functional.nll_loss`.
     """
+    if input.ndim == 0:
+        raise ValueError("Expected 1 or more dimensions (got 0)")
     if input.ndim == 1:
+        if math.prod(target.shape) != 1:
+            raise ValueError(f"For 1D input, 1D target must have size 1, but got target size: {list(target.shape)}")
         single = nll_loss_rows(view(input, (1, -1)), view(target, (1,)), weight, ignore_index, reduction)
         return view(single, ()) if reduction == "none" else single
-    if tuple(target.shape) != (input.shape[0], *input.shape[2:]):
+    if target.ndim and target.shape[0] != input.shape[0]:
         raise ValueError(
-            f"Expected target of shape {[input.shape[0], *input.shape[2:]]} for input of shape {list(input.shape)}, "
-            f"but got {list(target.shape)}"
+            f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({target.shape[0]})."
+        )
+    if tuple(target.shape) != (input.shape[0], *input.shape[2:]):
+        raise RuntimeError(
+            f"Expected target of size {[input.shape[0], *input.shape[2:]]} for input of size {list(input.shape)}, "
+            f"got {list(target.shape)}"
         )
     losses = nll_loss_rows(_class_rows(input), view(target, (-1,)), weight, ignore_index, reduction)
     return view(losses, tuple(target.shape)) if reduction == "none" else losses
@@ -237,6 +267,8 @@ def cross_entropy(
     """
     if not 0 <= label_smoothing <= 1:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    if input.ndim == 0:
+        raise RuntimeError("cross_entropy: expected input of 1 or more dimensions (the classes), but got a 0-d tensor")
     class_dim = 0 if input.ndim == 1 else 1
     log_probabilities = log_softmax(input, class_dim)
     if target.is_floating_point():
@@ -244,6 +276,13 @@ def cross_entropy(
             raise RuntimeError(
                 f"a target of class probabilities must have the shape of the input {list(input.shape)}, "
                 f"but has {list(target.shape)}"
+            )
+        if ignore_index >= 0:
+            raise RuntimeError("ignore_index is not supported for floating point target")
+        if weight is not None and tuple(weight.shape) != (input.shape[class_dim],):
+            raise RuntimeError(
+                f"cross_entropy: weight tensor should be defined either for all {input.shape[class_dim]} classes "
+                f"or no classes but got weight tensor of shape: {list(weight.shape)}"
             )
         return _soft_cross_entropy(log_probabilities, target, weight, reduction, label_smoothing, class_dim)
     exact = nll_loss(log_probabilities, target, weight, ignore_index=ignore_index, reduction=reduction)
@@ -264,6 +303,8 @@ def cross_entropy(
 def _soft_cross_entropy(
     log_probabilities: Any, target: Any, weight: Any, reduction: str, label_smoothing: float, class_dim: int
 ) -> Any:
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"{reduction} is not a valid value for reduction")
     classes = log_probabilities.shape[class_dim]
     if label_smoothing:
         target = target * (1 - label_smoothing) + label_smoothing / classes

@@ -11,8 +11,11 @@ from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op
 from gradcli.autograd.tensor import Tensor
 from gradcli.kernels import normalization as kernels
+from gradcli.ops.promotion import require_kind
 from gradcli.ops.reduction import mean, sum
 from gradcli.ops.shape import view
+
+_VECTORS_OF = {np.dtype(np.float16): np.dtype(np.float32)}
 
 
 @op("NativeBatchNormBackward0", extras=("mean", "invstd"))
@@ -28,12 +31,17 @@ def native_batch_norm(
 ) -> tuple[Array, Array, Array]:
     """(input - mean) / sqrt(var + eps) * weight + bias per channel of input (N, C, H, W).
 
-    In training, mean and variance are the batch's own, and the running ones move towards them, in place.
+    In training, mean and variance are the batch's own, and the running ones move towards them, in place. All have one
+    type, only a float16 input may come with float32 vectors.
     """
+    require_kind("batch_norm", input)
+    for vector in (weight, bias, running_mean, running_var):
+        if vector is not None and vector.dtype not in (input.dtype, _VECTORS_OF.get(input.dtype, input.dtype)):
+            raise RuntimeError(f"mixed dtype: a batch norm of {input.dtype} input can't take {vector.dtype} vectors")
     if training or running_mean is None or running_var is None:
         channel_mean, variance = kernels.channel_moments(input)
         if running_mean is not None and running_var is not None:
-            count = input.size // input.shape[1]
+            count = math.prod((input.shape[0], *input.shape[2:]))
             _move(running_mean, channel_mean, momentum)
             _move(running_var, variance * (count / (count - 1)), momentum)
     else:
@@ -74,7 +82,7 @@ def _recorded_gradients(
     """The kernel's formula in recorded operations, so that it can be differentiated again."""
     per_channel = (1, -1, 1, 1)
     over = (0, 2, 3)
-    count = math.prod(input.shape) // input.shape[1]
+    count = math.prod((input.shape[0], *input.shape[2:]))
     if own_moments:
         # The moments depend on the input: computed again, to be differentiated too.
         centred = input - mean(input, over, True)
@@ -124,7 +132,9 @@ def batch_norm(
             raise RuntimeError(f"{name} should contain {channels} elements not {math.prod(value.shape)}")
     if not training and (running_mean is None or running_var is None):
         raise RuntimeError("Expected running_mean and running_var to be defined when training=False")
-    if training and math.prod(input.shape) == channels:
+    if (running_mean is None) != (running_var is None):
+        raise ValueError("running_mean and running_var must either both be None or neither be None")
+    if training and math.prod((input.shape[0], *input.shape[2:])) == 1:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
     planes = input if input.ndim == 4 else view(input, (input.shape[0], channels, math.prod(input.shape[2:]), 1))
     out = native_batch_norm(planes, weight, bias, running_mean, running_var, training, momentum, eps)

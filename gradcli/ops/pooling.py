@@ -9,6 +9,7 @@ from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op
 from gradcli.kernels import pooling as kernels
 from gradcli.ops.dims import pair
+from gradcli.ops.promotion import require_kind
 from gradcli.ops.reduction import mean_dims
 from gradcli.ops.shape import squeeze_dim, unsqueeze
 
@@ -20,6 +21,7 @@ def max_pool2d_with_positions(
     input: Array, kernel_size: IntPair, stride: IntPair, padding: IntPair, dilation: IntPair, ceil_mode: bool
 ) -> tuple[Array, Array]:
     """Largest element of each window of input (N, C, H, W), and its position in the window."""
+    require_kind("max_pool2d", input, "iuf")
     return kernels.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
@@ -88,7 +90,7 @@ def max_pool2d(
     return max_pool2d_with_positions(
         input,
         kernel_size=kernel,
-        stride=kernel if stride is None else pair(stride, "stride"),
+        stride=_stride(stride, kernel),
         padding=pair(padding, "padding"),
         dilation=pair(dilation, "dilation"),
         ceil_mode=ceil_mode,
@@ -106,6 +108,7 @@ def avg_pool2d_windows(
     divisor_override: int | None,
 ) -> Array:
     """Mean of each window of input (N, C, H, W)."""
+    require_kind("avg_pool2d", input)
     return kernels.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
@@ -158,7 +161,7 @@ def avg_pool2d(
     return avg_pool2d_windows(
         input,
         kernel_size=kernel,
-        stride=kernel if stride is None else pair(stride, "stride"),
+        stride=_stride(stride, kernel),
         padding=pair(padding, "padding"),
         ceil_mode=ceil_mode,
         count_include_pad=count_include_pad,
@@ -169,6 +172,7 @@ def avg_pool2d(
 @op("AdaptiveAvgPool2DBackward0")
 def adaptive_avg_pool2d_to(input: Array, output_size: IntPair) -> Array:
     """Means of input (N, C, H, W) over a grid of output_size areas."""
+    require_kind("adaptive_avg_pool2d", input)
     return kernels.adaptive_avg_pool2d(input, output_size)
 
 
@@ -195,12 +199,21 @@ def adaptive_avg_pool2d(input: Any, output_size: int | Sequence[int | None]) -> 
         return squeeze_dim(adaptive_avg_pool2d(unsqueeze(input, 0), output_size), 0)
     _check_planes("adaptive_avg_pool2d", input)
     wanted = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
+    if len(wanted) != 2 or any(want is not None and want < 0 for want in wanted):
+        raise RuntimeError(f"adaptive_avg_pool2d: output_size must be one or two sizes >= 0, but got {output_size}")
     height, width = (size if want is None else want for want, size in zip(wanted, input.shape[2:], strict=True))
     if (height, width) == (1, 1):
         return mean_dims(input, (-1, -2), True)
     return adaptive_avg_pool2d_to(input, (height, width))
 
 
+def _stride(stride: int | Sequence[int] | None, kernel: IntPair) -> IntPair:
+    """The stride, or the kernel's size where None or an empty list is given."""
+    return kernel if stride is None or stride in ((), []) else pair(stride, "stride")
+
+
 def _check_planes(operation: str, input: Any) -> None:
-    if input.ndim != 4:
-        raise RuntimeError(f"{operation}: expected 3D or 4D input, but got shape {list(input.shape)}")
+    if input.ndim != 4 or input.shape[1] == 0:
+        raise RuntimeError(
+            f"{operation}: expected 3D or 4D input with at least one channel, but got shape {list(input.shape)}"
+        )

@@ -3,6 +3,8 @@
 Types have a category (bool < integer < float). A tensor with dimensions decides over 0-d tensors, and those over
 Python numbers, unless the weaker one's category is higher. An integer with a float gives that float type; a Python
 float with integers gives float32. Source: PyTorch documentation, "Tensor Attributes", type promotion.
+
+Here too: refusing what can't be combined, by shape or by type, with PyTorch's exceptions.
 """
 
 from __future__ import annotations
@@ -42,11 +44,31 @@ def result_type(*operands: Any) -> np.dtype[Any]:
 
 
 def promote(first: Any, second: Any) -> tuple[Array, Array]:
-    """Both operands as arrays of their common type."""
-    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray) and first.dtype == second.dtype:
-        return first, second
+    """Both operands as arrays of their common type; RuntimeError where their shapes can't be broadcast together."""
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+        if first.shape != second.shape:
+            require_broadcastable(first.shape, second.shape)
+        if first.dtype == second.dtype:
+            return first, second
     dtype = result_type(first, second)
-    return np.asarray(first, dtype=dtype), np.asarray(second, dtype=dtype)
+    # A Python integer that the type doesn't hold wraps around, as in PyTorch.
+    return np.asarray(first).astype(dtype, copy=False), np.asarray(second).astype(dtype, copy=False)
+
+
+def require_broadcastable(first: tuple[int, ...], second: tuple[int, ...]) -> None:
+    """RuntimeError, in PyTorch's words, unless arrays of these shapes can be broadcast together."""
+    for a, b, offset in zip(reversed(first), reversed(second), range(len(first) + len(second)), strict=False):
+        if a != b and 1 not in (a, b):
+            raise RuntimeError(
+                f"The size of tensor a ({a}) must match the size of tensor b ({b}) "
+                f"at non-singleton dimension {max(len(first), len(second)) - 1 - offset}"
+            )
+
+
+def require_kind(operation: str, array: Array, kinds: str = "f") -> None:
+    """NotImplementedError unless the element type is of one of `kinds`, by NumPy's letters: "f" for float and so on."""
+    if array.dtype.kind not in kinds:
+        raise NotImplementedError(f'"{operation}" not implemented for {array.dtype.name} tensors')
 
 
 def as_floating(array: Array) -> Array:

@@ -77,7 +77,7 @@ def mean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: DType | 
 @op("SumBackward1")
 def sum_to(input: Array, shape: tuple[int, ...]) -> Array:
     """Sum over the dims along which a tensor of `shape` was broadcast to input."""
-    return sum_to_shape(input, shape)
+    return sum_to_shape(input.astype(_sum_dtype(input, None), copy=False), shape)
 
 
 sum_to.gradient(input=lambda grad, input_shape: expand(grad, input_shape))
@@ -96,6 +96,9 @@ def sum_to_size(input: Any, *size: Any) -> Any:
 @tensor_method()
 def norm(input: Any) -> Any:
     """Euclidean norm of all elements."""
+    array = input if isinstance(input, np.ndarray) else input.array
+    if array.dtype.kind != "f":
+        raise RuntimeError(f"norm(): expected a floating point tensor as input, but got {array.dtype.name}")
     return np.sqrt(np.square(input).sum()) if isinstance(input, np.ndarray) else (input * input).sum().sqrt()
 
 

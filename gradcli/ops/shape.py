@@ -17,6 +17,8 @@ from gradcli.ops.dims import canonical_dim, canonical_dims, sizes
 @op("ViewBackward0")
 def view(input: Array, shape: tuple[int, ...]) -> Array:
     """The elements in another shape; one size may be -1."""
+    if min(shape, default=0) < -1:
+        raise RuntimeError(f"invalid shape dimension {min(shape)} in {list(shape)}; only -1 stands for a size")
     try:
         return input.reshape(shape)
     except ValueError:
@@ -91,6 +93,10 @@ def _reversed_dims(input: Tensor) -> Tensor:
 
 def _matrix_transpose(input: Tensor) -> Tensor:
     """The last two dims swapped (`Tensor.mT`)."""
+    if input.ndim < 2:
+        raise RuntimeError(
+            f"tensor.mT is only supported on matrices or batches of matrices. Got {input.ndim}-D tensor."
+        )
     result: Tensor = transpose(input, -2, -1)
     return result
 
@@ -127,10 +133,21 @@ def squeeze_dim(input: Array, dim: int) -> Array:
 squeeze_dim.gradient(input=lambda grad, input_shape: view(grad, input_shape))
 
 
+@op("SqueezeBackward2")
+def squeeze_dims(input: Array, dim: Sequence[int]) -> Array:
+    """Without those of the dims that have size 1."""
+    return input.squeeze(tuple(axis for axis in canonical_dims(dim, input.ndim) if dim and input.shape[axis] == 1))
+
+
+squeeze_dims.gradient(input=lambda grad, input_shape: view(grad, input_shape))
+
+
 @tensor_method()
-def squeeze(input: Any, dim: int | None = None) -> Any:
-    """Without the dims of size 1, or without `dim` if its size is 1."""
-    return squeeze_all(input) if dim is None else squeeze_dim(input, dim)
+def squeeze(input: Any, dim: int | Sequence[int] | None = None) -> Any:
+    """Without the dims of size 1, or without `dim` (one or several) where its size is 1."""
+    if dim is None:
+        return squeeze_all(input)
+    return squeeze_dim(input, dim) if isinstance(dim, int) else squeeze_dims(input, dim)
 
 
 @op("ExpandBackward0")
@@ -152,7 +169,13 @@ expand_to.gradient(input=lambda grad: grad)  # summed back to the input's shape 
 def expand(input: Any, *size: Any) -> Any:
     """Broadcast to a shape; -1 keeps a size."""
     wanted = sizes(size)
-    own = (1,) * (len(wanted) - input.ndim) + tuple(input.shape)
+    leading = len(wanted) - input.ndim
+    if -1 in wanted[: max(leading, 0)]:
+        raise RuntimeError(
+            "The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension "
+            f"{wanted.index(-1)}"
+        )
+    own = (1,) * leading + tuple(input.shape)
     return expand_to(input, tuple(o if w == -1 else w for o, w in zip(own, wanted, strict=False)))
 
 
