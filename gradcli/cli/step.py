@@ -47,8 +47,9 @@ def step(
     from gradcli.training.step import run_steps
 
     run = prepare(options.settings())
+    records = run_steps(run, sgd.settings(), steps)
     with destination.record_writer(COLUMNS, caption=f"weights {run.loaded.weights}, {run.mode} mode") as write:
-        for record in run_steps(run, sgd.settings(), steps):
+        for record in records:
             write(record)
     if save is not None:
         save_model(Path(save), run.loaded)

@@ -62,7 +62,10 @@ def run_steps(run: Pass, settings: SGDSettings, steps: int = 1) -> Iterator[Step
     is frozen.
     """
     require_trainable(run.model)
-    optimizer = make_optimizer(run, settings)
+    return _steps(run, make_optimizer(run, settings), steps)
+
+
+def _steps(run: Pass, optimizer: SGD, steps: int) -> Iterator[StepRecord]:
     counts = [(parameter.numel(), parameter.requires_grad) for parameter in run.model.parameters()]
     for step in range(1, steps + 1):
         start = time.perf_counter()
