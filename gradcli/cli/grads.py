@@ -18,14 +18,14 @@ GradsFormat = Literal["table", "json", "jsonl", "csv", "npy", "npz", "safetensor
 COLUMNS = [
     Column("name"),
     Column("shape"),
-    Column("dtype"),
-    Column("norm", format=".4g"),
-    Column("mean", format=".4g"),
-    Column("std", format=".4g"),
-    Column("min", format=".4g"),
-    Column("max", format=".4g"),
-    Column("zeros"),
-    Column("nonfinite"),
+    Column("dtype", optional=True),
+    Column("norm", format=".3g"),
+    Column("mean", format=".2g"),
+    Column("std", format=".3g", optional=True),
+    Column("min", format=".3g", optional=True),
+    Column("max", format=".3g", optional=True),
+    Column("zeros", format=",", optional=True),
+    Column("nonfinite", format=","),
 ]
 
 

@@ -12,13 +12,6 @@ from gradcli.cli.app import CommandEntry, command_group
 from gradcli.errors import ExitCode
 
 WEIGHTS_COMMANDS: dict[str, CommandEntry] = {
-    "forward": "gradcli.cli.forward:forward",
-    "backward": "gradcli.cli.backward:backward",
-    "step": "gradcli.cli.step:step",
-    "grads": "gradcli.cli.grads:grads",
-    "freeze": "gradcli.cli.freeze:freeze",
-    "finetune": "gradcli.cli.finetune:finetune",
-    "summary": "gradcli.cli.summary:summary",
     "convert": "gradcli.cli.weights:convert",
     "inspect": "gradcli.cli.weights:inspect",
 }

@@ -10,18 +10,22 @@ from typing import Any, TextIO
 
 from gradcli.cli.plain_values import field_text, plain
 
+COLUMN_GAP = 2
+
 
 @dataclass(frozen=True)
 class Column:
     """A column of a table: the record's field, and how a terminal shows it.
 
     `heading` replaces the field's name on a terminal, `format` is a format specification for its
-    numbers there, for example `.4g`. Text elsewhere has the field's name and full precision.
+    numbers there, for example `.4g`; a terminal too narrow for all goes without the `optional` ones,
+    the last first. Text elsewhere has the field's name, full precision and every column.
     """
 
     field: str
     heading: str | None = None
     format: str = ""
+    optional: bool = False
 
 
 def header_line(columns: Sequence[Column]) -> str:
@@ -52,16 +56,31 @@ def draw_table(
 
     # With NO_COLOR Rich would still write bold and underline; nothing at all is safer to log.
     console = Console(file=file, color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        values = [record.get(column.field) for record in records]
-        numeric = any(_is_number(value) for value in values)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, COLUMN_GAP, 0, 0))
+    shown = {column: [_cell_text(record.get(column.field), column.format) for record in records] for column in columns}
+    fitting = _fitting_columns(shown, console.width)
+    for column in fitting:
+        numeric = any(_is_number(record.get(column.field)) for record in records)
         table.add_column(Text(column.heading or column.field), justify="right" if numeric else "left", overflow="fold")
-    for record in records:
-        table.add_row(*(Text(_cell_text(record.get(column.field), column.format)) for column in columns))
+    for texts in zip(*(shown[column] for column in fitting), strict=True):
+        table.add_row(*(Text(text) for text in texts))
     console.print(table)
     if caption:
         console.print(Text(caption))
+
+
+def _fitting_columns(shown: Mapping[Column, Sequence[str]], width: int) -> list[Column]:
+    """The columns that a terminal of `width` has room for: without optional ones, the last first, until all fit."""
+    columns = list(shown)
+
+    def room(column: Column) -> int:
+        return max(len(text) for text in [column.heading or column.field, *shown[column]]) + COLUMN_GAP
+
+    for column in reversed([column for column in columns if column.optional]):
+        if sum(map(room, columns)) + COLUMN_GAP <= width:
+            break
+        columns.remove(column)
+    return columns
 
 
 def _is_number(value: Any) -> bool:
