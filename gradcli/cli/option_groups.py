@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from gradcli.cli.freeze_rules import freeze_rules
-from gradcli.training.freezing import FreezeRule
 from gradcli.cli.options import (
     ConfigOption,
     DampeningOption,
@@ -39,6 +38,7 @@ from gradcli.cli.options import (
 )
 from gradcli.cli.output import Output
 from gradcli.errors import UsageError
+from gradcli.training.freezing import FreezeRule
 
 if TYPE_CHECKING:
     from gradcli.training.passes import PassSettings
