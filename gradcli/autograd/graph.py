@@ -9,19 +9,24 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from gradcli.autograd.dtypes import Array
 
-if TYPE_CHECKING:
-    from gradcli.autograd.tensor import Tensor
-
 Gradient = Any
 """What travels through backward: an array, or a Tensor while gradients are themselves recorded."""
 
 _sequence_numbers = itertools.count()
+
+
+class HoldsGradient(Protocol):
+    """What a node needs to know of a tensor: that it has a place for its gradient, and is made from an array."""
+
+    grad: Any
+
+    def __init__(self, data: Any) -> None: ...
 
 
 class Node:
@@ -35,7 +40,7 @@ class Node:
 
     def __init__(self) -> None:
         self.sequence_number = next(_sequence_numbers)
-        self._retaining_tensor: weakref.ref[Tensor] | None = None
+        self._retaining_tensor: weakref.ref[HoldsGradient] | None = None
 
     @property
     def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
@@ -50,7 +55,7 @@ class Node:
         """The node's name, such as `MulBackward0`."""
         return type(self).__name__
 
-    def retain_grad(self, tensor: Tensor) -> None:
+    def retain_grad(self, tensor: HoldsGradient) -> None:
         """Leave the gradient that reaches this node in `tensor.grad`, as long as that tensor lives."""
         self._retaining_tensor = weakref.ref(tensor)
 
