@@ -18,6 +18,7 @@ from gradcli.cli.error_reporting import flush_standard_output, report_error
 from gradcli.cli.given_options import record_given_options
 from gradcli.cli.option_expansion import expand_option_groups
 from gradcli.cli.option_groups import CommonOptions
+from gradcli.cli.options import COMMON_PANEL, PANELS
 from gradcli.cli.runtime import prepared_runtime
 from gradcli.errors import ExitCode
 
@@ -44,7 +45,7 @@ def command_group(
     group_class = type("CommandGroup", (LazyGroup,), {"entries": dict(commands)})
     group = typer.Typer(
         name=name,
-        help=help,
+        help=help or (callback.__doc__ if callback else None),
         cls=group_class,
         add_completion=add_completion,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -178,7 +179,10 @@ def _write_option_panels(command: Any, ctx: Any, formatter: Any) -> None:
         if record is not None:
             unnamed = "Arguments" if parameter.param_type_name == "argument" else "Options"
             panel = getattr(parameter, "rich_help_panel", None) or unnamed
+            if parameter.name == "help" and COMMON_PANEL in panels:
+                panel = COMMON_PANEL
             panels.setdefault(panel, []).append(record)
-    for panel, records in panels.items():
+    order = {panel: position for position, panel in enumerate(PANELS)}
+    for panel, records in sorted(panels.items(), key=lambda item: order.get(item[0], len(PANELS))):
         with formatter.section(panel):
             formatter.write_dl(records)

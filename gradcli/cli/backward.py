@@ -10,7 +10,7 @@ from gradcli.cli.tables import Column
 
 BackwardFormat = Literal["table", "json", "csv"]
 
-COLUMNS = [Column("name", "layer"), Column("norm", "gradient norm", ".6g"), Column("numel", "numbers")]
+COLUMNS = [Column("name", "layer"), Column("norm", "gradient norm", ".6g"), Column("numel", "numbers", ",")]
 
 
 def backward(

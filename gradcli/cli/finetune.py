@@ -9,14 +9,15 @@ from typing import Annotated, Literal, get_args
 import typer
 
 from gradcli.cli.option_groups import FreezeOptions, ModelOptions, OutputOptions, SGDOptions
-from gradcli.cli.options import FORMAT
+from gradcli.cli.options import FORMAT, TRAINING_PANEL
 from gradcli.cli.progress import progress
+from gradcli.cli.stopping import stop_requests
 from gradcli.cli.tables import Column
+from gradcli.errors import ExitCode
 
 logger = logging.getLogger(__name__)
 
 FinetuneFormat = Literal["table", "json", "jsonl", "csv"]
-TRAINING_PANEL = "Training"
 
 COLUMNS = [
     Column("epoch"),
@@ -90,7 +91,10 @@ def finetune(
     ] = None,
     format: Annotated[FinetuneFormat | None, FORMAT] = None,
 ) -> None:
-    """Train a head for the data's classes on loaded weights; one record per epoch.
+    """Train a new head, or more, on a data set; one record per epoch.
+
+    Writes a run folder, which --weights takes. Ctrl-C or SIGTERM stops after the batch and saves the weights so far;
+    a second Ctrl-C stops at once.
 
     \b
     gradcli finetune digits --freeze-backbone
@@ -117,11 +121,16 @@ def finetune(
     )
     finetuning = Finetuning(settings)
     logger.info("%s", finetuning.describe())
-    with destination.record_writer(COLUMNS, caption=f"weights and metrics are in {folder.path}") as write:
-        records = finetuning.run(folder, finetuning.config(), on_batch=lambda loss: advance(1, f"loss {loss:.4f}"))
+    with (
+        stop_requests() as should_stop,
+        destination.record_writer(COLUMNS, caption=f"weights and metrics are in {folder.path}") as write,
+    ):
+        records = finetuning.run(folder, finetuning.config(), lambda loss: advance(1, f"loss {loss:.4f}"), should_stop)
         for epoch in range(1, epochs + 1):
             with progress(f"epoch {epoch}/{epochs}", finetuning.batches_per_epoch) as advance:
-                record = next(records)
+                record = next(records, None)
+            if record is None:
+                break
             write(record)
             logger.info(
                 "epoch %d/%d: loss %.4f, accuracy %.1f %%; validation loss %.4f, accuracy %.1f %%",
@@ -132,4 +141,7 @@ def finetune(
                 record.val_loss,
                 100 * record.val_accuracy,
             )
+    if finetuning.stopped is not None:
+        logger.info("stopped in epoch %d; the weights so far are in %s", finetuning.stopped, folder.path)
+        raise typer.Exit(ExitCode.TERMINATED)
     logger.info("weights, metrics and configuration are in %s", folder.path)

@@ -32,7 +32,7 @@ def forward(
     top: Annotated[int, typer.Option(min=1, metavar="INT", help="How many classes to show.")] = 5,
     format: Annotated[ForwardFormat | None, FORMAT] = None,
 ) -> None:
-    """One forward pass: the prediction, and the loss if a target is given.
+    """One forward pass: the prediction, and the loss of a target.
 
     npy holds the scores (N, classes), npz the same as `prediction`.
     """

@@ -29,9 +29,9 @@ def freeze(
     save: SaveOption = None,
     format: Annotated[FreezeFormat | None, FORMAT] = None,
 ) -> None:
-    """Show which parameters are frozen and which train; save that with the weights.
+    """Show which parameters train and which are frozen; save that.
 
-    Every command honours what is saved.
+    Every command honours the frozen names that --save writes into the file of weights.
 
     \b
     gradcli freeze 'layer1.*'
@@ -51,16 +51,11 @@ def freeze(
     apply_freeze_rules(loaded.model, [("freeze", pattern) for pattern in patterns or ()])
     apply_freeze_rules(loaded.model, options.rules)
     listing = describe_parameters(loaded.model)
-    document = {
-        "weights": loaded.weights,
-        "parameters": listing.numel,
-        "trainable": listing.trainable,
-        "frozen": listing.frozen,
-    }
+    totals = {"parameters": listing.numel, "trainable": listing.trainable, "frozen": listing.frozen}
     destination.write_records(
         [dataclasses.asdict(record) for record in listing.parameters],
         COLUMNS,
-        document={"totals": document},
+        document={"weights": loaded.weights, "totals": totals},
         records_field="parameters",
         caption=f"{listing.trainable:,} of {listing.numel:,} numbers train, {listing.frozen:,} are frozen",
     )

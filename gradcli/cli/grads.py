@@ -39,7 +39,9 @@ def grads(
     ] = False,
     format: Annotated[GradsFormat | None, FORMAT] = None,
 ) -> None:
-    """The gradients after one forward and backward pass: of every trainable parameter, or of those asked for.
+    """The gradients of parameters, as statistics or as numbers.
+
+    After one forward and one backward pass; of every trainable parameter, or of those asked for.
 
     \b
     gradcli grads --param fc.weight

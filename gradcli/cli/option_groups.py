@@ -90,7 +90,7 @@ class FreezeOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PassOptions(ModelOptions, InputOptions, LossOptions, FreezeOptions):
+class PassOptions(FreezeOptions, LossOptions, InputOptions, ModelOptions):
     """Everything that describes one pass of a batch through the network."""
 
     def settings(self) -> PassSettings:

@@ -19,7 +19,23 @@ INPUT_PANEL = "Input and loss"
 PARAMETER_PANEL = "Parameters"
 OPTIMIZER_PANEL = "Optimizer"
 OUTPUT_PANEL = "Output"
+TRAINING_PANEL = "Training"
 COMMON_PANEL = "Common"
+
+PANELS = (
+    "Arguments",
+    "Options",
+    MODEL_PANEL,
+    INPUT_PANEL,
+    PARAMETER_PANEL,
+    TRAINING_PANEL,
+    OPTIMIZER_PANEL,
+    OUTPUT_PANEL,
+    COMMON_PANEL,
+)
+"""The order of a help page: what is the command's own first."""
+
+SEED_LIMIT = 2**64
 
 
 class Loss(StrEnum):
@@ -47,9 +63,6 @@ class Shape(NamedTuple):
     width: int
 
 
-DEFAULT_SHAPE = Shape(1, 3, 64, 64)
-
-
 def parse_shape(text: str) -> Shape:
     """The shape written as `N,C,H,W`; anything else is a usage error."""
     try:
@@ -64,6 +77,12 @@ def parse_shape(text: str) -> Shape:
 def _parse_shape_option(value: Any) -> Any:
     # Some Typer releases send None, the default, through the parser as well.
     return parse_shape(value) if isinstance(value, str) else value
+
+
+def _check_seed(value: int) -> int:
+    if not 0 <= value < SEED_LIMIT:
+        raise typer.BadParameter(f"{value} is not an integer from 0 to 2**64 - 1")
+    return value
 
 
 WeightsOption = Annotated[
@@ -92,7 +111,7 @@ SeedOption = Annotated[
     typer.Option(
         "--seed",
         metavar="INT",
-        min=0,
+        callback=_check_seed,
         help="Seeds random input, targets, initialisation and data order.",
         rich_help_panel=MODEL_PANEL,
     ),

@@ -105,9 +105,12 @@ class Output:
         """
         if self.format == "table" and self.path is None and _is_terminal():
             rows: list[Record] = []
-            yield lambda record: rows.append(plain(record))
-            with self._text_file() as file:
-                draw_table(rows, columns, file, caption)
+            try:
+                yield lambda record: rows.append(plain(record))
+            finally:
+                if rows:  # those before an error too
+                    with self._text_file() as file:
+                        draw_table(rows, columns, file, caption)
             return
         with self._text_file() as file:
             if self.format == "table":

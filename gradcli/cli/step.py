@@ -33,7 +33,7 @@ def step(
     save: SaveOption = None,
     format: Annotated[StepFormat | None, FORMAT] = None,
 ) -> None:
-    """Forward, loss, backward and one step of SGD: what the tutorial does.
+    """Forward, loss, backward and a step of SGD, as in the tutorial.
 
     \b
     gradcli step                                  random image and labels, as in the tutorial

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, get_args
 
 from gradcli.cli.option_groups import FreezeOptions, OutputOptions
-from gradcli.cli.options import DEFAULT_SHAPE, FORMAT, ShapeOption, WeightsOption
+from gradcli.cli.options import FORMAT, ShapeOption, WeightsOption
 from gradcli.cli.tables import Column
 
 SummaryFormat = Literal["table", "json", "jsonl", "csv"]
@@ -27,15 +27,16 @@ def summary(
     shape: ShapeOption = None,
     format: Annotated[SummaryFormat | None, FORMAT] = None,
 ) -> None:
-    """The layers in the order of a pass: output shapes, parameters, multiply-adds."""
+    """Layers with their output shapes, parameters, multiply-adds."""
     destination = output.resolve(format, get_args(SummaryFormat))
     from gradcli.inspection.summary import summarize
     from gradcli.models import load_model
     from gradcli.training.freezing import apply_freeze_rules
+    from gradcli.training.passes import checked_shape
 
     loaded = load_model(weights)
     apply_freeze_rules(loaded.model, options.rules)
-    model = summarize(loaded.model, shape or DEFAULT_SHAPE)
+    model = summarize(loaded.model, checked_shape(shape))
     destination.write_records(
         model.layers,
         COLUMNS,

@@ -57,7 +57,10 @@ def draw_table(
     # With NO_COLOR Rich would still write bold and underline; nothing at all is safer to log.
     console = Console(file=file, color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, COLUMN_GAP, 0, 0))
-    shown = {column: [_cell_text(record.get(column.field), column.format) for record in records] for column in columns}
+    texts_of = {
+        column: [_cell_text(record.get(column.field), column.format) for record in records] for column in columns
+    }
+    shown = {column: texts for column, texts in texts_of.items() if any(texts)}  # an empty column tells nothing
     fitting = _fitting_columns(shown, console.width)
     for column in fitting:
         numeric = any(_is_number(record.get(column.field)) for record in records)

@@ -38,7 +38,10 @@ def convert(
     output: OutputOptions,
     format: Annotated[ConvertFormat | None, FORMAT] = None,
 ) -> None:
-    """Convert a checkpoint to safetensors, without PyTorch; the result is read back and compared."""
+    """Convert a checkpoint to safetensors, without PyTorch.
+
+    What was written is read back and compared, bit for bit.
+    """
     report = output.resolve(format, get_args(ConvertFormat))
     from gradcli.checkpoints import convert_checkpoint
 
@@ -50,7 +53,10 @@ def inspect(
     output: OutputOptions,
     format: Annotated[InspectFormat | None, FORMAT] = None,
 ) -> None:
-    """What a checkpoint holds: tensors, shapes, dtypes, norms, metadata, checksum."""
+    """What a checkpoint holds.
+
+    Tensors with shapes, dtypes and norms; JSON adds metadata and checksum.
+    """
     destination = output.resolve(format, get_args(InspectFormat))
     from gradcli.checkpoints import describe_checkpoint, load_checkpoint
 

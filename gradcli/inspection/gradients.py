@@ -84,7 +84,7 @@ def collect_gradients(run: Pass, patterns: Sequence[str] = (), *, wrt_input: boo
         for name, parameter in parameters.items():
             parameter.requires_grad = name in chosen
     if not wrt_input:
-        require_trainable(run.model)
+        require_trainable(run.model, "there is no gradient")
     run.data.requires_grad = wrt_input
     _, loss, seconds = run_backward(run)
     arrays = run.gradients()

@@ -22,15 +22,9 @@ from gradcli.models.loading import metadata_entries, replace_head, state_arrays
 from gradcli.nn.functional import cross_entropy
 from gradcli.ops.random import manual_seed
 from gradcli.optim import SGD
-from gradcli.training.freezing import (
-    FreezeRule,
-    apply_freeze_rules,
-    freeze_options,
-    frozen_names,
-    moving_frozen_statistics,
-    require_trainable,
-    set_mode,
-)
+from gradcli.training.batch_norms import moving_frozen_statistics, set_mode, small_batches_explained
+from gradcli.training.freezing import FreezeRule, apply_freeze_rules, freeze_options, frozen_names, require_trainable
+from gradcli.training.passes import overflow_allowed
 from gradcli.training.run_folder import RunFolder
 from gradcli.training.step import SGDSettings
 
@@ -69,11 +63,22 @@ class EpochRecord:
     seconds: float
 
 
+class _StopRequestedError(Exception):
+    """Ends an epoch early because the caller asked for it."""
+
+
 class Finetuning:
-    """A run that is ready to start: model, data and optimizer are there, nothing has been written yet."""
+    """A run that is ready to start: model, data and optimizer are there, nothing has been written yet.
+
+    `stopped` is the epoch in which the run ended early because it was asked to.
+    """
 
     def __init__(self, settings: FinetuneSettings) -> None:
+        fraction = settings.validation_split
+        if not 0 < fraction < 1:
+            raise UsageError(f"--validation-split {fraction:g}: expected a share above 0 and below 1")
         self.settings = settings
+        self.stopped: int | None = None
         manual_seed(settings.seed)
         self.loaded: LoadedModel = load_model(settings.weights)
         self.train_data, self.val_data = _open_data(settings, self.loaded)
@@ -132,60 +137,80 @@ class Finetuning:
         folder: RunFolder,
         config: Mapping[str, Any],
         on_batch: Callable[[float], None] = lambda loss: None,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[EpochRecord]:
         """Train; after each epoch weights and record are written into `folder`, and the record is given out.
 
-        `config` is written first. `on_batch` is called with each batch's loss. Raises DivergedError, before the
-        update, for a loss or gradient that is not finite; the folder then keeps the epochs before.
+        `config` is written first. `on_batch` is called with each batch's loss. After any batch, `should_stop` may end
+        the run: the weights as they are then are written, and `stopped` is set. Raises DivergedError for a loss,
+        gradient or validation loss that is not finite; the folder then keeps the epochs before. A run that fails
+        before its first weights leaves no folder.
         """
         folder.create(config)
-        for epoch in range(1, self.settings.epochs + 1):
-            start = time.perf_counter()
-            set_mode(self.model, self.settings.mode)
-            train_loss, train_accuracy = self._train(epoch, on_batch)
-            val_loss, val_accuracy = self._validate(on_batch)
-            record = EpochRecord(
-                epoch=epoch,
-                train_loss=train_loss,
-                train_accuracy=train_accuracy,
-                val_loss=val_loss,
-                val_accuracy=val_accuracy,
-                lr=self.settings.optimizer.lr,
-                seconds=time.perf_counter() - start,
-            )
-            folder.save_weights(state_arrays(self.model), self._metadata())
-            folder.add_metrics(asdict(record))
-            yield record
+        try:
+            for epoch in range(1, self.settings.epochs + 1):
+                try:
+                    record = self._epoch(epoch, on_batch, should_stop)
+                except _StopRequestedError:
+                    self.stopped = epoch
+                    folder.save_weights(state_arrays(self.model), self._metadata())
+                    return
+                folder.save_weights(state_arrays(self.model), self._metadata())
+                folder.add_metrics(asdict(record))
+                yield record
+        except BaseException:
+            folder.remove_unless_weights()
+            raise
 
-    def _train(self, epoch: int, on_batch: Callable[[float], None]) -> tuple[float, float]:
+    @overflow_allowed()
+    def _epoch(self, epoch: int, on_batch: Callable[[float], None], should_stop: Callable[[], bool]) -> EpochRecord:
+        start = time.perf_counter()
+
+        def after_batch(loss: float) -> None:
+            on_batch(loss)
+            if should_stop():
+                raise _StopRequestedError
+
+        set_mode(self.model, self.settings.mode)
+        train_loss, train_accuracy = self._train(epoch, after_batch)
+        val_loss, val_accuracy = self._validate(after_batch)
+        if not math.isfinite(val_loss):
+            raise DivergedError(f"the validation loss is {val_loss} after epoch {epoch}{self._advice()}")
+        return EpochRecord(
+            epoch=epoch,
+            train_loss=train_loss,
+            train_accuracy=train_accuracy,
+            val_loss=val_loss,
+            val_accuracy=val_accuracy,
+            lr=self.settings.optimizer.lr,
+            seconds=time.perf_counter() - start,
+        )
+
+    def _train(self, epoch: int, after_batch: Callable[[float], None]) -> tuple[float, float]:
         tally = _Tally()
         for number, indices in enumerate(_training_batches(self.train_data, self.settings, epoch), start=1):
-            labels = self.train_data.labels[indices]
+            images, labels = self.train_data.images(indices), self.train_data.labels[indices]
             self.optimizer.zero_grad()
-            prediction = self.model(Tensor(self.train_data.images(indices)))
+            with small_batches_explained(images.shape, "take --batch-size above 1, or --image-size above 32"):
+                prediction = self.model(Tensor(images))
             loss = cross_entropy(prediction, Tensor(labels), label_smoothing=self.settings.label_smoothing)
+            place = f"in epoch {epoch}, batch {number}{self._advice()}"
             if not math.isfinite(loss.item()):
-                raise DivergedError(
-                    f"the loss is {loss.item()} in epoch {epoch}, batch {number}, at learning rate "
-                    f"{self.settings.optimizer.lr:g}; try a smaller --lr"
-                )
+                raise DivergedError(f"the loss is {loss.item()} {place}")
             loss.backward()
-            self._check_gradients(epoch, number)
+            for name, parameter in self.model.named_parameters():
+                if parameter.grad is not None and not np.isfinite(parameter.grad.array).all():
+                    raise DivergedError(f"the gradient of {name} is not finite {place}")
             self.optimizer.step()
             tally.add(loss.item(), prediction.array, labels)
-            on_batch(loss.item())
+            after_batch(loss.item())
         return tally.means()
 
-    def _check_gradients(self, epoch: int, batch: int) -> None:
-        for name, parameter in self.model.named_parameters():
-            if parameter.grad is not None and not np.isfinite(parameter.grad.array).all():
-                raise DivergedError(
-                    f"the gradient of {name} is not finite in epoch {epoch}, batch {batch}, at learning rate "
-                    f"{self.settings.optimizer.lr:g}; try a smaller --lr"
-                )
+    def _advice(self) -> str:
+        return f", at learning rate {self.settings.optimizer.lr:g}; try a smaller --lr"
 
     @no_grad()
-    def _validate(self, on_batch: Callable[[float], None]) -> tuple[float, float]:
+    def _validate(self, after_batch: Callable[[float], None]) -> tuple[float, float]:
         tally = _Tally()
         self.model.eval()
         everything = np.arange(len(self.val_data))
@@ -194,7 +219,7 @@ class Finetuning:
             prediction = self.model(Tensor(self.val_data.images(indices)))
             loss = cross_entropy(prediction, Tensor(labels)).item()
             tally.add(loss, prediction.array, labels)
-            on_batch(loss)
+            after_batch(loss)
         return tally.means()
 
     def _metadata(self) -> dict[str, str]:

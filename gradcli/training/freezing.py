@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
@@ -37,10 +36,23 @@ def match_names(pattern: str, names: Sequence[str], *, option: str) -> list[str]
     """
     matches = [pattern] if pattern in names else fnmatch.filter(names, pattern)
     if not matches:
-        near = difflib.get_close_matches(pattern.replace("*", ""), names, n=3, cutoff=0.4)
-        advice = f"; near names: {', '.join(near)}" if near else ""
-        raise UsageError(f"{option} {pattern!r} matches no parameter{advice}")
+        near = _near_patterns(pattern, names)
+        advice = f"did you mean {' or '.join(near)}?" if near else "`gradcli freeze` lists the names"
+        raise UsageError(f"{option} {pattern!r} matches no parameter; {advice}")
     return matches
+
+
+def _near_patterns(pattern: str, names: Sequence[str]) -> list[str]:
+    """Patterns that match something and look like `pattern`: of whole modules first, then single names."""
+    import difflib
+
+    parts = [name.split(".") for name in names]
+    modules = list(dict.fromkeys(".".join(part[:depth]) for part in parts for depth in range(1, len(part))))
+    meant = pattern.rstrip(".*")
+    if meant in modules:
+        return [f"{meant}.*"]
+    near_modules = difflib.get_close_matches(meant, modules, n=2)
+    return [f"{module}.*" for module in near_modules] + difflib.get_close_matches(pattern, names, n=2)
 
 
 def frozen_names(model: ResNet) -> list[str]:
@@ -66,34 +78,7 @@ def freeze_options(rules: Sequence[FreezeRule], model: ResNet) -> dict[str, bool
     return options
 
 
-def set_mode(model: ResNet, mode: Literal["train", "eval"] | None) -> None:
-    """Put the model in training or evaluation mode.
-
-    None is training with one exception: a batch norm whose own weight and bias are frozen uses its running
-    statistics, so that a frozen layer does not change at all. `train` is PyTorch's meaning: the running statistics
-    of frozen layers move too.
-    """
-    from gradcli.nn import BatchNorm2d
-
-    model.train(mode != "eval")
-    norms = [module for module in model.modules() if isinstance(module, BatchNorm2d)]
-    if mode is None:
-        for norm in norms:
-            norm.training = any(parameter.requires_grad for parameter in norm.parameters())
-
-
-def moving_frozen_statistics(model: ResNet) -> int:
-    """The number of batch norms that are frozen and whose running statistics would move all the same."""
-    from gradcli.nn import BatchNorm2d
-
-    return sum(
-        module.training and not any(parameter.requires_grad for parameter in module.parameters())
-        for module in model.modules()
-        if isinstance(module, BatchNorm2d)
-    )
-
-
-def require_trainable(model: ResNet) -> None:
-    """UsageError where no parameter is left to train."""
+def require_trainable(model: ResNet, lacking: str = "there is nothing to train") -> None:
+    """UsageError where no parameter is left to train; `lacking` says what that means for the command."""
     if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise UsageError("every parameter is frozen, so there is nothing to train; --unfreeze some")
+        raise UsageError(f"every parameter is frozen, so {lacking}; --unfreeze some")

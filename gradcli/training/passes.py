@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +18,18 @@ from gradcli.data.preprocessing import Preprocessing
 from gradcli.errors import DataError, DivergedError
 from gradcli.models import DEFAULT_WEIGHTS, LoadedModel, load_model
 from gradcli.ops.random import manual_seed, rand, randint
-from gradcli.training.freezing import FreezeRule, apply_freeze_rules, moving_frozen_statistics, set_mode
+from gradcli.training.batch_norms import moving_frozen_statistics, set_mode, small_batches_explained
+from gradcli.training.freezing import FreezeRule, apply_freeze_rules
 from gradcli.training.losses import LOSSES, LossName, takes_class_indices
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_SHAPE = (1, 3, 64, 64)
-SMALLEST_SIDE = 32
+Shape = tuple[int, int, int, int]
+
+DEFAULT_SHAPE: Shape = (1, 3, 64, 64)
+
+# Input, first convolution and what batch norm makes of it, in float32: the least that a pass holds at once.
+BYTES_PER_PIXEL = 4 * (3 + 2 * 64 // 4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +43,7 @@ class PassSettings:
 
     weights: str = DEFAULT_WEIGHTS
     input: str | None = None
-    shape: tuple[int, int, int, int] | None = None
+    shape: Shape | None = None
     target: str | None = None
     loss: LossName = "sum-difference"
     mode: Literal["train", "eval"] | None = None
@@ -104,7 +110,7 @@ def prepare(settings: PassSettings) -> Pass:
 def run_forward(run: Pass, *, with_loss: bool) -> tuple[Tensor, Tensor | None, float]:
     """Prediction, loss (None unless asked for) and seconds of a forward pass that records nothing."""
     start = time.perf_counter()
-    with no_grad():
+    with no_grad(), overflow_allowed():
         prediction = _predict(run)
         loss = run.loss(prediction) if with_loss else None
     return prediction, loss, time.perf_counter() - start
@@ -113,10 +119,16 @@ def run_forward(run: Pass, *, with_loss: bool) -> tuple[Tensor, Tensor | None, f
 def run_backward(run: Pass) -> tuple[Tensor, Tensor, float]:
     """Prediction, loss and seconds of a forward and a backward pass; gradients are left on the parameters."""
     start = time.perf_counter()
-    prediction = _predict(run)
-    loss = run.loss(prediction)
-    loss.backward()
+    with overflow_allowed():
+        prediction = _predict(run)
+        loss = run.loss(prediction)
+        loss.backward()
     return prediction, loss, time.perf_counter() - start
+
+
+def overflow_allowed() -> np.errstate:
+    """Without NumPy's warnings of overflow: what is not finite is found, and reported, where it matters."""
+    return np.errstate(over="ignore", invalid="ignore")
 
 
 def check_finite_loss(loss: float) -> None:
@@ -134,26 +146,42 @@ def check_finite_prediction(prediction: Tensor) -> None:
         )
 
 
-def _predict(run: Pass) -> Tensor:
-    try:
-        return run.forward()
-    except ValueError as error:
-        # The one thing that a checked batch can still lack: more than one value per channel for the batch norms.
-        if "more than 1 value per channel" not in str(error):
-            raise
+def checked_shape(shape: Shape | None) -> Shape:
+    """The shape of a random input, by default 1x3x64x64.
+
+    DataError for one that the network does not take or that is beyond this machine's memory.
+    """
+    if shape is None:
+        return DEFAULT_SHAPE
+    option = f"--shape {','.join(map(str, shape))}"
+    if shape[1] != 3:
+        raise DataError(f"{option}: the network takes 3 channels, not {shape[1]}")
+    needed, memory = shape[0] * shape[2] * shape[3] * BYTES_PER_PIXEL, _physical_memory()
+    if memory is not None and needed > memory:
+        # Without this check the system may grant the memory and end the process when it is used.
         raise DataError(
-            f"a batch of {run.data.shape[0]} image of {run.data.shape[2]}x{run.data.shape[3]} leaves one value per "
-            f"channel to the last batch norms in train mode; use larger images (above {SMALLEST_SIDE} pixels), more of "
-            "them, or --mode eval"
-        ) from None
+            f"{option}: a pass needs more than {needed / 1e9:,.0f} GB of memory, and there are {memory / 1e9:.0f}; "
+            "take fewer or smaller images"
+        )
+    return shape
+
+
+def _physical_memory() -> int | None:
+    """Bytes of memory of this machine, None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _predict(run: Pass) -> Tensor:
+    with small_batches_explained(run.data.shape, "use larger images (above 32 pixels), more than one, or --mode eval"):
+        return run.forward()
 
 
 def _load_or_draw_input(settings: PassSettings, loaded: LoadedModel) -> tuple[np.ndarray[Any, Any], list[str]]:
-    shape = settings.shape
     if settings.input is None:
-        shape = shape or DEFAULT_SHAPE
-        if shape[1] != 3:
-            raise DataError(f"--shape {','.join(map(str, shape))}: the network takes 3 channels, not {shape[1]}")
+        shape = checked_shape(settings.shape)
         return rand(shape).array, [f"random[{index}]" for index in range(shape[0])]
     preprocessing = Preprocessing()
     if loaded.preprocessing is not None:

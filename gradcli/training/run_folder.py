@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._made: list[Path] = []
 
     @classmethod
     def check(cls, path: Path) -> RunFolder:
@@ -47,12 +49,22 @@ class RunFolder:
 
     def create(self, config: Mapping[str, Any]) -> None:
         """Make the folder and write the configuration, options by their long names."""
+        self._made = [place for place in (self.path, *self.path.parents) if not place.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DataError(f"{self.path}: the run folder can't be made: {error.strerror}") from None
         with write_atomically(self.path / CONFIG_FILE, "w") as file:
             file.write(to_toml(config))
+
+    def remove_unless_weights(self) -> None:
+        """Undo `create` for a run that ended before its first weights."""
+        if (self.path / RUN_WEIGHTS).exists():
+            return
+        with contextlib.suppress(OSError):  # the error that ended the run matters more
+            (self.path / CONFIG_FILE).unlink(missing_ok=True)
+            for place in self._made:
+                place.rmdir()
 
     def add_metrics(self, record: Mapping[str, Any]) -> None:
         """Append an epoch's record, one line of JSON."""

@@ -14,7 +14,7 @@ from gradcli.errors import DivergedError
 from gradcli.kernels.statistics import sum_of_squares
 from gradcli.optim import SGD, Optimizer
 from gradcli.training.freezing import require_trainable
-from gradcli.training.passes import Pass, check_finite_loss, run_backward
+from gradcli.training.passes import Pass, check_finite_loss, overflow_allowed, run_backward
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,22 +58,27 @@ def make_optimizer(run: Pass, settings: SGDSettings) -> SGD:
 def run_steps(run: Pass, settings: SGDSettings, steps: int = 1) -> Iterator[StepRecord]:
     """Forward, loss, backward and update, `steps` times on the same batch; a record after each.
 
-    Raises DivergedError before an update with a loss or gradient that is NaN or infinite, UsageError where everything
-    is frozen.
+    Raises DivergedError before an update with a loss or gradient that is NaN or infinite and after an update that is,
+    UsageError where everything is frozen.
     """
     require_trainable(run.model)
     return _steps(run, make_optimizer(run, settings), steps)
 
 
 def _steps(run: Pass, optimizer: SGD, steps: int) -> Iterator[StepRecord]:
+    advice = f"try a smaller --lr than {optimizer.defaults['lr']:g}"
     counts = [(parameter.numel(), parameter.requires_grad) for parameter in run.model.parameters()]
     for step in range(1, steps + 1):
         start = time.perf_counter()
         optimizer.zero_grad()
         _, loss, _ = run_backward(run)
+        if step > 1 and not math.isfinite(loss.item()):
+            raise DivergedError(f"the loss is {loss.item()} in step {step}; {advice}")
         check_finite_loss(loss.item())
         grad_norm = gradient_norm(run)
         update_norm = step_measured(optimizer)
+        if not math.isfinite(update_norm):
+            raise DivergedError(f"the update of step {step} is not finite; {advice}")
         yield StepRecord(
             step=step,
             loss=loss.item(),
@@ -93,7 +98,7 @@ def gradient_norm(run: Pass) -> float:
     for name, gradient in run.gradients().items():
         squares = sum_of_squares(gradient)
         if not math.isfinite(squares) and not np.isfinite(gradient).all():
-            raise DivergedError(f"the gradient of {name} is not finite; no parameter was updated")
+            raise DivergedError(f"the gradient of {name} is not finite; this step updated no parameter")
         total += squares
     return math.sqrt(total)
 
@@ -101,7 +106,7 @@ def gradient_norm(run: Pass) -> float:
 def step_measured(optimizer: Optimizer) -> float:
     """Take an optimizer's step and return the Euclidean norm of what it changed."""
     total = 0.0
-    with no_grad():
+    with no_grad(), overflow_allowed():
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
