@@ -71,11 +71,12 @@ def run_backward(start: Sequence[tuple[Node, Gradient]], *, retain_graph: bool, 
             pending[node] = grad
             heapq.heappush(queue, (-node.sequence_number, node))
         else:
-            pending[node] = waiting + grad
+            total = waiting + grad
+            pending[node] = np.asarray(total) if isinstance(total, np.generic) else total  # NumPy's scalars for 0-d
 
     for node, grad in start:
         hand_over(node, grad)
-    with set_grad_enabled(create_graph):
+    with set_grad_enabled(create_graph), np.errstate(all="ignore"):
         while queue:
             _, node = heapq.heappop(queue)
             grad = pending.pop(node)

@@ -167,7 +167,8 @@ class Operation:
                     requires_grad = requires_grad or value._requires_grad
                     value = value.array
                 options[name] = value
-        result = self.forward(*arrays, **options)
+        with np.errstate(all="ignore"):  # overflow and the like give inf and nan without a word, as in PyTorch
+            result = self.forward(*arrays, **options)
         out, extras = (result[0], result[1:]) if self.extras else (result, ())
         if type(out) is not np.ndarray:
             out = np.asarray(out)  # NumPy turns 0-d results into scalars
@@ -277,6 +278,8 @@ class OperationNode(Node):
             if share.array.shape != slot.shape:
                 share = share.sum_to_size(slot.shape)
             return share if share.array.dtype == slot.dtype else share.to(slot.dtype)
+        if type(share) is not np.ndarray:
+            share = np.asarray(share)  # NumPy turns 0-d results into scalars
         if share.shape != slot.shape:
             try:
                 share = sum_to_shape(share, slot.shape)

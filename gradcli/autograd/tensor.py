@@ -35,7 +35,9 @@ class Tensor:
     grad_fn: Node | None
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
-        self.array = data if isinstance(data, np.ndarray) else np.asarray(data, dtype=np.float32)
+        if not isinstance(data, np.ndarray):
+            data = np.asarray(data, dtype=None if isinstance(data, np.generic) else np.float32)
+        self.array = data
         self.grad = None
         self.grad_fn = None
         self._accumulator: weakref.ref[Node] | None = None

@@ -6,13 +6,14 @@ import numpy as np
 
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op
-from gradcli.ops.promotion import as_floating, require_kind
+from gradcli.ops.promotion import as_floating
 
 
 @op("ReluBackward0", method=True)
 def relu(input: Array) -> Array:
     """max(input, 0); its gradient at zero is zero."""
-    require_kind("relu", input, "iuf")
+    if input.dtype == np.bool_:
+        raise RuntimeError("Boolean inputs not supported for relu")
     return np.asarray(np.maximum(input, input.dtype.type(0)))
 
 

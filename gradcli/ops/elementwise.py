@@ -81,8 +81,7 @@ mul.gradient(input=lambda grad, other: grad * other, other=lambda grad, input: g
 def div(input: Array, other: Any) -> Array:
     """input / other, broadcast; integers are divided as float32. Division by zero gives inf or nan."""
     first, second = promote_floating(input, other)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return np.divide(first, second)
+    return np.divide(first, second)
 
 
 div.gradient(input=lambda grad, other: div(grad, other), other=lambda grad, other, out: div(-grad * out, other))
@@ -91,8 +90,7 @@ div.gradient(input=lambda grad, other: div(grad, other), other=lambda grad, othe
 @op("ReciprocalBackward0", method=True)
 def reciprocal(input: Array) -> Array:
     """1 / input."""
-    with np.errstate(divide="ignore"):
-        return np.reciprocal(as_floating(input))
+    return np.reciprocal(as_floating(input))
 
 
 reciprocal.gradient(input=lambda grad, out: -grad * out * out)
@@ -121,8 +119,7 @@ neg.gradient(input=lambda grad: -grad)
 @op("ExpBackward0", method=True)
 def exp(input: Array) -> Array:
     """e to the power of input."""
-    with np.errstate(over="ignore", under="ignore"):
-        return np.exp(as_floating(input))
+    return np.exp(as_floating(input))
 
 
 exp.gradient(input=lambda grad, out: grad * out)
@@ -131,8 +128,7 @@ exp.gradient(input=lambda grad, out: grad * out)
 @op("LogBackward0", method=True)
 def log(input: Array) -> Array:
     """Natural logarithm; nan below zero, -inf at zero."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.log(as_floating(input))
+    return np.log(as_floating(input))
 
 
 log.gradient(input=lambda grad, input: div(grad, input))
@@ -141,8 +137,7 @@ log.gradient(input=lambda grad, input: div(grad, input))
 @op("SqrtBackward0", method=True)
 def sqrt(input: Array) -> Array:
     """Square root; nan below zero."""
-    with np.errstate(invalid="ignore"):
-        return np.sqrt(as_floating(input))
+    return np.sqrt(as_floating(input))
 
 
 sqrt.gradient(input=lambda grad, out: div(grad, 2 * out))
@@ -151,15 +146,13 @@ sqrt.gradient(input=lambda grad, out: div(grad, 2 * out))
 @op("SinBackward0", method=True)
 def sin(input: Array) -> Array:
     """Sine of input in radians."""
-    with np.errstate(invalid="ignore"):
-        return np.sin(as_floating(input))
+    return np.sin(as_floating(input))
 
 
 @op("CosBackward0", method=True)
 def cos(input: Array) -> Array:
     """Cosine of input in radians."""
-    with np.errstate(invalid="ignore"):
-        return np.cos(as_floating(input))
+    return np.cos(as_floating(input))
 
 
 sin.gradient(input=lambda grad, input: grad * cos(input))
@@ -173,7 +166,7 @@ def abs(input: Array) -> Array:
     return np.abs(input)
 
 
-@op(method=True, differentiable=False)
+@op("SignBackward0", method=True)
 def sign(input: Array) -> Array:
     """-1, 0 or 1; 0 for nan, as in PyTorch."""
     if input.dtype == np.bool_:
@@ -242,6 +235,8 @@ def ones_like(input: Array) -> Array:
     return np.ones_like(input)
 
 
+sign.gradient(input=lambda grad: zeros_like(grad))
+
 # --- powers -----------------------------------------------------------------------------------------------------------
 
 
@@ -254,8 +249,7 @@ def pow_scalar(input: Array, exponent: float) -> Array:
         raise RuntimeError("Integers to negative integer powers are not allowed.")
     if exponent == 2:
         return np.multiply(base, base)
-    with np.errstate(all="ignore"):
-        return np.power(base, power)
+    return np.power(base, power)
 
 
 @pow_scalar.gradients("input")
@@ -284,8 +278,7 @@ def _power(base: Array, power: Array) -> Array:
         sign_of_one = np.where(power % 2 == 0, 1, base)
         fractions = np.where(np.abs(base) == 1, sign_of_one, 0)
         return np.where(power < 0, fractions, np.power(base, np.maximum(power, 0))).astype(base.dtype)
-    with np.errstate(all="ignore"):
-        return np.power(base, power)
+    return np.power(base, power)
 
 
 @pow_of_scalar.gradients("exponent")

@@ -11,7 +11,7 @@ from gradcli.autograd.dtypes import Array, bool_
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
 from gradcli.ops.dims import canonical_dim
-from gradcli.ops.shape import unsqueeze, view
+from gradcli.ops.shape import unsqueeze
 
 _BOOLS = (bool_, np.dtype(np.bool_))
 
@@ -34,6 +34,15 @@ def slice_dim(input: Array, dim: int, start: int | None = None, end: int | None 
     if step < 1:
         raise ValueError("step must be greater than zero")
     return np.asarray(input[_at(canonical_dim(dim, input.ndim), slice(start, end, step))])
+
+
+@op("AliasBackward0")
+def alias(input: Array) -> Array:
+    """The whole, as a tensor of its own that shares memory."""
+    return input.view()
+
+
+alias.gradient(input=lambda grad: grad)
 
 
 @op("IndexBackward0")
@@ -98,7 +107,10 @@ def getitem(input: Tensor, index: Any) -> Tensor:
         raise IndexError(f"too many indices for tensor of dimension {whole.ndim}")
     if gathers:
         input = gather_at(input, tuple(gathers.get(axis, slice(None)) for axis in range(max(gathers) + 1)))
-    return view(input, tuple(input.shape)) if input is whole else input
+    if input is not whole:
+        return input
+    result: Tensor = slice_dim(input, 0) if isinstance(index, slice) else alias(input)
+    return result
 
 
 @tensor_method("__iter__")

@@ -129,6 +129,9 @@ def _scaled(value: Any, factor: float) -> Any:
 @tensor_method("matmul", "__matmul__")
 def matmul(input: Any, other: Any) -> Any:
     """Product of vectors, matrices or batches of matrices, broadcast over the leading dims, as `torch.matmul`."""
+    for operand in (input, other):
+        if not isinstance(operand, Tensor | np.ndarray):
+            raise TypeError(f"matmul(): expected two tensors, but got {type(operand).__name__}")
     dims = (input.ndim, other.ndim)
     if 0 in dims:
         raise RuntimeError(
@@ -171,7 +174,7 @@ def _broadcast_batch(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[i
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """input @ weight.T + bias, for input (..., in), weight (out, in), bias (out,); without bias also weight (in,)."""
     if weight.ndim == 1 and bias is None:
-        return matmul(input, weight)
+        return matmul(input, t(weight))
     if weight.ndim != 2 or input.ndim == 0 or input.shape[-1] != weight.shape[1]:
         rows = math.prod(input.shape[:-1])
         raise RuntimeError(

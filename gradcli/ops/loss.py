@@ -30,9 +30,8 @@ def log_softmax(input: Array, dim: int = -1) -> Array:
     axis = canonical_dim(dim, input.ndim) if input.ndim else None
     if input.size == 0:
         return input.copy()
-    with np.errstate(invalid="ignore"):
-        shifted = input - np.max(input, axis=axis, keepdims=True)
-        return np.asarray(shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True)))
+    shifted = input - np.max(input, axis=axis, keepdims=True)
+    return np.asarray(shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True)))
 
 
 log_softmax.gradient(input=lambda grad, out, dim: grad - exp(out) * sum(grad, dim, keepdim=True))
@@ -46,9 +45,8 @@ def softmax(input: Array, dim: int = -1) -> Array:
     axis = canonical_dim(dim, input.ndim) if input.ndim else None
     if input.size == 0:
         return input.copy()
-    with np.errstate(invalid="ignore"):
-        powers = np.exp(input - np.max(input, axis=axis, keepdims=True))
-        return np.asarray(powers / np.sum(powers, axis=axis, keepdims=True))
+    powers = np.exp(input - np.max(input, axis=axis, keepdims=True))
+    return np.asarray(powers / np.sum(powers, axis=axis, keepdims=True))
 
 
 softmax.gradient(input=lambda grad, out, dim: out * (grad - sum(grad * out, dim, keepdim=True)))
@@ -222,8 +220,7 @@ def _picked(
     scale = np.ones(len(target), np.float64) if weight is None else weight[chosen].astype(np.float64)
     scale = np.where(ignored, 0, scale)
     if reduction == "mean":
-        with np.errstate(invalid="ignore", divide="ignore"):
-            scale = scale / scale.sum()
+        scale = scale / scale.sum()
     return np.arange(len(target)), chosen, scale
 
 

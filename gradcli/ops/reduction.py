@@ -87,6 +87,8 @@ sum_to.gradient(input=lambda grad, input_shape: expand(grad, input_shape))
 def sum_to_size(input: Any, *size: Any) -> Any:
     """Sum to a shape that broadcasts to this one; RuntimeError where it doesn't."""
     shape = sizes(size)
+    if shape == tuple(input.shape):
+        return input
     try:
         return sum_to(input, shape)
     except ValueError:
