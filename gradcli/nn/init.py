@@ -45,7 +45,8 @@ def no_values() -> Iterator[None]:
 @contextmanager
 def _drawing_set_to(drawing: _Drawing) -> Iterator[None]:
     global _drawing
-    former, _drawing = _drawing, drawing if _drawing is not _Drawing.NONE else _Drawing.NONE
+    # Inside `no_values()` nothing is drawn, whatever the model asks for on its own.
+    former, _drawing = _drawing, _Drawing.NONE if _drawing is _Drawing.NONE else drawing
     try:
         yield
     finally:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
+import numpy as np
+
 from gradcli.autograd import Tensor
 from gradcli.nn.parameter import Parameter
 from gradcli.nn.state import IncompatibleKeys, load_into
@@ -82,7 +84,11 @@ class Module:
                     "(torch.nn.Module or None expected)"
                 )
             self._modules[name] = None
-        elif name in self._buffers and (value is None or isinstance(value, Tensor)):
+        elif name in self._buffers:
+            if value is not None and not isinstance(value, Tensor):
+                raise TypeError(
+                    f"cannot assign '{type(value).__name__}' as buffer '{name}' (torch.Tensor or None expected)"
+                )
             self._buffers[name] = value
         else:
             object.__setattr__(self, name, value)
@@ -218,7 +224,7 @@ class Module:
                 if set_to_none:
                     parameter.grad = None
                 else:
-                    parameter.grad = Tensor(parameter.grad.array * 0)
+                    parameter.grad = Tensor(np.zeros_like(parameter.grad.array))
 
     # --- state ----------------------------------------------------------------------------------------------------
 
