@@ -60,12 +60,12 @@ class SGD(Optimizer):
 
     def update(self, parameter: Tensor, group: dict[str, Any]) -> None:
         assert parameter.grad is not None
-        state = self.state.setdefault(parameter, {})
-        buffer = state.get("momentum_buffer")
+        buffer = self.state.get(parameter, {}).get("momentum_buffer")
         first_step = buffer is None
         if group["momentum"] != 0 and buffer is None:
             # In the parameter's own memory order, so that the update runs through all three side by side.
-            buffer = state["momentum_buffer"] = Tensor(np.empty_like(parameter.array))
+            buffer = Tensor(np.empty_like(parameter.array))
+            self.state[parameter] = {"momentum_buffer": buffer}
         sgd_update(
             parameter.array,
             parameter.grad.array,
