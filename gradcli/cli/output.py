@@ -113,13 +113,14 @@ class Output:
                         draw_table(rows, columns, file, caption)
             return
         with self._text_file() as file:
-            if self.format == "table":
-                file.write(header_line(columns))
-            elif self.format == "csv":
-                write_csv_row(file, [column.field for column in columns])
+            heading_written = False
 
             def write(record: Record | Any) -> None:
+                nonlocal heading_written
                 fields = plain(record)
+                if not heading_written:  # now, so that an error before the first record leaves nothing at all
+                    self._write_heading(file, columns)
+                    heading_written = True
                 if self.format == "table":
                     file.write(row_line(fields, columns))
                 elif self.format == "csv":
@@ -131,6 +132,14 @@ class Output:
                 file.flush()
 
             yield write
+            if not heading_written:
+                self._write_heading(file, columns)
+
+    def _write_heading(self, file: TextIO, columns: Sequence[Column]) -> None:
+        if self.format == "table":
+            file.write(header_line(columns))
+        elif self.format == "csv":
+            write_csv_row(file, [column.field for column in columns])
 
     def write_arrays(self, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
         """Write named arrays in the format `npy` (exactly one), `npz` or `safetensors`.

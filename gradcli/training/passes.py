@@ -76,9 +76,9 @@ class Pass:
         return prediction
 
     def loss(self, prediction: Tensor) -> Tensor:
-        """The loss, 0-d. The target is loaded or drawn at the first call, when the prediction's shape is known."""
+        """The loss, 0-d. A random target is drawn at the first call, as the tutorial draws it after the prediction."""
         if self.target is None:
-            self.target = _load_or_draw_target(self.settings, tuple(prediction.shape), prediction.array.dtype)
+            self.target = _draw_target(self.settings.loss, tuple(prediction.shape))
         loss: Tensor = LOSSES[self.settings.loss](prediction, self.target)
         return loss
 
@@ -104,7 +104,10 @@ def prepare(settings: PassSettings) -> Pass:
     if moving:
         logger.info("running statistics of %d frozen batch norms move in train mode, as in PyTorch", moving)
     data, names = _load_or_draw_input(settings, loaded)
-    return Pass(settings, loaded, Tensor(data), names)
+    run = Pass(settings, loaded, Tensor(data), names)
+    if settings.target is not None:
+        run.target = _load_target(settings, (len(data), loaded.model.fc.out_features), data.dtype)
+    return run
 
 
 def run_forward(run: Pass, *, with_loss: bool) -> tuple[Tensor, Tensor | None, float]:
@@ -189,10 +192,13 @@ def _load_or_draw_input(settings: PassSettings, loaded: LoadedModel) -> tuple[np
     return load_input(settings.input, preprocessing)
 
 
-def _load_or_draw_target(settings: PassSettings, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
+def _draw_target(loss: LossName, shape: tuple[int, ...]) -> Tensor:
+    return randint(0, shape[1], (shape[0],)) if takes_class_indices(loss) else rand(shape)
+
+
+def _load_target(settings: PassSettings, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
+    assert settings.target is not None
     by_class = takes_class_indices(settings.loss)
-    if settings.target is None:
-        return randint(0, shape[1], (shape[0],)) if by_class else rand(shape)
     target = load_target(settings.target, shape[0])
     check_target(target, shape, "indices" if by_class else "values", f"--target {settings.target}")
     return Tensor(target if by_class else target.astype(dtype))

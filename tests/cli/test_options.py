@@ -10,6 +10,7 @@ import pytest
 import typer
 
 from gradcli.cli.options import Shape, parse_shape
+from gradcli.cli.runtime import THREAD_VARIABLES
 
 
 @pytest.mark.parametrize(("text", "shape"), [("1,3,64,64", (1, 3, 64, 64)), (" 8, 3 ,224,96", (8, 3, 224, 96))])
@@ -25,12 +26,18 @@ def test_another_shape_is_refused_by_name(text: str) -> None:
         parse_shape(text)
 
 
+@pytest.fixture(autouse=True)
+def _no_threads_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in THREAD_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
 def test_the_defaults_are_the_contracts(invoke: Callable[..., Any]) -> None:
     shown = json.loads(invoke("show").stdout)
     assert shown == {
         "schema": "gradcli.show/1",
         "weights": "random:0",
-        "mode": "train",
+        "mode": None,
         "seed": 0,
         "input": None,
         "shape": None,
@@ -41,7 +48,7 @@ def test_the_defaults_are_the_contracts(invoke: Callable[..., Any]) -> None:
         "nesterov": False,
         "param": None,
         "data": None,
-        "threads": None,
+        "threads": "1",
     }
 
 
@@ -54,7 +61,7 @@ def test_short_names_and_repeated_options(invoke: Callable[..., Any]) -> None:
 def test_threads_are_set_for_the_command_only(invoke: Callable[..., Any]) -> None:
     assert json.loads(invoke("show", "--threads", "2").stdout)["threads"] == "2"
     assert json.loads(invoke("show", env={"GRADCLI_THREADS": "3"}).stdout)["threads"] == "3"
-    assert json.loads(invoke("show").stdout)["threads"] is None
+    assert json.loads(invoke("show").stdout)["threads"] == "1"
     refused = invoke("show", "--threads", "0")
     assert refused.exit_code == 2
     assert "--threads" in refused.stderr
