@@ -69,6 +69,11 @@ def strided(draw: Draw) -> Draw:
     return spread
 
 
+def channels_last(draw: Draw) -> Draw:
+    """The same numbers (N, C, H, W), over memory that runs along the channels."""
+    return lambda generator: np.ascontiguousarray(draw(generator).transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+
+
 class Case:
     """One call of an operation.
 

@@ -204,8 +204,7 @@ class Operation:
             InputSlot(edge, value.array.shape, value.array.dtype) if edge is not None else None
             for edge, value in zip(edges, (arguments[name] for name in self.rules), strict=True)
         )
-        present = tuple(arguments[name] is not None for name in self.rules)
-        node: OperationNode = self.node_type(plan, inputs, present, saved)
+        node: OperationNode = self.node_type(plan, inputs, saved)
         return node
 
 
@@ -220,7 +219,7 @@ class InputSlot(NamedTuple):
 class OperationNode(Node):
     """A recorded call of an operation. Each operation has its own subclass, named as PyTorch names the node."""
 
-    __slots__ = ("inputs", "plan", "present", "saved")
+    __slots__ = ("inputs", "plan", "saved")
 
     operation: Operation
 
@@ -228,22 +227,16 @@ class OperationNode(Node):
         self,
         plan: Plan,
         inputs: tuple[InputSlot | None, ...],
-        present: tuple[bool, ...],
         saved: dict[str, Any],
     ) -> None:
         super().__init__()
         self.plan = plan
         self.inputs = inputs
-        self.present = present
         self.saved: dict[str, Any] | None = saved
 
     @property
     def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
-        return tuple(
-            (slot.node if slot is not None else None, 0)
-            for slot, present in zip(self.inputs, self.present, strict=True)
-            if present
-        )
+        return tuple((slot.node if slot is not None else None, 0) for slot in self.inputs)
 
     def apply(self, grad: Gradient, *, create_graph: bool, keep_saved: bool) -> Sequence[tuple[Node, Gradient]]:
         values = self.saved

@@ -108,7 +108,7 @@ def binary_cross_entropy_with_logits(
     `pos_weight` scales the first term, `weight` the whole; both broadcast.
     """
     if target.shape != input.shape:
-        raise ValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")
+        raise ValueError(f"Target size {list(target.shape)} must be the same as input size {list(input.shape)}")
     require_kind("binary_cross_entropy_with_logits", input)
     if target.dtype.kind != "f":
         raise RuntimeError(f"binary_cross_entropy_with_logits: targets are probabilities, not {target.dtype.name}")
@@ -245,8 +245,9 @@ def nll_loss(input: Any, target: Any, weight: Any = None, *, ignore_index: int =
             f"Expected target of size {[input.shape[0], *input.shape[2:]]} for input of size {list(input.shape)}, "
             f"got {list(target.shape)}"
         )
-    losses = nll_loss_rows(_class_rows(input), view(target, (-1,)), weight, ignore_index, reduction)
-    return view(losses, tuple(target.shape)) if reduction == "none" else losses
+    classes = target if target.ndim == 1 else view(target, (-1,))
+    losses = nll_loss_rows(_class_rows(input), classes, weight, ignore_index, reduction)
+    return view(losses, tuple(target.shape)) if reduction == "none" and target.ndim != 1 else losses
 
 
 def cross_entropy(

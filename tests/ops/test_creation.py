@@ -1,0 +1,158 @@
+"""Making tensors: types, shapes, copies and shared memory, and what is refused."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import gradcli
+
+#     Python expression in which `torch` is gradcli or PyTorch
+SAME_AS_PYTORCH = [
+    "torch.tensor(1)",
+    "torch.tensor(1.5)",
+    "torch.tensor(True)",
+    "torch.tensor([])",
+    "torch.tensor([[]])",
+    "torch.tensor([[1, 2], [3, 4.0]])",
+    "torch.tensor([True, 2])",
+    "torch.tensor((1, 2))",
+    "torch.tensor(range(3))",
+    "torch.tensor(2**40)",
+    "torch.tensor(1.7, dtype=torch.int64)",
+    "torch.tensor([1.0, 2.0], dtype=float)",
+    "torch.tensor([1.0, 2.0], dtype=int)",
+    "torch.tensor([1.0, 0.0], dtype=bool)",
+    "torch.tensor(np.float64(1.5))",
+    "torch.tensor([np.float64(1.5)])",
+    "torch.tensor([np.float32(1.5), 2])",
+    "torch.tensor([np.int8(1)])",
+    "torch.tensor([np.int8(1), 1])",
+    "torch.tensor(np.ones((2, 2), np.int16))",
+    "torch.tensor([torch.tensor(1.0), torch.tensor(2.0)])",
+    "torch.tensor([torch.tensor(1), 2.5])",
+    "torch.tensor(float('nan'), dtype=torch.float64)",
+    "torch.zeros(2, 3)",
+    "torch.zeros((2, 3))",
+    "torch.zeros([2, 3], dtype=torch.int64)",
+    "torch.zeros(())",
+    "torch.zeros(0)",
+    "torch.ones(torch.zeros(2, 3).shape)",
+    "torch.ones(2, dtype=bool)",
+    "torch.full((2,), 3)",
+    "torch.full((2,), 3.5)",
+    "torch.full([2], True)",
+    "torch.full((), 3, dtype=torch.float64)",
+    "torch.arange(3)",
+    "torch.arange(3.0)",
+    "torch.arange(1, 3)",
+    "torch.arange(1, 3, 0.5)",
+    "torch.arange(3, 1, -1)",
+    "torch.arange(0)",
+    "torch.arange(5, dtype=torch.uint8)",
+    "torch.arange(start=1, end=3)",
+    "torch.eye(2)",
+    "torch.eye(2, 3)",
+    "torch.eye(2, dtype=torch.int64)",
+    "torch.from_numpy(np.ones(2, np.int8))",
+    "torch.as_tensor([1, 2])",
+    "torch.as_tensor(np.ones(2), dtype=torch.float32)",
+    "torch.as_tensor(np.float32(2))",
+]
+
+REFUSED = [
+    ("torch.tensor([[1, 2], [3]])", ValueError, "length"),
+    ("torch.tensor('a')", TypeError, "str|<U1"),
+    ("torch.tensor([1], requires_grad=True)", RuntimeError, "floating point"),
+    ("torch.zeros(2, dtype=torch.int64, requires_grad=True)", RuntimeError, "floating point"),
+    ("torch.zeros(2.5)", TypeError, "2.5"),
+    ("torch.arange(3, 1)", RuntimeError, "bound"),
+    ("torch.arange(1, 3, 0)", RuntimeError, "step must be nonzero"),
+    ("torch.from_numpy([1])", TypeError, "list"),
+]
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("expression", SAME_AS_PYTORCH)
+def test_parity(expression):
+    torch = pytest.importorskip("torch")
+    ours, theirs = (eval(expression, {"torch": module, "np": np}) for module in (gradcli, torch))
+    assert repr(ours) == repr(theirs)
+    assert (str(ours.dtype), str(ours.shape)) == (str(theirs.dtype), str(theirs.shape))
+
+
+@pytest.mark.parametrize(("expression", "error", "message"), REFUSED)
+def test_refusal(expression, error, message):
+    with pytest.raises(error, match=message):
+        eval(expression, {"torch": gradcli, "np": np})
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize(("expression", "error"), [row[:2] for row in REFUSED])
+def test_parity_of_refusals(expression, error):
+    torch = pytest.importorskip("torch")
+    with pytest.raises(error):
+        eval(expression, {"torch": torch, "np": np})
+
+
+@pytest.mark.parametrize(
+    ("data", "dtype", "values"),
+    [
+        (1, gradcli.int64, 1),
+        (1.5, gradcli.float32, 1.5),
+        (True, gradcli.bool, True),
+        ([1, 2.5], gradcli.float32, [1.0, 2.5]),
+        ([[True], [False]], gradcli.bool, [[True], [False]]),
+        (np.array([1.5]), gradcli.float64, [1.5]),
+        ([np.float64(1.5)], gradcli.float64, [1.5]),
+        ([], gradcli.float32, []),
+    ],
+)
+def test_tensor(data, dtype, values):
+    result = gradcli.tensor(data)
+    assert result.dtype == dtype
+    assert result.tolist() == values
+    assert result.is_leaf
+    assert not result.requires_grad
+
+
+@pytest.mark.parametrize("values", [np.ones(2, np.uint16), np.ones(2, np.complex64), np.array(["a"]), None, [None]])
+def test_types_without_a_tensor_are_refused_by_name(values):
+    with pytest.raises(TypeError, match="can't make a tensor of"):
+        gradcli.tensor(values)
+
+
+def test_tensor_copies_and_from_numpy_shares():
+    array = np.ones(2, np.float32)
+    assert not np.shares_memory(gradcli.tensor(array).array, array)
+    assert gradcli.from_numpy(array).array is array
+    assert gradcli.as_tensor(array).array is array
+    x = gradcli.from_numpy(array)
+    assert gradcli.as_tensor(x) is x
+    assert not np.shares_memory(gradcli.tensor(x).array, array)
+
+
+def test_requires_grad_is_set_by_every_constructor():
+    makers = [
+        gradcli.tensor([1.0], requires_grad=True),
+        gradcli.zeros(1, requires_grad=True),
+        gradcli.ones(1, requires_grad=True),
+        gradcli.empty(1, requires_grad=True),
+        gradcli.full((1,), 1.0, requires_grad=True),
+        gradcli.arange(1.0, requires_grad=True),
+        gradcli.eye(1, requires_grad=True),
+        gradcli.rand(1, requires_grad=True),
+        gradcli.randn(1, requires_grad=True),
+    ]
+    assert all(tensor.requires_grad and tensor.is_leaf for tensor in makers)
+
+
+def test_values_of_the_constants():
+    assert gradcli.zeros(2).tolist() == [0.0, 0.0]
+    assert gradcli.ones(1, 2).tolist() == [[1.0, 1.0]]
+    assert gradcli.empty(2, 3).shape == (2, 3)
+    assert gradcli.eye(2, 3).tolist() == [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    assert gradcli.arange(0, 1, 0.25).tolist() == [0.0, 0.25, 0.5, 0.75]
+    assert math.isnan(gradcli.full((), math.nan).item())

@@ -1,0 +1,228 @@
+"""Softmax and the losses of regression and binary classification: values, gradients, extremes, refusals."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from operation_cases import Case, Refusal, checks_of, fixed, real, refusal_checks_of, transposed
+
+import gradcli
+from gradcli.nn import functional
+
+REDUCTIONS = {"mean": np.mean, "sum": np.sum, "none": np.asarray}
+
+
+def log_softmax(x, dim=1):
+    return x - np.log(np.exp(x).sum(dim, keepdims=True))
+
+
+#     name, input, dim
+SOFTMAX = [
+    ("rows", real(3, 4), 1),
+    ("columns", real(3, 4), 0),
+    ("negative", real(2, 3, 4), -2),
+    ("transposed", transposed(real(3, 4)), -1),
+    ("0-d", real(), 0),
+    ("0-d negative", real(), -1),
+    ("no rows", real(0, 3), 1),
+    ("large", fixed([[700.0, -700.0, 0.0]]), 1),
+]
+
+
+def stable_log_softmax(x, dim):
+    x = np.atleast_1d(x) if x.ndim == 0 else x
+    return log_softmax(x - x.max(dim, keepdims=True, initial=-np.inf), dim) if x.size else x
+
+
+def logistic_loss(x, y, weight=1.0, pos_weight=1.0):
+    sigmoid = 1 / (1 + np.exp(-x))
+    return -weight * (pos_weight * y * np.log(sigmoid) + (1 - y) * np.log(1 - sigmoid))
+
+
+def loss_cases(name, function, reference, *inputs, graph_differs=None):
+    """A case for every reduction; `reference` gives the losses one by one."""
+    return [
+        Case(
+            f"{name} {reduction}",
+            lambda torch, *operands, r=reduction: function(torch.nn.functional, *operands, reduction=r),
+            *inputs,
+            expected=lambda *arrays, reduce=reduce: reduce(reference(*arrays)),
+            graph_differs=graph_differs,
+        )
+        for reduction, reduce in REDUCTIONS.items()
+    ]
+
+
+def mse(functions, x, y, **options):
+    return functions.mse_loss(x, y, **options)
+
+
+def logits(functions, x, y, **options):
+    return functions.binary_cross_entropy_with_logits(x, y, **options)
+
+
+def unit(*shape):
+    return lambda generator: generator.uniform(0.1, 0.9, shape)
+
+
+CASES = [
+    *[
+        Case(
+            f"log_softmax {name}",
+            lambda torch, x, d=dim: torch.log_softmax(x, d),
+            draw,
+            expected=lambda x, d=dim: stable_log_softmax(x, d).reshape(x.shape),
+        )
+        for name, draw, dim in SOFTMAX
+    ],
+    *[
+        Case(
+            f"softmax {name}",
+            lambda torch, x, d=dim: torch.softmax(x, d),
+            draw,
+            expected=lambda x, d=dim: np.exp(stable_log_softmax(x, d)).reshape(x.shape),
+        )
+        for name, draw, dim in SOFTMAX
+    ],
+    Case(
+        "softplus",
+        lambda torch, x: torch.nn.functional.softplus(x),
+        real(2, 3),
+        expected=lambda x: np.log(1 + np.exp(x)),
+    ),
+    *loss_cases("mse", mse, lambda x, y: (x - y) ** 2, real(2, 3), real(2, 3)),
+    *loss_cases("mse with itself", lambda f, x, **o: f.mse_loss(x, x * 2, **o), np.square, real(2, 3)),
+    *loss_cases("logits", logits, logistic_loss, real(2, 3), unit(2, 3)),
+    *loss_cases(
+        "logits weight",
+        lambda f, x, y, **o: logits(f, x, y, weight=x.detach() * 0 + 2, **o),
+        lambda x, y: logistic_loss(x, y, 2.0),
+        real(2, 3),
+        unit(2, 3),
+    ),
+    *loss_cases(
+        "logits pos_weight",
+        lambda f, x, y, **o: logits(f, x, y, pos_weight=x.detach()[0] * 0 + 3, **o),
+        lambda x, y: logistic_loss(x, y, 1.0, 3.0),
+        real(2, 3),
+        unit(2, 3),
+    ),
+]
+
+
+def refuse(name, call, error, message, differs=None):
+    return Refusal(
+        name, lambda torch: call(torch, torch.nn.functional, torch.ones(2, 3)), error, message, differs=differs
+    )
+
+
+REFUSALS = [
+    refuse("softmax dim", lambda torch, functions, x: torch.softmax(x, 2), IndexError, "but got 2"),
+    refuse(
+        "softmax type",
+        lambda torch, functions, x: torch.softmax(x.to(torch.int64), 1),
+        NotImplementedError,
+        "softmax.*int64",
+    ),
+    refuse("log_softmax empty", lambda torch, functions, x: torch.log_softmax(x[:0], 5), IndexError, "but got 5"),
+    refuse(
+        "mse sizes",
+        lambda torch, functions, x: functions.mse_loss(x, torch.ones(2)),
+        RuntimeError,
+        r"tensor a \(3\).*tensor b \(2\)",
+        differs="PyTorch warns first",
+    ),
+    refuse(
+        "mse type",
+        lambda torch, functions, x: functions.mse_loss(torch.tensor([1]), torch.tensor([1])),
+        NotImplementedError,
+        "mse.*int64",
+    ),
+    refuse(
+        "mse reduction",
+        lambda torch, functions, x: functions.mse_loss(x, x, reduction="average"),
+        ValueError,
+        "average",
+    ),
+    refuse(
+        "logits sizes",
+        lambda torch, functions, x: functions.binary_cross_entropy_with_logits(x, x[0]),
+        ValueError,
+        r"\[3\].*\[2, 3\]",
+    ),
+    refuse(
+        "logits type",
+        lambda torch, functions, x: functions.binary_cross_entropy_with_logits(x.to(torch.int64), x),
+        NotImplementedError,
+        "int64",
+    ),
+    refuse(
+        "logits target",
+        lambda torch, functions, x: functions.binary_cross_entropy_with_logits(x, x.to(torch.int64)),
+        RuntimeError,
+        "int64",
+    ),
+    refuse(
+        "logits weight",
+        lambda torch, functions, x: functions.binary_cross_entropy_with_logits(x, x, torch.ones(2)),
+        RuntimeError,
+        "2",
+    ),
+    refuse(
+        "logits wide weight",
+        lambda torch, functions, x: functions.binary_cross_entropy_with_logits(x, x, torch.ones(5, 2, 3)),
+        RuntimeError,
+        "5, 2, 3",
+    ),
+    refuse(
+        "logits pos_weight",
+        lambda torch, functions, x: functions.binary_cross_entropy_with_logits(x, x, pos_weight=torch.ones(2)),
+        RuntimeError,
+        "2",
+    ),
+    refuse(
+        "logits reduction",
+        lambda torch, functions, x: functions.binary_cross_entropy_with_logits(x, x, reduction="average"),
+        ValueError,
+        "average",
+    ),
+]
+
+
+@pytest.mark.parametrize(("check", "case"), checks_of(CASES))
+def test_operation(check, case):
+    check(case)
+
+
+@pytest.mark.parametrize(("check", "refusal"), refusal_checks_of(REFUSALS))
+def test_refusal(check, refusal):
+    check(refusal)
+
+
+def test_extreme_logits_neither_overflow_nor_lose_the_gradient():
+    x = gradcli.tensor([1e4, -1e4, 1e4], requires_grad=True)
+    losses = functional.binary_cross_entropy_with_logits(x, gradcli.tensor([0.0, 1.0, 1.0]), reduction="none")
+    losses.sum().backward()
+    assert losses.tolist() == [1e4, 1e4, 0.0]
+    assert x.grad.tolist() == [1.0, -1.0, 0.0]
+    assert functional.softplus(gradcli.tensor([1000.0, -1000.0])).tolist() == [1000.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda functions: functions.mse_loss(gradcli.ones(0), gradcli.ones(0)),
+        lambda functions: functions.cross_entropy(gradcli.ones(0, 3), gradcli.zeros(0, dtype=gradcli.int64)),
+        lambda functions: functions.cross_entropy(gradcli.ones(2, 3), gradcli.tensor([-100, -100])),
+        lambda functions: functions.nll_loss(gradcli.ones(2, 3), gradcli.tensor([1, 1]), ignore_index=1),
+        lambda functions: functions.binary_cross_entropy_with_logits(gradcli.ones(0), gradcli.ones(0)),
+    ],
+)
+def test_mean_of_no_losses_is_nan_without_a_warning(call):
+    assert math.isnan(call(functional).item())
+
+
+def test_mse_of_mixed_floats_takes_the_wider_type():
+    assert functional.mse_loss(gradcli.ones(2), gradcli.tensor(0.0, dtype=gradcli.float64)).dtype == gradcli.float64

@@ -1,0 +1,221 @@
+"""Pooling: every option against naive windows, gradients of both orders, ties, and what is refused."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from operation_cases import Case, Refusal, channels_last, checks_of, distinct, real, refusal_checks_of, transposed
+
+import gradcli
+from gradcli.nn import functional
+from gradcli.ops.dims import pair
+from tests.kernels.references import windows_of
+
+
+def naive(reduce, x, windows):
+    """`reduce` over each window of each plane; `windows` are the lists of rows and of columns they cover."""
+    out = np.empty((*x.shape[:-2], len(windows[0]), len(windows[1])))
+    for (i, rows), (j, columns) in itertools.product(*map(enumerate, windows)):
+        out[..., i, j] = reduce(x[..., rows, :][..., columns].reshape(*x.shape[:-2], len(rows) * len(columns)))
+    return out
+
+
+def sliding_windows(x, out_size, kernel, stride=None, padding=0, dilation=1):
+    stride = kernel if stride is None else stride
+    options = zip(pair(kernel, ""), pair(stride, ""), pair(padding, ""), pair(dilation, ""), strict=True)
+    return [windows_of(size, out, *option) for size, out, option in zip(x.shape[-2:], out_size, options, strict=True)]
+
+
+def largest(values):
+    return values.max(axis=-1)
+
+
+#     name, draw, output size, options
+MAX = [
+    ("plain", distinct(2, 3, 6, 4), (3, 2), {"kernel_size": 2}),
+    ("resnet", distinct(2, 2, 7, 8), (4, 4), {"kernel_size": 3, "stride": 2, "padding": 1}),
+    ("dilated", distinct(1, 2, 7, 8), (3, 2), {"kernel_size": (3, 2), "stride": (1, 3), "dilation": (2, 3)}),
+    ("overlapping", distinct(2, 1, 5, 5), (3, 3), {"kernel_size": 3, "stride": 1}),
+    ("ceil", distinct(1, 2, 5, 6), (3, 3), {"kernel_size": 2, "stride": 2, "ceil_mode": True}),
+    ("one image", distinct(2, 5, 5), (2, 2), {"kernel_size": 2}),
+    ("empty batch", distinct(0, 2, 4, 4), (2, 2), {"kernel_size": 2}),
+    ("channels last", channels_last(distinct(2, 3, 5, 5)), (2, 2), {"kernel_size": 3, "stride": 2}),
+    ("transposed", transposed(distinct(2, 3, 4, 4)), (2, 2), {"kernel_size": [2]}),
+]
+AVERAGE = [
+    ("plain", real(2, 3, 6, 4), (3, 2), {"kernel_size": 2}),
+    ("overlapping", real(1, 2, 5, 6), (3, 2), {"kernel_size": (3, 4), "stride": (1, 2)}),
+    ("one image", real(2, 5, 5), (2, 2), {"kernel_size": 2}),
+    ("empty batch", real(0, 2, 4, 4), (2, 2), {"kernel_size": 2}),
+    ("channels last", channels_last(real(2, 3, 5, 5)), (2, 2), {"kernel_size": 3, "stride": 2}),
+    (
+        "uncounted padding",
+        real(2, 2, 5, 5),
+        (3, 3),
+        {"kernel_size": 3, "stride": 2, "padding": 1, "count_include_pad": False},
+    ),
+]
+#     name, draw, output size
+ADAPTIVE = [
+    ("1x1", real(2, 3, 4, 5), 1),
+    ("uneven", real(2, 3, 7, 5), (3, 2)),
+    ("kept", real(1, 2, 4, 5), (None, 2)),
+    ("larger", real(1, 2, 2, 3), (5, 4)),
+    ("same", real(1, 2, 3, 3), 3),
+    ("one image", real(2, 5, 4), 2),
+    ("one image 1x1", real(2, 5, 4), (1, 1)),
+    ("empty batch", real(0, 2, 4, 4), 2),
+    ("channels last", channels_last(real(2, 3, 6, 4)), 2),
+]
+
+
+def regions(size, count):
+    return [list(range(i * size // count, -(-(i + 1) * size // count))) for i in range(count)]
+
+
+def naive_adaptive(x, output_size):
+    wanted = (output_size, output_size) if isinstance(output_size, int) else output_size
+    counts = [size if want is None else want for want, size in zip(wanted, x.shape[-2:], strict=True)]
+    return naive(lambda values: values.mean(-1), x, [regions(s, c) for s, c in zip(x.shape[-2:], counts, strict=True)])
+
+
+def padded_average(x, divisor):
+    """Average over 3x3 windows of stride 2 of x padded by 1, divided by `divisor`."""
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    rows, columns = (windows_of(size + 2, (size - 1) // 2 + 1, 3, 2, 0) for size in x.shape[2:])
+    return naive(lambda values: values.sum(-1) / divisor, padded, [rows, columns])
+
+
+def window_options(options):
+    return {name: value for name, value in options.items() if name in ("stride", "padding", "dilation")}
+
+
+CASES = [
+    *[
+        Case(
+            f"max {name}",
+            lambda torch, x, o=options: torch.nn.functional.max_pool2d(x, **o),
+            draw,
+            expected=lambda x, s=size, o=options: naive(
+                largest, x, sliding_windows(x, s, o["kernel_size"], **window_options(o))
+            ),
+            graph_differs="PyTorch adds and removes the batch dim elsewhere" if name.startswith("one image") else None,
+        )
+        for name, draw, size, options in MAX
+    ],
+    *[
+        Case(
+            f"average {name}",
+            lambda torch, x, o=options: torch.nn.functional.avg_pool2d(x, **o),
+            draw,
+            expected=lambda x, s=size, o=options: naive(
+                lambda values: values.mean(-1), x, sliding_windows(x, s, o["kernel_size"], **window_options(o))
+            ),
+            graph_differs="PyTorch adds and removes the batch dim elsewhere" if name.startswith("one image") else None,
+        )
+        for name, draw, size, options in AVERAGE
+    ],
+    Case(
+        "average padded",
+        lambda torch, x: torch.nn.functional.avg_pool2d(x, 3, 2, 1),
+        real(2, 2, 5, 7),
+        expected=lambda x: padded_average(x, 9),
+    ),
+    Case(
+        "average divisor",
+        lambda torch, x: torch.nn.functional.avg_pool2d(x, 3, 2, 1, divisor_override=4),
+        real(2, 2, 5, 7),
+        expected=lambda x: padded_average(x, 4),
+    ),
+    *[
+        Case(
+            f"adaptive {name}",
+            lambda torch, x, s=size: torch.nn.functional.adaptive_avg_pool2d(x, s),
+            draw,
+            expected=lambda x, s=size: naive_adaptive(x, s),
+            graph_differs="PyTorch adds and removes the batch dim elsewhere" if name.startswith("one image") else None,
+        )
+        for name, draw, size in ADAPTIVE
+    ],
+]
+
+
+def refuse(name, call, message, shape=(1, 2, 5, 5), error=RuntimeError, differs=None):
+    return Refusal(name, lambda torch: call(torch.nn.functional, torch.ones(*shape)), error, message, differs=differs)
+
+
+REFUSALS = [
+    refuse("max of 2 dims", lambda functions, x: functions.max_pool2d(x, 2), r"max_pool2d.*\[5, 5\]", shape=(5, 5)),
+    refuse(
+        "max of no channels", lambda functions, x: functions.max_pool2d(x, 2), r"\[1, 0, 5, 5\]", shape=(1, 0, 5, 5)
+    ),
+    refuse("max window", lambda functions, x: functions.max_pool2d(x, 6), "6|small"),
+    refuse("max padding", lambda functions, x: functions.max_pool2d(x, 2, padding=2), "padding"),
+    refuse("max negative padding", lambda functions, x: functions.max_pool2d(x, 2, padding=-1), "padding"),
+    refuse("max stride", lambda functions, x: functions.max_pool2d(x, 2, 0), "stride"),
+    refuse("max kernel", lambda functions, x: functions.max_pool2d(x, 0), "kernel"),
+    refuse("max three sizes", lambda functions, x: functions.max_pool2d(x, (2, 2, 2)), r"kernel_size.*\[2, 2, 2\]"),
+    refuse("max dilation", lambda functions, x: functions.max_pool2d(x, 2, dilation=0), "dilation"),
+    refuse("average window", lambda functions, x: functions.avg_pool2d(x, 6), "6|small"),
+    refuse("average padding", lambda functions, x: functions.avg_pool2d(x, 2, padding=2), "padding"),
+    refuse("average divisor", lambda functions, x: functions.avg_pool2d(x, 2, divisor_override=0), "divisor"),
+    refuse("adaptive of 2 dims", lambda functions, x: functions.adaptive_avg_pool2d(x, 2), r"\[5, 5\]", shape=(5, 5)),
+    refuse("adaptive three sizes", lambda functions, x: functions.adaptive_avg_pool2d(x, (1, 2, 3)), "output_size"),
+    refuse("adaptive negative", lambda functions, x: functions.adaptive_avg_pool2d(x, -1), "output_size"),
+    refuse(
+        "adaptive of no pixels",
+        lambda functions, x: functions.adaptive_avg_pool2d(x, 2),
+        r"\[1, 2, 0, 5\]",
+        shape=(1, 2, 0, 5),
+    ),
+    Refusal(
+        "max of bools",
+        lambda torch: torch.nn.functional.max_pool2d(torch.ones(1, 1, 2, 2) > 0, 2),
+        NotImplementedError,
+        "max_pool2d.*bool",
+    ),
+    Refusal(
+        "adaptive of integers",
+        lambda torch: torch.nn.functional.adaptive_avg_pool2d(torch.ones(1, 1, 4, 4, dtype=torch.int64), 2),
+        NotImplementedError,
+        "adaptive_avg_pool2d.*int64",
+    ),
+]
+
+
+@pytest.mark.parametrize(("check", "case"), checks_of(CASES))
+def test_operation(check, case):
+    check(case)
+
+
+@pytest.mark.parametrize(("check", "refusal"), refusal_checks_of(REFUSALS))
+def test_refusal(check, refusal):
+    check(refusal)
+
+
+def test_the_first_of_equals_gets_the_whole_gradient():
+    x = gradcli.ones(1, 1, 4, 4, requires_grad=True)
+    functional.max_pool2d(x, 2).sum().backward()
+    assert x.grad[0, 0].tolist() == [[1, 0, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
+
+
+def test_overlapping_windows_add_up_at_their_common_largest():
+    x = gradcli.tensor([[[[0.0, 1.0, 0.0]]]], requires_grad=True)
+    functional.max_pool2d(x, (1, 2), 1).sum().backward()
+    assert x.grad.tolist() == [[[[0.0, 2.0, 0.0]]]]
+
+
+def test_nan_wins():
+    x = gradcli.tensor([[[[1.0, math.nan], [3.0, 2.0]]]])
+    assert math.isnan(functional.max_pool2d(x, 2).item())
+
+
+def test_padding_never_wins():
+    assert functional.max_pool2d(gradcli.full((1, 1, 2, 2), -5.0), 3, 2, 1).tolist() == [[[[-5.0]]]]
+
+
+def test_max_of_integers_stays_integer():
+    assert functional.max_pool2d(gradcli.arange(4).reshape(1, 1, 2, 2), 2).tolist() == [[[[3]]]]
