@@ -7,13 +7,14 @@ import os
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from gradcli import nn
 from gradcli.checkpoints import Checkpoint, load_checkpoint
 from gradcli.errors import WeightsError
+from gradcli.kernels.random import Generator
 from gradcli.models.pretrained import DEFAULT_WEIGHTS, ResNet18_Weights
 from gradcli.models.resnet import ResNet, build_resnet18
 from gradcli.nn import init
@@ -95,11 +96,12 @@ def _random_model(name: str, num_classes: int | None) -> LoadedModel:
     seed_text = name.partition(":")[2] or "0"
     try:
         seed = int(seed_text)
-        # A generator of its own: the draws that follow don't depend on which weights were asked for.
-        with random.fork_default_generator(seed):
-            model = build_resnet18(1000 if num_classes is None else num_classes)
+        Generator(seed)
     except ValueError:
-        raise WeightsError(f"weights {name}: the seed must be an integer, such as random:0") from None
+        raise WeightsError(f"weights {name}: the seed must be an integer of 64 bits, such as random:0") from None
+    # A generator of its own: the draws that follow don't depend on which weights were asked for.
+    with random.fork_default_generator(seed):
+        model = build_resnet18(1000 if num_classes is None else num_classes)
     return LoadedModel(model, f"random:{seed}")
 
 
@@ -113,7 +115,7 @@ def _model_of(checkpoint: Checkpoint, name: str, num_classes: int | None) -> Loa
     except StateDictError as error:
         raise WeightsError(f"{checkpoint.path}: {_misfit(error)}") from None
     metadata = checkpoint.metadata
-    frozen = tuple(_json_entry(checkpoint, "frozen", list) or ())
+    frozen = tuple(_names_entry(checkpoint, "frozen") or ())
     parameters = dict(model.named_parameters())
     for parameter_name in frozen:
         if parameter_name not in parameters:
@@ -121,10 +123,15 @@ def _model_of(checkpoint: Checkpoint, name: str, num_classes: int | None) -> Loa
                 f"{checkpoint.path}: its metadata freezes {parameter_name}, which the model doesn't have"
             )
         parameters[parameter_name].requires_grad = False
-    classes = _json_entry(checkpoint, "classes", list)
+    classes = _names_entry(checkpoint, "classes")
+    if classes is not None and len(classes) != own_classes:
+        raise WeightsError(
+            f"{checkpoint.path}: its metadata names {len(classes)} classes, but its head has {own_classes}"
+        )
     if num_classes is not None and num_classes != own_classes:
         replace_head(model, num_classes)
         classes = None
+        frozen = tuple(entry for entry in frozen if not entry.startswith(f"{model.classifier_name}."))
     return LoadedModel(model, name, frozen, classes, _json_entry(checkpoint, "preprocessing", dict), dict(metadata))
 
 
@@ -157,6 +164,13 @@ def _json_entry(checkpoint: Checkpoint, key: str, kind: type) -> Any:
     if not isinstance(value, kind):
         raise WeightsError(f"{checkpoint.path}: its metadata gradcli.{key} is no JSON {kind.__name__}")
     return value
+
+
+def _names_entry(checkpoint: Checkpoint, key: str) -> list[str] | None:
+    names = _json_entry(checkpoint, key, list)
+    if names is not None and not all(isinstance(entry, str) for entry in names):
+        raise WeightsError(f"{checkpoint.path}: its metadata gradcli.{key} must be a JSON list of names")
+    return cast("list[str] | None", names)
 
 
 def _misfit(error: StateDictError) -> str:

@@ -26,12 +26,11 @@ class BasicBlock(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.conv2 = _conv3x3(planes, planes)
         self.bn2 = nn.BatchNorm2d(planes)
-        if downsample is not None:
-            self.downsample = downsample
+        self.downsample = downsample
         self.stride = stride
 
     def forward(self, x: Tensor) -> Any:
-        shortcut = self.downsample(x) if "downsample" in self._modules else x
+        shortcut = x if self.downsample is None else self.downsample(x)
         out = self.relu(self.bn1(self.conv1(x)))
         return self.relu(self.bn2(self.conv2(out)) + shortcut)
 
