@@ -27,9 +27,13 @@ class AccumulateGrad(Node):
     def apply(self, grad: Gradient, *, create_graph: bool, keep_saved: bool) -> Sequence[tuple[Node, Gradient]]:
         variable = self.variable
         if create_graph:
-            variable.grad = grad if variable.grad is None else variable.grad + grad
+            # Copied, because the same gradient may reach several leaves.
+            variable.grad = grad.clone() if variable.grad is None else variable.grad + grad
         elif variable.grad is None:
             variable.grad = Tensor(grad)
+        elif variable.grad.grad_fn is not None:
+            # Recorded by an earlier pass: its values may be saved in that graph.
+            variable.grad = Tensor(np.asarray(variable.grad.array + grad))
         else:
             # In place, as PyTorch does: whoever holds `variable.grad` sees the sum grow.
             accumulated = variable.grad.array

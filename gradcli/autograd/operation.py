@@ -280,8 +280,9 @@ class OperationNode(Node):
                 raise RuntimeError(f"{self.name()} returned an invalid gradient: {error}") from None
         if share.dtype != slot.dtype:
             share = share.astype(slot.dtype)
-        if isinstance(slot.node, AccumulateGrad) and _may_be_shared(share, grad, values):
-            # A leaf keeps the array as its `grad`, so it can't be one that somebody else reads or writes.
+        if isinstance(slot.node, AccumulateGrad) and (not share.flags.writeable or _may_be_shared(share, grad, values)):
+            # A leaf keeps the array as its `grad`, so it can't be one that somebody else reads or writes, nor one
+            # that was only broadcast.
             share = np.array(share, order="K")
         return share
 

@@ -7,11 +7,13 @@ import math
 
 import numpy as np
 import pytest
+from numerical import check_gradients, check_second_gradients
 from operation_cases import Case, Refusal, channels_last, checks_of, distinct, real, refusal_checks_of, transposed
 
 import gradcli
 from gradcli.nn import functional
 from gradcli.ops.dims import pair
+from gradcli.ops.pooling import max_pool2d_gather, max_pool2d_with_positions
 from tests.kernels.references import windows_of
 
 
@@ -194,6 +196,14 @@ def test_operation(check, case):
 @pytest.mark.parametrize(("check", "refusal"), refusal_checks_of(REFUSALS))
 def test_refusal(check, refusal):
     check(refusal)
+
+
+def test_gradients_of_every_order_are_linear_in_the_incoming_one():
+    x = np.random.RandomState(0).permutation(32).reshape(1, 2, 4, 4) * 0.1
+    options = {"kernel_size": (2, 2), "stride": (2, 1), "padding": (0, 0), "dilation": (1, 1)}
+    _, positions = max_pool2d_with_positions.operation.forward(x, **options, ceil_mode=False)
+    check_gradients(lambda values: max_pool2d_gather(values, positions, **options), [x])
+    check_second_gradients(lambda values: max_pool2d_gather(values * values, positions, **options), [x])
 
 
 def test_the_first_of_equals_gets_the_whole_gradient():
