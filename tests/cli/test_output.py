@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -14,12 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from terminal import Terminal, needs_terminal
 
 from gradcli.cli.output import Output
 from gradcli.cli.tables import Column
 from gradcli.errors import DataError, UsageError
 
 PROBE_APP = Path(__file__).with_name("probe_app.py")
+probe_at_terminal = functools.partial(Terminal, [str(PROBE_APP)])
 COLUMNS = [Column("name"), Column("norm", format=".2g")]
 RECORDS = [{"name": "fc.weight", "norm": 1 / 3, "extra": 1}, {"name": "fc.bias", "norm": float("nan"), "extra": 2}]
 
@@ -165,46 +166,9 @@ def test_npy_takes_exactly_one_array(invoke: Callable[..., Any]) -> None:
     assert "--format npy holds exactly one array, not 2; npz holds several" in result.stderr
 
 
-class Terminal:
-    """The application's standard output or error, or both, at a pseudo-terminal 60 columns wide."""
-
-    def __init__(self, arguments: list[str], streams: tuple[str, ...], **environment: str) -> None:
-        import fcntl
-        import pty
-        import struct
-        import termios
-
-        controller, terminal = pty.openpty()
-        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
-        variables = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS")}
-        process = subprocess.Popen(
-            [sys.executable, str(PROBE_APP), *arguments],
-            stdout=terminal if "stdout" in streams else subprocess.PIPE,
-            stderr=terminal if "stderr" in streams else subprocess.PIPE,
-            env={**variables, "TERM": "xterm-256color", **environment},
-        )
-        os.close(terminal)
-        self.shown = b""
-        while True:
-            try:
-                chunk = os.read(controller, 65536)
-            except OSError:  # how Linux reports the end
-                break
-            if not chunk:
-                break
-            self.shown += chunk
-        os.close(controller)
-        stdout, stderr = process.communicate(timeout=60)
-        self.piped = (stdout or b"") + (stderr or b"")
-        self.exit_code = process.returncode
-
-
-needs_terminal = pytest.mark.skipif(os.name != "posix", reason="needs pseudo-terminals")
-
-
 @needs_terminal
 def test_a_terminal_gets_a_table_with_whole_names(probe_app: ModuleType) -> None:
-    terminal = Terminal(["rows"], ("stdout",))
+    terminal = probe_at_terminal(["rows"], ("stdout",))
     assert terminal.exit_code == 0
     text = terminal.shown.decode()
     assert "\x1b[" in text
@@ -219,21 +183,21 @@ def test_a_terminal_gets_a_table_with_whole_names(probe_app: ModuleType) -> None
 
 @needs_terminal
 def test_no_color_means_no_escape_sequence_at_all() -> None:
-    terminal = Terminal(["rows"], ("stdout",), NO_COLOR="1")
+    terminal = probe_at_terminal(["rows"], ("stdout",), NO_COLOR="1")
     assert b"parameter" in terminal.shown
     assert b"\x1b" not in terminal.shown
 
 
 @needs_terminal
 def test_json_is_the_same_at_a_terminal(invoke: Callable[..., Any]) -> None:
-    terminal = Terminal(["rows", "--json"], ("stdout",))
+    terminal = probe_at_terminal(["rows", "--json"], ("stdout",))
     assert terminal.shown.replace(b"\r\n", b"\n").decode() == invoke("rows", "--json").stdout
 
 
 @needs_terminal
 @pytest.mark.parametrize("format", ["npy", "npz", "safetensors"])
 def test_binary_data_is_refused_at_a_terminal(format: str) -> None:
-    terminal = Terminal(["arrays", "--format", format], ("stdout",))
+    terminal = probe_at_terminal(["arrays", "--format", format], ("stdout",))
     assert terminal.exit_code == 2
     assert terminal.shown == b""
     assert terminal.piped.decode() == (
@@ -244,11 +208,11 @@ def test_binary_data_is_refused_at_a_terminal(format: str) -> None:
 
 @needs_terminal
 def test_a_progress_bar_leaves_standard_output_alone() -> None:
-    terminal = Terminal(["talk"], ("stderr",))
+    terminal = probe_at_terminal(["talk"], ("stderr",))
     assert terminal.piped == b"data\n"
     assert b"epoch 1" in terminal.shown
     assert b"\x1b[" in terminal.shown
-    quiet = Terminal(["talk", "-q"], ("stderr",))
+    quiet = probe_at_terminal(["talk", "-q"], ("stderr",))
     assert (quiet.piped, quiet.shown) == (b"data\n", b"")
 
 

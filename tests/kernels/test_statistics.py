@@ -1,0 +1,85 @@
+"""Statistics of arrays against NumPy in double precision, and where numbers are missing or not finite."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradcli.kernels.statistics import BLOCK_ELEMENTS, Statistics, count_of, statistics, sum_of_squares
+
+RANDOM = np.random.default_rng(11)
+ARRAYS = {
+    "vector": RANDOM.normal(size=100).astype(np.float32),
+    "float64": RANDOM.normal(3, 1e-3, size=(7, 9)),
+    "several blocks": RANDOM.normal(5, 2, size=(3, BLOCK_ELEMENTS - 1)).astype(np.float32),
+    "exactly a block": RANDOM.normal(size=BLOCK_ELEMENTS).astype(np.float32),
+    "transposed": RANDOM.normal(size=(40, 50)).astype(np.float32).T,
+    "channels last": RANDOM.normal(size=(4, 5, 6, 3)).astype(np.float32).transpose(0, 3, 1, 2),  # NHWC -> NCHW
+    "strided": RANDOM.normal(size=(20, 20)).astype(np.float32)[::2, 1::3],
+    "far from zero": (1e6 + RANDOM.normal(size=10_000)).astype(np.float32),
+    "with zeros": np.array([[0.0, -0.0, 1.0], [2.0, 0.0, -3.0]], np.float32),
+    "0-d": np.array(2.5, np.float32),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_statistics_are_numpys_in_double_precision(name: str) -> None:
+    array = ARRAYS[name]
+    exact = array.astype(np.float64)
+    found = statistics(array)
+    assert found.norm == pytest.approx(float(np.sqrt((exact**2).sum())), rel=1e-12)
+    assert found.mean == pytest.approx(float(exact.mean()), rel=1e-12, abs=1e-15)
+    if array.size > 1:
+        assert found.std == pytest.approx(float(exact.std(ddof=1)), rel=1e-9)
+    else:
+        assert math.isnan(found.std)
+    assert (found.min, found.max) == (exact.min(), exact.max())
+    assert (found.zeros, found.nonfinite) == (int((exact == 0).sum()), 0)
+    assert sum_of_squares(array) == pytest.approx(float((exact**2).sum()), rel=1e-12)
+
+
+@pytest.mark.parametrize("position", [0, BLOCK_ELEMENTS + 5])
+def test_a_nan_in_any_block_shows_everywhere(position: int) -> None:
+    array = np.ones(BLOCK_ELEMENTS + 10, np.float32)
+    array[position] = np.nan
+    found = statistics(array)
+    assert all(math.isnan(value) for value in (found.norm, found.mean, found.std, found.min, found.max))
+    assert (found.zeros, found.nonfinite) == (0, 1)
+    assert math.isnan(sum_of_squares(array))
+
+
+def test_infinities_show_in_norm_and_extremes() -> None:
+    found = statistics(np.array([1.0, np.inf, 0.0, -np.inf], np.float32))
+    assert (found.norm, found.min, found.max, found.zeros, found.nonfinite) == (math.inf, -math.inf, math.inf, 1, 2)
+    assert math.isnan(found.mean)
+    assert math.isnan(found.std)
+
+
+def test_large_float32_values_do_not_overflow_and_larger_float64_ones_are_infinite() -> None:
+    assert statistics(np.full(4, 3e38, np.float32)).norm == pytest.approx(6e38, rel=1e-6)
+    assert sum_of_squares(np.full(4, 1e200)) == math.inf
+
+
+def test_an_empty_array_has_no_statistics() -> None:
+    found = statistics(np.empty((0, 3), np.float32))
+    assert (found.norm, found.zeros, found.nonfinite) == (0.0, 0, 0)
+    assert all(math.isnan(value) for value in (found.mean, found.std, found.min, found.max))
+    assert sum_of_squares(np.empty(0)) == 0
+
+
+def test_counting() -> None:
+    count: Any = count_of(np.array([[True, False], [True, True]]))
+    assert (count, type(count)) == (3, int)
+
+
+@pytest.mark.parity
+def test_the_deviation_is_torchs() -> None:
+    torch = pytest.importorskip("torch")
+    array = ARRAYS["several blocks"]
+    found: Statistics = statistics(array)
+    tensor = torch.from_numpy(array)
+    assert found.std == pytest.approx(tensor.double().std().item(), rel=1e-9)
+    assert found.norm == pytest.approx(tensor.double().norm().item(), rel=1e-9)

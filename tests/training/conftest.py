@@ -1,0 +1,48 @@
+"""Fixtures for the workflows: a small pass, and weights of ten classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from labelled_images import write_npz
+
+from gradcli.models import load_model
+from gradcli.training.passes import Pass, PassSettings, prepare
+from gradcli.training.saving import save_model
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of ten classes."""
+    path = tmp_path_factory.mktemp("weights") / "ten.safetensors"
+    save_model(path, load_model("random:1", num_classes=10))
+    return path
+
+
+@pytest.fixture
+def prepared(model_file: Path) -> Callable[..., Pass]:
+    """Prepare a pass over two random images of 32x32."""
+
+    def prepare_pass(**settings: Any) -> Pass:
+        return prepare(PassSettings(**({"weights": str(model_file), "shape": (2, 3, 32, 32)} | settings)))
+
+    return prepare_pass
+
+
+@pytest.fixture
+def images_file(tmp_path: Path) -> Path:
+    """A data set of 20 images of 32x32 in three classes."""
+    return write_npz(tmp_path / "bands.npz")
+
+
+@pytest.fixture
+def state_bytes() -> Callable[[Any], dict[str, bytes]]:
+    """A function that gives the bytes of every parameter and buffer of a model."""
+
+    def bytes_by_name(model: Any) -> dict[str, bytes]:
+        return {name: tensor.array.tobytes() for name, tensor in model.state_dict().items()}
+
+    return bytes_by_name

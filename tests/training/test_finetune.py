@@ -1,0 +1,160 @@
+"""Finetuning: losses and accuracies recomputed, determinism, heads, stopping, divergence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradcli.autograd import Tensor, no_grad
+from gradcli.errors import DataError, DivergedError, UsageError
+from gradcli.models import load_model
+from gradcli.training.finetune import EpochRecord, FinetuneSettings, Finetuning
+from gradcli.training.freezing import FreezeRule
+from gradcli.training.run_folder import RunFolder
+from gradcli.training.step import SGDSettings
+
+HEAD_ONLY: list[FreezeRule] = [("freeze-backbone", "")]
+
+
+@pytest.fixture
+def settings(model_file: Path, images_file: Path) -> FinetuneSettings:
+    return FinetuneSettings(
+        data=str(images_file),
+        weights=str(model_file),
+        epochs=2,
+        batch_size=6,
+        freeze=HEAD_ONLY,
+        optimizer=SGDSettings(lr=0.05),
+    )
+
+
+def run(finetuning: Finetuning, folder: Path, **options: Any) -> list[EpochRecord]:
+    return list(finetuning.run(RunFolder.check(folder), finetuning.config(), **options))
+
+
+def test_validation_is_the_saved_weights_on_the_validation_images(settings: FinetuneSettings, tmp_path: Path) -> None:
+    finetuning = Finetuning(settings)
+    records = run(finetuning, tmp_path / "run")
+    assert [record.epoch for record in records] == [1, 2]
+    model = load_model(tmp_path / "run").model.eval()
+    data = finetuning.val_data
+    assert len(data) == 4  # a fifth of twenty
+    with no_grad():
+        scores = model(Tensor(data.images(range(len(data))))).array.astype(np.float64)
+    log_probabilities = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    expected = -log_probabilities[np.arange(len(data)), data.labels].mean()
+    assert records[-1].val_loss == pytest.approx(expected, rel=1e-4)
+    assert records[-1].val_accuracy == (scores.argmax(axis=1) == data.labels).mean()
+
+
+def test_the_first_epochs_losses_are_those_of_its_batches(settings: FinetuneSettings, tmp_path: Path) -> None:
+    # With a learning rate of 0 nothing moves, so the epoch's mean is that of all training images at once.
+    finetuning = Finetuning(replace(settings, epochs=1, optimizer=SGDSettings(lr=0)))
+    losses: list[float] = []
+    (record,) = run(finetuning, tmp_path / "run", on_batch=losses.append)
+    data = finetuning.train_data
+    with no_grad():
+        scores = finetuning.model(Tensor(data.images(range(len(data))))).array.astype(np.float64)
+    log_probabilities = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    assert record.train_loss == pytest.approx(-log_probabilities[np.arange(16), data.labels].mean(), rel=1e-4)
+    assert record.train_accuracy == (scores.argmax(axis=1) == data.labels).mean()
+    assert len(losses) == finetuning.batches_per_epoch == 3 + 1
+
+
+def test_the_same_settings_give_the_same_bytes_and_another_seed_does_not(
+    settings: FinetuneSettings, tmp_path: Path
+) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        run(Finetuning(replace(settings, seed=seed)), tmp_path / name)
+    a, b, c = ((tmp_path / name / "model.safetensors").read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+
+
+def test_label_smoothing_raises_the_training_loss_of_a_good_head_only(
+    settings: FinetuneSettings, tmp_path: Path
+) -> None:
+    still = replace(settings, epochs=1, optimizer=SGDSettings(lr=0))
+    run(Finetuning(replace(settings, epochs=6)), tmp_path / "trained")
+    still = replace(still, weights=str(tmp_path / "trained"))
+    (plain,) = run(Finetuning(still), tmp_path / "plain")
+    (smoothed,) = run(Finetuning(replace(still, label_smoothing=0.3)), tmp_path / "smoothed")
+    assert smoothed.train_loss > plain.train_loss
+    assert smoothed.val_loss == plain.val_loss
+
+
+def test_a_head_that_fits_is_kept_and_another_one_replaced(settings: FinetuneSettings, tmp_path: Path) -> None:
+    first = Finetuning(settings)
+    assert first.model.fc.out_features == 3
+    run(first, tmp_path / "run")
+    head = load_model(tmp_path / "run").model.fc.weight.array
+    kept = Finetuning(replace(settings, weights=str(tmp_path / "run")))
+    np.testing.assert_array_equal(kept.model.fc.weight.array, head)
+    larger = Finetuning(replace(settings, weights=str(tmp_path / "run"), num_classes=4))
+    assert larger.model.fc.out_features == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"num_classes": 2}, UsageError, r"--num-classes 2: the data has 3 classes \(0, 1, 2, …\)"),
+        ({"validation_split": 1.0}, UsageError, "--validation-split 1: expected a share above 0 and below 1"),
+        ({"validation_split": float("nan")}, UsageError, "--validation-split nan: expected a share"),
+        ({"freeze": (("freeze", "*"),)}, UsageError, "every parameter is frozen"),
+        ({"data": "nowhere"}, DataError, "nowhere: no such data set, folder or file"),
+    ],
+)
+def test_settings_that_make_no_run(
+    changes: dict[str, Any], error: type[Exception], message: str, settings: FinetuneSettings
+) -> None:
+    with pytest.raises(error, match=message):
+        Finetuning(replace(settings, **changes))
+
+
+def test_a_request_to_stop_saves_the_weights_so_far(settings: FinetuneSettings, tmp_path: Path) -> None:
+    batches: list[float] = []
+    finetuning = Finetuning(settings)
+    records = run(finetuning, tmp_path / "run", on_batch=batches.append, should_stop=lambda: len(batches) == 6)
+    assert [record.epoch for record in records] == [1]  # of four batches, then two of the second
+    assert finetuning.stopped == 2
+    saved = load_model(tmp_path / "run").model.fc.weight.array
+    np.testing.assert_array_equal(saved, finetuning.model.fc.weight.array)
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_run_that_fails_in_its_first_epoch_leaves_nothing(settings: FinetuneSettings, tmp_path: Path) -> None:
+    everything = replace(settings, freeze=(), optimizer=SGDSettings(lr=1e30))
+    with pytest.raises(DivergedError, match="try a smaller --lr"):
+        run(Finetuning(everything), tmp_path / "run")
+    with pytest.raises(DataError, match="take --batch-size above 1, or --image-size above 32"):
+        run(Finetuning(replace(settings, batch_size=1, freeze=())), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_diverges_later_keeps_the_epochs_before(settings: FinetuneSettings, tmp_path: Path) -> None:
+    finetuning = Finetuning(settings)
+    records = finetuning.run(RunFolder.check(tmp_path / "run"), finetuning.config())
+    next(records)
+    saved = (tmp_path / "run" / "model.safetensors").read_bytes()
+    finetuning.model.fc.bias.array[0] = np.nan
+    with pytest.raises(DivergedError, match=r"the loss is nan in epoch 2, batch 1, at learning rate 0\.05"):
+        next(records)
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == saved
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 1
+
+
+def test_batches_of_one_are_fine_where_no_batch_norm_trains(settings: FinetuneSettings, tmp_path: Path) -> None:
+    (record,) = run(Finetuning(replace(settings, batch_size=1, epochs=1)), tmp_path / "run")
+    assert np.isfinite(record.train_loss)
+
+
+def test_the_description_says_what_trains(settings: FinetuneSettings) -> None:
+    text = Finetuning(settings).describe()
+    assert text.startswith("16 images to train and 4 to validate, 32x32, 3 classes; weights ")
+    assert text.endswith(", 1,539 of 11,178,051 parameters train")
+    text = Finetuning(replace(settings, mode="train")).describe()
+    assert text.endswith("running statistics of 20 frozen batch norms move in train mode, as in PyTorch")
