@@ -53,7 +53,7 @@ def _tensor_backward(
     For a tensor of more than one element, `gradient` is the vector v of the vector-Jacobian product, in this tensor's
     shape. The graph is freed unless `retain_graph`. See `gradcli.autograd.backward`.
     """
-    backward(self, gradient, retain_graph, create_graph)
+    backward([self], [gradient], retain_graph, create_graph)
 
 
 def run_backward(start: Sequence[tuple[Node, Gradient]], *, retain_graph: bool, create_graph: bool) -> None:

@@ -114,3 +114,8 @@ class set_grad_enabled(_GradModeScope):  # noqa: N801 - PyTorch's name
 
     def __enter__(self) -> Self:
         return self
+
+    def __call__(self, function: F) -> F:
+        # As a decorator it holds inside of the function only.
+        _mode.enabled = self._previous.pop()
+        return super().__call__(function)

@@ -174,7 +174,7 @@ class Operation:
             out = np.asarray(out)  # NumPy turns 0-d results into scalars
         if not given_tensor:
             return out
-        if not (requires_grad and self.differentiable and is_grad_enabled()):
+        if not (requires_grad and self.differentiable and out.dtype.kind == "f" and is_grad_enabled()):
             return Tensor.from_operation(out, None)
         arguments = {**self.defaults, **dict(zip(self.parameters, args, strict=False)), **kwargs}
         return Tensor.from_operation(out, self.record(arguments, out, extras))
@@ -261,7 +261,7 @@ class OperationNode(Node):
                 slot = slots[name]
                 if slot is not None and share is not None:
                     shares.append((slot.node, self._fit(share, slot, grad, values)))
-        if not keep_saved and self.plan.holds_tensors:
+        if not keep_saved and (self.plan.holds_tensors or any(map(_holds_array, (self.saved or {}).values()))):
             self.saved = None
         return shares
 
@@ -300,6 +300,10 @@ class OperationNode(Node):
                 slot = slots.get(source)
                 joined[key] = Tensor(value) if slot is None else _joined_tensor(value, slot.node)
         return joined
+
+
+def _holds_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray) or (isinstance(value, tuple) and any(map(_holds_array, value)))
 
 
 def _joined_tensor(array: Array, node: Node) -> Tensor:

@@ -25,20 +25,19 @@ class Tensor:
     that made this tensor, None for a leaf. `grad` is what backward accumulated, None before.
     """
 
-    __slots__ = ("__weakref__", "_accumulator", "_requires_grad", "_retains_grad", "array", "grad", "grad_fn")
+    __slots__ = ("__weakref__", "_accumulator", "_grad", "_requires_grad", "_retains_grad", "array", "grad_fn")
 
     # NumPy arrays on the left of an operator leave the work to Tensor's reflected one.
     __array_ufunc__: ClassVar[None] = None
 
     array: Array
-    grad: Tensor | None
     grad_fn: Node | None
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         if not isinstance(data, np.ndarray):
             data = np.asarray(data, dtype=None if isinstance(data, np.generic) else np.float32)
         self.array = data
-        self.grad = None
+        self._grad: Tensor | None = None
         self.grad_fn = None
         self._accumulator: weakref.ref[Node] | None = None
         self._retains_grad = False
@@ -51,7 +50,7 @@ class Tensor:
         """The result of a recorded operation (or of an unrecorded one, where `grad_fn` is None)."""
         result = object.__new__(Tensor)
         result.array = array
-        result.grad = None
+        result._grad = None
         result.grad_fn = grad_fn
         result._accumulator = None
         result._retains_grad = False
@@ -116,8 +115,6 @@ class Tensor:
     @requires_grad.setter
     def requires_grad(self, required: bool) -> None:
         if self.grad_fn is not None:
-            if required:
-                return
             raise RuntimeError(
                 "you can only change requires_grad flags of leaf variables. If you want to use a computed variable "
                 "in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
@@ -128,8 +125,28 @@ class Tensor:
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Set `requires_grad` in place; the tensor itself is returned."""
-        self.requires_grad = requires_grad
+        if not (requires_grad and self._requires_grad):
+            self.requires_grad = requires_grad
         return self
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The accumulated gradient, of the shape and type of this tensor; None before there is one."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, gradient: Tensor | None) -> None:
+        if gradient is not None:
+            if not isinstance(gradient, Tensor):
+                raise TypeError(f"assigned grad expected to be a Tensor or None but got {type(gradient).__name__}")
+            if gradient.array.shape != self.array.shape:
+                raise RuntimeError(
+                    f"attempting to assign a gradient of size {list(gradient.shape)} to a tensor of size "
+                    f"{list(self.shape)}"
+                )
+            if gradient.array.dtype != self.array.dtype:
+                raise RuntimeError(f"attempting to assign a gradient of {gradient.dtype} to a tensor of {self.dtype}")
+        self._grad = gradient
 
     @property
     def retains_grad(self) -> bool:
@@ -209,6 +226,12 @@ class Tensor:
             raise TypeError(f"unsupported format string {specification!r} for a tensor of shape {list(self.shape)}")
         return str(self)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy or pickle has the values, the gradient and the flag; only leaves can have one, as in PyTorch."""
+        if self.grad_fn is not None:
+            raise RuntimeError("only leaves can be copied deeply or pickled; detach() the tensor first")
+        return _rebuild, (type(self), self.array, self._requires_grad, self._grad)
+
     def __repr__(self) -> str:
         return format_tensor(
             self.array,
@@ -244,6 +267,12 @@ class Tensor:
         def __le__(self, other: Any) -> Tensor: ...
         def __gt__(self, other: Any) -> Tensor: ...
         def __ge__(self, other: Any) -> Tensor: ...
+
+
+def _rebuild(kind: type[Tensor], array: Array, requires_grad: bool, grad: Tensor | None) -> Tensor:
+    tensor = kind(array, requires_grad)
+    tensor._grad = grad
+    return tensor
 
 
 Tensor.__module__ = "gradcli"
