@@ -18,13 +18,13 @@ GradsFormat = Literal["table", "json", "jsonl", "csv", "npy", "npz", "safetensor
 COLUMNS = [
     Column("name"),
     Column("shape"),
-    Column("dtype", optional=True),
+    Column("dtype", optional=4),
     Column("norm", format=".3g"),
     Column("mean", format=".2g"),
-    Column("std", format=".3g", optional=True),
-    Column("min", format=".3g", optional=True),
-    Column("max", format=".3g", optional=True),
-    Column("zeros", format=",", optional=True),
+    Column("std", format=".3g", optional=1),
+    Column("min", format=".3g", optional=2),
+    Column("max", format=".3g", optional=2),
+    Column("zeros", format=",", optional=3),
     Column("nonfinite", format=","),
 ]
 

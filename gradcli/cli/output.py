@@ -7,7 +7,6 @@ import io
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,6 +172,8 @@ class Output:
         if self.path is not None:
             save_safetensors(self.path, arrays, metadata)
             return
+        import tempfile
+
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "output.safetensors"
             save_safetensors(path, arrays, metadata)

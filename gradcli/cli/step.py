@@ -19,9 +19,9 @@ COLUMNS = [
     Column("loss", format=".6g"),
     Column("grad_norm", "gradient norm", ".6g"),
     Column("update_norm", "update norm", ".6g"),
-    Column("trainable", format=","),
-    Column("frozen", format=","),
-    Column("seconds", format=".3f"),
+    Column("trainable", format=",", optional=2),
+    Column("frozen", format=",", optional=2),
+    Column("seconds", format=".3f", optional=1),
 ]
 
 

@@ -15,7 +15,7 @@ COLUMNS = [
     Column("type"),
     Column("output_shape", "output"),
     Column("parameters", format=","),
-    Column("trainable", format=","),
+    Column("trainable", format=",", optional=True),
     Column("multiply_adds", "multiply-adds", ","),
 ]
 

@@ -19,13 +19,13 @@ class Column:
 
     `heading` replaces the field's name on a terminal, `format` is a format specification for its
     numbers there, for example `.4g`; a terminal too narrow for all goes without the `optional` ones,
-    the last first. Text elsewhere has the field's name, full precision and every column.
+    the highest number first. Text elsewhere has the field's name, full precision and every column.
     """
 
     field: str
     heading: str | None = None
     format: str = ""
-    optional: bool = False
+    optional: int = 0
 
 
 def header_line(columns: Sequence[Column]) -> str:
@@ -56,7 +56,7 @@ def draw_table(
 
     # With NO_COLOR Rich would still write bold and underline; nothing at all is safer to log.
     console = Console(file=file, color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, COLUMN_GAP, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, COLUMN_GAP - 1, 0, 0))
     texts_of = {
         column: [_cell_text(record.get(column.field), column.format) for record in records] for column in columns
     }
@@ -73,14 +73,14 @@ def draw_table(
 
 
 def _fitting_columns(shown: Mapping[Column, Sequence[str]], width: int) -> list[Column]:
-    """The columns that a terminal of `width` has room for: without optional ones, the last first, until all fit."""
+    """The columns that a terminal of `width` has room for: without optional ones until all fit."""
     columns = list(shown)
 
     def room(column: Column) -> int:
         return max(len(text) for text in [column.heading or column.field, *shown[column]]) + COLUMN_GAP
 
-    for column in reversed([column for column in columns if column.optional]):
-        if sum(map(room, columns)) + COLUMN_GAP <= width:
+    for column in sorted((column for column in columns if column.optional), key=lambda column: -column.optional):
+        if sum(map(room, columns)) <= width:
             break
         columns.remove(column)
     return columns

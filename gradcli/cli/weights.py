@@ -24,11 +24,11 @@ TENSOR_COLUMNS = [
 CONVERSION_COLUMNS = [
     Column("source"),
     Column("destination"),
-    Column("container"),
+    Column("container", optional=True),
     Column("tensors"),
     Column("elements", format=","),
-    Column("source_sha256"),
-    Column("destination_sha256"),
+    Column("source_sha256", optional=True),
+    Column("destination_sha256", optional=True),
 ]
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from gradcli.errors import DivergedError, UsageError
-from gradcli.kernels.statistics import Array, statistics, sum_of_squares
+from gradcli.kernels.statistics import Array, Statistics, statistics, sum_of_squares
 from gradcli.training.freezing import match_names, require_trainable
 from gradcli.training.passes import Pass, run_backward
 
@@ -19,19 +19,15 @@ INPUT_NAME = "input"
 
 
 @dataclass(frozen=True, kw_only=True)
-class GradientRecord:
-    """One gradient's name, shape, dtype and statistics."""
-
+class _Heading:
     name: str
     shape: tuple[int, ...]
     dtype: str
-    norm: float
-    mean: float
-    std: float
-    min: float
-    max: float
-    zeros: int
-    nonfinite: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientRecord(Statistics, _Heading):  # in this order the name is the first field, and the statistics follow
+    """One gradient's name, shape, dtype and statistics."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +62,7 @@ class LayerGradient:
 
 def gradient_record(name: str, array: Array) -> GradientRecord:
     """The record of one gradient."""
-    return GradientRecord(name=name, shape=array.shape, dtype=str(array.dtype), **statistics(array).__dict__)
+    return GradientRecord(name=name, shape=array.shape, dtype=str(array.dtype), **asdict(statistics(array)))
 
 
 def collect_gradients(run: Pass, patterns: Sequence[str] = (), *, wrt_input: bool = False) -> Gradients:

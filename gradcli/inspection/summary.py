@@ -40,17 +40,17 @@ def summarize(model: nn.Module, input_shape: tuple[int, ...]) -> ModelSummary:
     Multiply-adds count convolutions and linear layers for the whole batch; the rest is small beside them.
     """
     layers: list[LayerSummary] = []
-    removals = []
+    handles = []
     for name, module in model.named_modules():
         if not any(True for _ in module.children()):
-            removals.append(module.register_forward_hook(_recorder(name, layers)))
+            handles.append(module.register_forward_hook(_recorder(name, layers)))
     modes = {module: module.training for module in model.modules()}
     try:
         with no_grad():
             model.eval()(zeros(input_shape))
     finally:
-        for remove in removals:
-            remove()
+        for handle in handles:
+            handle.remove()
         for module, training in modes.items():
             module.training = training
     parameters = list(model.parameters())

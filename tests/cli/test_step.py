@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -216,3 +219,26 @@ def test_an_update_that_overflows_ends_with_5(gradcli: Run, model_file: Path, ba
     assert result.exit_code == 5
     assert result.stderr == ("gradcli step: error: the update of step 1 is not finite; try a smaller --lr than 1e+39\n")
     assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("signal_number", "exit_code", "errors"),
+    [(signal.SIGINT, 130, "gradcli step: interrupted\n"), (signal.SIGTERM, 143, "")],
+)
+def test_a_signal_between_steps_leaves_nothing(
+    signal_number: int, exit_code: int, errors: str, model_file: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "gradcli", "step", "-w", str(model_file), "--freeze-backbone", "--shape"]
+    process = subprocess.Popen(
+        [*command, "2,3,32,32", "--lr", "1e-9", "--steps", "1000000", "--json", "--save", "out.safetensors"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith('{"schema": "gradcli.step/1", "step": 1,')
+    process.send_signal(signal_number)
+    assert process.communicate(timeout=60)[1] == errors
+    assert process.returncode == exit_code
+    assert list(tmp_path.iterdir()) == []

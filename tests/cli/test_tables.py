@@ -41,7 +41,7 @@ def test_a_column_without_any_value_is_left_out(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_optional_columns_go_where_a_terminal_is_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    columns = [Column("name"), Column("mean", optional=True), Column("std", optional=True), Column("norm")]
+    columns = [Column("name"), Column("mean", optional=1), Column("std", optional=2), Column("norm")]
     records: list[dict[str, object]] = [{"name": "x" * 20, "mean": "m" * 10, "std": "s" * 10, "norm": 1}]
     for width, expected in (
         (80, ["name", "mean", "std", "norm"]),
