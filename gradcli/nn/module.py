@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
 from gradcli.autograd import Tensor
+from gradcli.autograd.dtypes import DType, as_numpy_dtype, float32, float64
 from gradcli.nn.parameter import Parameter
 from gradcli.nn.state import IncompatibleKeys, load_into
 
 V = TypeVar("V")
 
 ForwardHook = Callable[["Module", tuple[Any, ...], Any], Any]
+
+
+class RemovableHandle:
+    """Takes a registered hook off again, by `remove()` or at the end of a `with` block."""
+
+    _next_id = itertools.count()
+
+    def __init__(self, hooks: dict[int, Any]) -> None:
+        self.id = next(self._next_id)
+        self._hooks = hooks
+
+    def remove(self) -> None:
+        """Take the hook off; once is enough."""
+        self._hooks.pop(self.id, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.remove()
 
 
 class Module:
@@ -52,14 +74,11 @@ class Module:
                 result = replaced
         return result
 
-    def register_forward_hook(self, hook: ForwardHook) -> Callable[[], None]:
-        """Call `hook(module, args, result)` after every forward; what it returns, unless None, is the new result.
-
-        Returns a function that takes the hook off again.
-        """
-        key = max(self._forward_hooks, default=-1) + 1
-        self._forward_hooks[key] = hook
-        return lambda: self._forward_hooks.pop(key, None) and None
+    def register_forward_hook(self, hook: ForwardHook) -> RemovableHandle:
+        """Call `hook(module, args, result)` after every forward; what it returns, unless None, is the new result."""
+        handle = RemovableHandle(self._forward_hooks)
+        self._forward_hooks[handle.id] = hook
+        return handle
 
     # --- registering ----------------------------------------------------------------------------------------------
 
@@ -225,6 +244,28 @@ class Module:
                     parameter.grad = None
                 else:
                     parameter.grad = Tensor(np.zeros_like(parameter.grad.array))
+
+    # --- element types --------------------------------------------------------------------------------------------
+
+    def to(self, dtype: DType) -> Self:
+        """Parameters and buffers of a float type become `dtype`, in place of their values; others stay."""
+        wanted = as_numpy_dtype(dtype)
+        if wanted.kind != "f":
+            raise TypeError(f"a module can be of a floating point type only, but got {dtype}")
+        for module in self.modules():
+            for tensor in (*module._parameters.values(), *module._buffers.values()):
+                if tensor is not None and tensor.is_floating_point():
+                    tensor.array = tensor.array.astype(wanted, copy=False)
+                    tensor.grad = None if tensor.grad is None else Tensor(tensor.grad.array.astype(wanted, copy=False))
+        return self
+
+    def double(self) -> Self:
+        """Parameters and buffers in float64."""
+        return self.to(float64)
+
+    def float(self) -> Self:
+        """Parameters and buffers in float32."""
+        return self.to(float32)
 
     # --- state ----------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from gradcli.autograd.dtypes import Array, DType, as_numpy_dtype
+from gradcli.autograd.dtypes import (
+    Array,
+    DType,
+    as_numpy_dtype,
+    bool_,
+    float16,
+    float32,
+    float64,
+    int32,
+    int64,
+)
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
 from gradcli.ops.promotion import as_floating, promote, promote_floating, require_broadcastable, require_kind
@@ -221,6 +231,26 @@ to_dtype.gradient(input=lambda grad: grad)
 def to(input: Tensor, dtype: DType) -> Tensor:
     """The tensor in another element type; itself where it has that type."""
     return input if input.array.dtype == as_numpy_dtype(dtype) else to_dtype(input, dtype)
+
+
+def _cast_method(name: str, dtype: DType) -> None:
+    def cast(input: Tensor) -> Tensor:
+        return to(input, dtype)
+
+    cast.__name__ = name
+    cast.__doc__ = f"The tensor as {as_numpy_dtype(dtype)}; itself where it is of that type."
+    tensor_method(name)(cast)
+
+
+for _name, _dtype in (
+    ("half", float16),
+    ("float", float32),
+    ("double", float64),
+    ("int", int32),
+    ("long", int64),
+    ("bool", bool_),
+):
+    _cast_method(_name, _dtype)
 
 
 @op(differentiable=False)

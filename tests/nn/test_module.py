@@ -216,19 +216,37 @@ def test_zero_grad_forgets_or_zeroes_even_what_is_not_finite():
 
 def test_forward_hooks_see_and_replace_results_until_removed():
     layer, seen = nn.ReLU(), []
-    remove_first = layer.register_forward_hook(lambda module, args, result: seen.append((module, args, result)))
-    remove_second = layer.register_forward_hook(lambda module, args, result: result + 1)
+    first = layer.register_forward_hook(lambda module, args, result: seen.append((module, args, result)))
+    second = layer.register_forward_hook(lambda module, args, result: result + 1)
     input = gradcli.tensor([-1.0, 2.0])
     assert layer(input).tolist() == [1, 3]
     module, args, result = seen[0]
     assert module is layer
     assert args[0] is input
     assert result.tolist() == [0, 2]
-    remove_first()
-    remove_second()
-    remove_second()
+    first.remove()
+    second.remove()
+    second.remove()
     assert layer(input).tolist() == [0, 2]
     assert len(seen) == 1
+
+
+def test_a_hook_in_a_with_block_ends_with_it():
+    layer, seen = nn.ReLU(), []
+    with layer.register_forward_hook(lambda module, args, result: seen.append(result)):
+        layer(gradcli.ones(1))
+    layer(gradcli.ones(1))
+    assert len(seen) == 1
+
+
+def test_a_module_in_another_element_type_computes_in_it():
+    module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    module.double()
+    assert {str(tensor.dtype) for tensor in module.state_dict().values()} == {"torch.float64", "torch.int64"}
+    assert module(gradcli.rand(1, 1, 4, 4, dtype=gradcli.float64)).dtype is gradcli.float64
+    assert module.float().to(gradcli.float32)[0].weight.dtype is gradcli.float32
+    with pytest.raises(TypeError, match="floating point"):
+        module.to(gradcli.int64)
 
 
 def test_a_copy_shares_nothing():
