@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -26,3 +28,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("parity"):
             item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers_and_grad_mode() -> Iterator[None]:
+    """Start every test with gradcli's generator at seed 0, and fail one that leaves gradients switched off.
+
+    Tests that never load the engine don't load it here either.
+    """
+    if "gradcli.ops.random" in sys.modules:
+        sys.modules["gradcli.ops.random"].manual_seed(0)
+    yield
+    if "gradcli.autograd.grad_mode" in sys.modules:
+        grad_mode = sys.modules["gradcli.autograd.grad_mode"]
+        if not grad_mode.is_grad_enabled():
+            grad_mode.set_grad_enabled(True)
+            pytest.fail("the test left gradients switched off")

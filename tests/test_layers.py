@@ -1,0 +1,173 @@
+"""The architecture: every import points down the diagram, there are no cycles, and starting up loads little.
+
+    cli
+    inspection -> training
+    models   optim   data   checkpoints
+    nn
+    ops
+    autograd   kernels
+
+`errors` may be imported from everywhere. A layer may import any layer below it that its row of the table names.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import gradcli
+
+PACKAGE = Path(gradcli.__file__).parent
+
+# What the modules of a package, or a top-level module, may import besides their own package: packages or modules.
+ALLOWED = {
+    "errors": set(),
+    "autograd": {"errors"},
+    "kernels": {"errors"},
+    "ops": {"autograd", "kernels", "errors"},
+    "nn": {"ops", "autograd", "kernels.layout", "kernels.random", "errors"},
+    "optim": {"autograd", "kernels.sgd", "errors"},
+    "data": {"errors"},
+    "checkpoints": {"errors"},
+    "models": {"nn", "ops", "autograd", "kernels.random", "checkpoints", "errors"},
+    "training": {"models", "optim", "data", "checkpoints", "nn", "ops", "autograd", "kernels.statistics", "errors"},
+    "inspection": {
+        "training",
+        "models",
+        "optim",
+        "data",
+        "checkpoints",
+        "nn",
+        "ops",
+        "autograd",
+        "kernels.statistics",
+        "errors",
+    },
+    "cli": {"training", "inspection", "models", "data", "checkpoints", "ops.random", "errors", "__init__"},
+    "api": {"ops", "autograd", "kernels.random"},
+    "__init__": {"api", "autograd", "models", "nn", "optim"},
+    "__main__": {"cli"},
+}
+# The package's version is a plain string that any module may take.
+PLAIN_NAMES = {"__version__"}
+
+
+def module_name(path: Path) -> str:
+    """`ops.loss` for gradcli/ops/loss.py, `ops` for gradcli/ops/__init__.py."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imported_modules(statement: ast.AST) -> Iterator[str]:
+    """The modules of gradcli that one import statement names, without the leading `gradcli.`."""
+    if isinstance(statement, ast.Import):
+        for alias in statement.names:
+            if alias.name.split(".")[0] == "gradcli":
+                yield alias.name.removeprefix("gradcli").lstrip(".") or "__init__"
+    elif isinstance(statement, ast.ImportFrom):
+        assert statement.level == 0, "imports are absolute"
+        base = statement.module or ""
+        if base.split(".")[0] == "gradcli":
+            inside = base.removeprefix("gradcli").lstrip(".")
+            for alias in statement.names:
+                whole = f"{inside}.{alias.name}".lstrip(".")
+                if whole in MODULES:
+                    yield whole
+                elif alias.name not in PLAIN_NAMES:
+                    yield inside or "__init__"
+
+
+def top_level_statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """What runs when the module is imported: no function bodies, nothing under TYPE_CHECKING."""
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        statement = waiting.pop()
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.unparse(statement.test):
+            waiting += statement.orelse
+            continue
+        yield statement
+        waiting += ast.iter_child_nodes(statement)
+
+
+def parsed(name: str) -> ast.Module:
+    return ast.parse(MODULES[name].read_text(encoding="utf-8"), filename=str(MODULES[name]))
+
+
+def is_within(module: str, prefix: str) -> bool:
+    return module == prefix or module.startswith(prefix + ".")
+
+
+def test_every_package_has_its_row():
+    assert {name.split(".")[0] for name in MODULES} == set(ALLOWED)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_point_downwards(name):
+    package = name.split(".")[0]
+    upward = [
+        f"line {statement.lineno}: {target}"
+        for statement in ast.walk(parsed(name))
+        for target in imported_modules(statement)
+        if not is_within(target, package) and not any(is_within(target, allowed) for allowed in ALLOWED[package])
+    ]
+    assert not upward
+
+
+def test_the_table_itself_has_no_cycle():
+    edges = {name: {target.split(".")[0] for target in targets} for name, targets in ALLOWED.items()}
+    del edges["__init__"]  # resolves its names when they are used
+    assert not cycle(edges)
+
+
+def test_modules_do_not_import_each_other_in_a_circle():
+    edges = {
+        name: {target for statement in top_level_statements(parsed(name)) for target in imported_modules(statement)}
+        for name in MODULES
+    }
+    assert not cycle(edges)
+
+
+def cycle(edges: dict[str, set[str]]) -> list[str]:
+    """What is left of a graph when everything that leads nowhere is taken away again and again."""
+    remaining = {name: set(targets) & set(edges) for name, targets in edges.items()}
+    while ends := [name for name, targets in remaining.items() if not targets]:
+        for name in ends:
+            del remaining[name]
+        for targets in remaining.values():
+            targets.difference_update(ends)
+    return sorted(remaining)
+
+
+def test_a_cycle_would_be_found():
+    assert cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["a", "b", "c"]
+
+
+def loaded_modules(*arguments: str) -> set[str]:
+    """The modules that a fresh Python loads when it runs with these arguments."""
+    run = subprocess.run(
+        [sys.executable, "-X", "importtime", *arguments], capture_output=True, text=True, encoding="utf-8", check=True
+    )
+    return {line.rsplit("|", 1)[1].strip() for line in run.stderr.splitlines() if line.startswith("import time:")}
+
+
+@pytest.mark.parametrize("arguments", [("-c", "import gradcli"), ("-m", "gradcli", "--help")], ids=["import", "help"])
+def test_starting_up_loads_no_numpy(arguments):
+    loaded = loaded_modules(*arguments)
+    assert "gradcli" in loaded
+    assert not {"numpy", "PIL", "safetensors"} & loaded
+
+
+def test_using_tensors_loads_no_command_line_and_no_file_formats():
+    loaded = loaded_modules("-c", "import gradcli; gradcli.tensor([1.0]).exp()")
+    assert "numpy" in loaded
+    assert not {"typer", "rich", "PIL", "safetensors", "gradcli.cli", "gradcli.training", "gradcli.nn"} & loaded
