@@ -48,9 +48,7 @@ def run_process(command: list[str], environment: Mapping[str, str]) -> Sample:
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         start = time.perf_counter()
         try:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=environment
-            )
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=environment)
         except OSError as error:
             sys.exit(f"cannot run {shlex.join(command)}: {error.strerror}")
         _, status, usage = os.wait4(process.pid, 0)
@@ -59,9 +57,7 @@ def run_process(command: list[str], environment: Mapping[str, str]) -> Sample:
         if process.returncode != 0:
             errors.seek(0)
             last_lines = errors.read().decode(errors="replace").strip().splitlines()[-5:]
-            sys.exit(
-                "\n".join([f"{shlex.join(command)} ended with exit code {process.returncode}:", *last_lines])
-            )
+            sys.exit("\n".join([f"{shlex.join(command)} ended with exit code {process.returncode}:", *last_lines]))
     rss_unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes on macOS, KiB elsewhere
     return Sample(wall_seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * rss_unit / 2**20)
 
@@ -101,9 +97,7 @@ def build_report(samples: Mapping[str, list[Sample]], threads: int) -> dict[str,
         summaries["gradcli --help"],
     )
     ratios = {
-        statistic: {
-            quantity: gradcli[statistic][quantity] / pytorch[statistic][quantity] for quantity in QUANTITIES
-        }
+        statistic: {quantity: gradcli[statistic][quantity] / pytorch[statistic][quantity] for quantity in QUANTITIES}
         for statistic in gradcli
     }
     goals_met = {
@@ -182,9 +176,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--threads", type=int, default=os.cpu_count() or 1, help="compute threads of both (default: all CPUs)"
     )
-    parser.add_argument(
-        "--json", type=Path, metavar="PATH", help="write every sample and the summary here too"
-    )
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write every sample and the summary here too")
     parser.add_argument(
         "--gradcli-command",
         default=default_gradcli_command(),
