@@ -59,7 +59,7 @@ def _lines(description: str, total: int, seconds_between_lines: float) -> Advanc
         nonlocal done, last_line
         done += count
         now = time.monotonic()
-        if done >= total or now - last_line >= seconds_between_lines:
+        if now - last_line >= seconds_between_lines:
             last_line = now
             logger.info("%s: %d of %d%s", description, done, total, f", {status}" if status else "")
 
