@@ -124,9 +124,8 @@ def talk() -> None:
     logger.info("some news")
     logger.warning("a doubt")
     warnings.warn("a library's doubt", stacklevel=1)
-    with progress("epoch 1", 2) as advance:
-        advance()
-        advance(status="loss 0.5")
+    with progress("epoch 1", 2, seconds_between_lines=0) as advance:
+        advance(2, "loss 0.5")
     typer.echo("data")
 
 
