@@ -21,7 +21,6 @@ from gradcli.models import DEFAULT_WEIGHTS, LoadedModel, ResNet, load_model
 from gradcli.models.loading import metadata_entries, replace_head, state_arrays
 from gradcli.nn.functional import cross_entropy
 from gradcli.ops.random import manual_seed
-from gradcli.optim import SGD
 from gradcli.training.batch_norms import moving_frozen_statistics, set_mode, small_batches_explained
 from gradcli.training.freezing import FreezeRule, apply_freeze_rules, freeze_options, frozen_names, require_trainable
 from gradcli.training.passes import overflow_allowed
@@ -93,7 +92,7 @@ class Finetuning:
         apply_freeze_rules(self.model, settings.freeze)
         require_trainable(self.model)
         set_mode(self.model, settings.mode)
-        self.optimizer = SGD(self.model.parameters(), **asdict(settings.optimizer))
+        self.optimizer = settings.optimizer.optimizer(self.model)
 
     @property
     def model(self) -> ResNet:

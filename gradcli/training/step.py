@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from gradcli.autograd import Tensor, no_grad
 from gradcli.errors import DivergedError
 from gradcli.kernels.statistics import sum_of_squares
+from gradcli.nn import Module
 from gradcli.optim import SGD, Optimizer
 from gradcli.training.freezing import require_trainable
 from gradcli.training.passes import Pass, check_finite_loss, overflow_allowed, run_backward
@@ -26,6 +27,10 @@ class SGDSettings:
     weight_decay: float = 0.0
     dampening: float = 0.0
     nesterov: bool = False
+
+    def optimizer(self, model: Module) -> SGD:
+        """SGD over all parameters, frozen ones included: they have no gradient, so it passes them over."""
+        return SGD(model.parameters(), **asdict(self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,18 +48,6 @@ class StepRecord:
     mode: str
 
 
-def make_optimizer(run: Pass, settings: SGDSettings) -> SGD:
-    """SGD over all parameters, frozen ones included: they have no gradient, so it passes them over."""
-    return SGD(
-        run.model.parameters(),
-        lr=settings.lr,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        dampening=settings.dampening,
-        nesterov=settings.nesterov,
-    )
-
-
 def run_steps(run: Pass, settings: SGDSettings, steps: int = 1) -> Iterator[StepRecord]:
     """Forward, loss, backward and update, `steps` times on the same batch; a record after each.
 
@@ -62,7 +55,7 @@ def run_steps(run: Pass, settings: SGDSettings, steps: int = 1) -> Iterator[Step
     UsageError where everything is frozen.
     """
     require_trainable(run.model)
-    return _steps(run, make_optimizer(run, settings), steps)
+    return _steps(run, settings.optimizer(run.model), steps)
 
 
 def _steps(run: Pass, optimizer: SGD, steps: int) -> Iterator[StepRecord]:
