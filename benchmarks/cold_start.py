@@ -9,9 +9,7 @@ process to its end; CPU time and peak resident memory are what the system accoun
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import shlex
 import subprocess
 import sys
@@ -19,16 +17,14 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-# Nothing else is imported here, NumPy included: a process inherits its parent's peak memory until it has
-# replaced the parent's program by its own, so the parent must stay smaller than what it measures.
+from machine import describe_measurement, format_measurement, mebibytes, thread_environment
+from options import parser_with_shared_options, write_json
 
 HERE = Path(__file__).resolve().parent
-THREAD_VARIABLES = ("GRADCLI_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 GOALS = {"wall_seconds": 0.25, "peak_rss_mib": 0.5}
 HELP_CPU_GOAL_SECONDS = 0.3
 QUANTITIES = {"wall_seconds": "wall s", "cpu_seconds": "CPU s", "peak_rss_mib": "peak MiB"}
@@ -58,8 +54,7 @@ def run_process(command: list[str], environment: Mapping[str, str]) -> Sample:
             errors.seek(0)
             last_lines = errors.read().decode(errors="replace").strip().splitlines()[-5:]
             sys.exit("\n".join([f"{shlex.join(command)} ended with exit code {process.returncode}:", *last_lines]))
-    rss_unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes on macOS, KiB elsewhere
-    return Sample(wall_seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * rss_unit / 2**20)
+    return Sample(wall_seconds, usage.ru_utime + usage.ru_stime, mebibytes(usage.ru_maxrss))
 
 
 def measure_in_turns(
@@ -109,15 +104,7 @@ def build_report(samples: Mapping[str, list[Sample]], threads: int) -> dict[str,
     )
     return {
         "schema": "gradcli.benchmarks.cold_start/1",
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": {
-            "system": f"{platform.system()} {platform.machine()}",
-            "processor": processor_name(),
-            "cpus": os.cpu_count(),
-            "python": platform.python_version(),
-            "load_average": os.getloadavg()[0],
-        },
-        "threads": threads,
+        **describe_measurement(threads),
         "summaries": summaries,
         "ratios": ratios,
         "goals_met": goals_met,
@@ -125,25 +112,11 @@ def build_report(samples: Mapping[str, list[Sample]], threads: int) -> dict[str,
     }
 
 
-def processor_name() -> str:
-    """The processor's model, where the system tells it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
 def format_report(report: Mapping[str, Any]) -> str:
     """The report as Markdown for benchmarks/README.md: a line about the machine, a table, the goals."""
-    machine = report["machine"]
     runs = len(next(iter(report["samples"].values())))
     lines = [
-        f"{report['date']}: {machine['processor']}, {machine['cpus']} CPUs, {machine['system']}, "
-        f"Python {machine['python']}, threads {report['threads']}, load {machine['load_average']:.1f}; "
-        f"median / minimum of {runs} runs.",
+        f"{format_measurement(report)}; median / minimum of {runs} runs.",
         "",
         "| process | " + " | ".join(QUANTITIES.values()) + " |",
         "|---|" + "---:|" * len(QUANTITIES),
@@ -170,39 +143,21 @@ def default_gradcli_command() -> str:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line; counts are at least one."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--pairs", type=int, default=15, help="measured runs of each process (default: 15)")
-    parser.add_argument(
-        "--threads", type=int, default=os.cpu_count() or 1, help="compute threads of both (default: all CPUs)"
-    )
-    parser.add_argument("--json", type=Path, metavar="PATH", help="write every sample and the summary here too")
+    """The command line."""
+    parser = parser_with_shared_options(__doc__ or "", "--pairs", 15)
     parser.add_argument(
         "--gradcli-command",
         default=default_gradcli_command(),
         metavar="COMMAND",
         help="how to start gradcli (default: %(default)s)",
     )
-    parser.add_argument(
-        "--pytorch-python",
-        default=sys.executable,
-        metavar="PYTHON",
-        help="the Python that has PyTorch and safetensors installed (default: this one)",
-    )
-    arguments = parser.parse_args()
-    if arguments.pairs < 1 or arguments.threads < 1:
-        parser.error("--pairs and --threads must be at least 1")
-    if arguments.json is not None and not arguments.json.parent.is_dir():
-        parser.error(f"--json: the folder {arguments.json.parent} does not exist")
-    return arguments
+    return parser.parse_args()
 
 
 def main() -> None:
     """Make the weights once, measure, print the table and write the JSON file that was asked for."""
     arguments = parse_arguments()
-    environment = os.environ | {variable: str(arguments.threads) for variable in THREAD_VARIABLES}
-    # An installed package has its byte code compiled; let the warm-up round do that for a checkout.
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    environment = thread_environment(arguments.threads)
     gradcli = shlex.split(arguments.gradcli_command)
     with tempfile.TemporaryDirectory() as folder:
         run_process([arguments.pytorch_python, str(HERE / "make_weights.py"), folder], environment)
@@ -218,8 +173,7 @@ def main() -> None:
         samples = measure_in_turns(commands, arguments.pairs, environment)
     report = build_report(samples, arguments.threads)
     print(format_report(report))
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json(arguments.json, report)
 
 
 if __name__ == "__main__":

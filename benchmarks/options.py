@@ -1,0 +1,74 @@
+"""Command-line options that the benchmarks share."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Size:
+    """A batch of square images `side` pixels wide."""
+
+    side: int
+    batch: int
+
+    def __str__(self) -> str:
+        return f"{self.side}:{self.batch}"
+
+
+def size(text: str) -> Size:
+    """Read SIDE:BATCH."""
+    side, _, batch = text.partition(":")
+    if not all(part.isascii() and part.isdecimal() and int(part) >= 1 for part in (side, batch)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no SIDE:BATCH of two positive numbers, such as 64:8")
+    return Size(int(side), int(batch))
+
+
+def count(text: str) -> int:
+    """Read a number that is at least one."""
+    if not (text.isascii() and text.isdecimal() and int(text) >= 1):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of at least 1")
+    return int(text)
+
+
+def json_path(text: str) -> Path:
+    """Read the path of a file to write: found out before the measurement, not after it, that its folder is missing."""
+    path = Path(text)
+    if not path.parent.is_dir() or path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is no file in a folder that exists")
+    return path
+
+
+def parser_with_shared_options(description: str, rounds_option: str, rounds: int) -> argparse.ArgumentParser:
+    """A parser with the options that all benchmarks have; `rounds` is the default of `rounds_option`."""
+    parser = argparse.ArgumentParser(description=description.partition("\n")[0])
+    parser.add_argument(
+        rounds_option, type=count, default=rounds, metavar="N", help="measured rounds (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--threads",
+        type=count,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="compute threads of both (default: all CPUs)",
+    )
+    parser.add_argument("--json", type=json_path, metavar="PATH", help="write every sample and the summary here too")
+    parser.add_argument(
+        "--pytorch-python",
+        default=sys.executable,
+        metavar="PYTHON",
+        help="the Python that has PyTorch, NumPy and safetensors installed (default: this one)",
+    )
+    return parser
+
+
+def write_json(path: Path | None, report: dict[str, Any]) -> None:
+    """Write the report where `--json` asks for it."""
+    if path is not None:
+        path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,39 @@
+"""The worker's half of a benchmark in turns: do nothing until asked, then run once more and say how long it took."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from machine import mebibytes
+
+
+def serve_turns(library: str, run: Callable[[], Any]) -> None:
+    """Announce `library` (name and version), then take a turn for every line on standard input until it ends.
+
+    A turn calls `run` twice and measures the second call: the first wakes sleeping threads and fetches the weights
+    back into the caches that other workers have used meanwhile, as in a loop of steps. `run` returns a tensor whose
+    mean magnitude is reported too, so that the parent can tell that all workers compute the same thing.
+    """
+    _write({"library": library})
+    for _ in sys.stdin:
+        run()
+        start = time.perf_counter()
+        result = run()
+        seconds = time.perf_counter() - start
+        _write(
+            {
+                "seconds": seconds,
+                "mean_magnitude": result.abs().mean().item(),
+                "peak_rss_mib": mebibytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss),
+            }
+        )
+        del result  # or it would take room during the next turn
+
+
+def _write(record: dict[str, Any]) -> None:
+    print(json.dumps(record), flush=True)
