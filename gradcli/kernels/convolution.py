@@ -11,10 +11,10 @@ from __future__ import annotations
 import numpy as np
 
 from gradcli.kernels.layout import Array, Pair, Shape4, as_nhwc, empty_channels_last, from_nhwc
+from gradcli.kernels.matrix_product import matmul
 from gradcli.kernels.windows import col2im, conv_output_size, im2col, output_chunks
 
 COLUMN_BYTES = 2 << 20  # columns made at a time: a few pieces fit into the last-level cache
-DEPTH_BLOCK = 128  # products that a matrix product adds up in one go
 
 
 def conv2d_output_shape(
@@ -104,8 +104,7 @@ def conv2d_input_gradient(
     bytes_per_row = out_width * channels * kernel[0] * kernel[1] * grad.itemsize
     for chunk in output_chunks(n, out_height, bytes_per_row, COLUMN_BYTES):
         grad_rows = _grouped_rows(grad_images[chunk.images, chunk.rows], groups)
-        columns = np.empty((groups, grad_rows.shape[1], matrices.shape[2]), grad.dtype)
-        _matmul(grad_rows, matrices, columns)
+        columns = matmul(grad_rows, matrices)
         col2im(columns, images[chunk.images], kernel, stride, padding, dilation, chunk.rows)
     return from_nhwc(images)
 
@@ -160,24 +159,7 @@ def _multiply_columns(
     groups, depth, _ = matrices.shape
     for chunk in output_chunks(n, out_height, out_width * depth * groups * out.itemsize, COLUMN_BYTES):
         columns = im2col(images[chunk.images], kernel, stride, padding, dilation, groups, chunk.rows)
-        _matmul(columns, matrices, _grouped_rows(out[chunk.images, chunk.rows], groups))
-
-
-def _matmul(left: Array, right: Array, out: Array) -> None:
-    """Fills `out` (groups, P, M) with `left` (groups, P, K) times `right` (groups, K, M).
-
-    Long sums over K are added in runs of DEPTH_BLOCK: in float32 that nearly halves the rounding error,
-    for a few percent of the time.
-    """
-    np.matmul(left[:, :, :DEPTH_BLOCK], right[:, :DEPTH_BLOCK], out=out)
-    depth = right.shape[1]
-    if depth <= DEPTH_BLOCK:
-        return
-    product = np.empty(out.shape, out.dtype)
-    for first in range(DEPTH_BLOCK, depth, DEPTH_BLOCK):
-        block = slice(first, first + DEPTH_BLOCK)
-        np.matmul(left[:, :, block], right[:, block], out=product)
-        out += product
+        matmul(columns, matrices, out=_grouped_rows(out[chunk.images, chunk.rows], groups))
 
 
 def _grouped_rows(images: Array, groups: int) -> Array:

@@ -1,12 +1,14 @@
 """Batch normalisation over (N, C, H, W): statistics per channel, the affine map, and its gradients.
 
 Everything works on rows of channels, in blocks that stay in the cache. Sums over rows are added in
-float64, so float32 statistics don't lose digits on large batches.
+float64 and vectors of channels are kept and combined in it, which costs nothing: float32 results are
+rounded only where whole images are written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +19,7 @@ FOLD = 32  # rows of a block are added that many at a time, all columns of all f
 
 
 def channel_moments(x: Array) -> tuple[Array, Array]:
-    """Mean and biased variance of each channel of `x` (N, C, H, W), two arrays (C,) of the dtype of `x`.
+    """Mean and biased variance of each channel of `x` (N, C, H, W), two float64 arrays (C,).
 
     Two passes: the variance is the mean square of the centred values, corrected for the rounding of the
     mean. Without any pixel both are NaN.
@@ -25,15 +27,14 @@ def channel_moments(x: Array) -> tuple[Array, Array]:
     rows = as_rows(x)
     count, channels = rows.shape
     if count == 0:
-        return np.full(channels, np.nan, x.dtype), np.full(channels, np.nan, x.dtype)
-    exact_mean = sum_rows(rows) / count
-    mean = exact_mean.astype(x.dtype)
+        return np.full(channels, np.nan), np.full(channels, np.nan)
+    mean = sum_rows(rows) / count
+    center = mean.astype(x.dtype)
     squares = np.zeros(channels, np.float64)
     for block in _row_blocks(rows.shape):
-        centred = rows[block] - mean
+        centred = rows[block] - center
         squares += sum_rows(np.multiply(centred, centred, out=centred))
-    variance = np.maximum(squares / count - (exact_mean - mean) ** 2, 0.0)
-    return mean, variance.astype(x.dtype)
+    return mean, np.maximum(squares / count - (mean - center) ** 2, 0.0)
 
 
 def batch_norm(x: Array, mean: Array, invstd: Array, weight: Array | None, bias: Array | None) -> Array:
@@ -44,13 +45,16 @@ def batch_norm(x: Array, mean: Array, invstd: Array, weight: Array | None, bias:
     rows = as_rows(x)
     out = empty_channels_last(x.shape, x.dtype)
     out_rows = as_rows(out)
-    scale = invstd if weight is None else invstd * weight
+    scale = _scale(invstd, weight)
+    center = mean.astype(x.dtype)
+    # What rounding the mean leaves out comes back with the bias.
+    shift = (center - mean) * scale + (0.0 if bias is None else bias)
+    factors, terms = _rounded(x.dtype, scale, shift)
     for block in _row_blocks(rows.shape):
         target = out_rows[block]
-        np.subtract(rows[block], mean, out=target)
-        target *= scale
-        if bias is not None:
-            target += bias
+        np.subtract(rows[block], center, out=target)
+        target *= factors
+        target += terms
     return out
 
 
@@ -77,10 +81,11 @@ def batch_norm_gradients(
 
     grad_input = None
     if needs_input:
-        scale = invstd if weight is None else invstd * weight
+        scale = _scale(invstd, weight)
         out_rows = np.empty_like(grad_rows)
         if not training:
-            np.multiply(grad_rows, scale, out=out_rows)
+            (factors,) = _rounded(x.dtype, scale)
+            np.multiply(grad_rows, factors, out=out_rows)
         else:
             assert grad_sum is not None
             assert projection is not None
@@ -94,8 +99,9 @@ def batch_norm_gradients(
 def _centred_projection(grad_rows: Array, rows: Array, mean: Array) -> Array:
     """The sum over rows of `grad * (x - mean)` for each channel, float64."""
     total = np.zeros(rows.shape[1], np.float64)
+    center = mean.astype(rows.dtype)
     for block in _row_blocks(rows.shape):
-        centred = rows[block] - mean
+        centred = rows[block] - center
         centred *= grad_rows[block]
         total += sum_rows(centred)
     return total
@@ -113,18 +119,30 @@ def _statistics_gradient(
 ) -> None:
     """Fills `out_rows` with scale * (grad - mean(grad) - xhat * mean(grad * xhat)).
 
-    There xhat = (x - mean) * invstd, and `projection` holds the sums of grad * (x - mean).
+    There xhat = (x - mean) * invstd, and `projection` holds the sums of grad * (x - mean). Multiplied
+    out, the formula takes a factor of grad, a factor of the centred x and a term for each channel.
     """
     count = max(1, len(rows))
-    slope = (projection / count * np.square(invstd, dtype=np.float64)).astype(rows.dtype)
-    grad_mean = (grad_sum / count).astype(rows.dtype)
+    slope = projection / count * np.square(invstd, dtype=np.float64)
+    center = mean.astype(rows.dtype)
+    constant = scale * (slope * (mean - center) - grad_sum / count)
+    grad_factors, factors, terms = _rounded(rows.dtype, scale, -scale * slope, constant)
     for block in _row_blocks(rows.shape):
         target = out_rows[block]
-        np.subtract(rows[block], mean, out=target)
-        target *= slope
-        np.subtract(grad_rows[block], target, out=target)
-        target -= grad_mean
-        target *= scale
+        np.subtract(rows[block], center, out=target)
+        target *= factors
+        target += terms
+        target += grad_rows[block] * grad_factors
+
+
+def _scale(invstd: Array, weight: Array | None) -> Array:
+    """`invstd * weight` in float64."""
+    return np.multiply(invstd, 1.0 if weight is None else weight, dtype=np.float64)
+
+
+def _rounded(dtype: np.dtype[Any], *vectors: Array) -> tuple[Array, ...]:
+    """Vectors in the precision in which images of `dtype` are computed: `dtype`, but float32 for float16."""
+    return tuple(vector.astype(np.result_type(dtype, np.float32)) for vector in vectors)
 
 
 def sum_rows(rows: Array) -> Array:

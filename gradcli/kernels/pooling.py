@@ -255,8 +255,7 @@ def adaptive_avg_pool2d(x: Array, output_size: Pair) -> Array:
     out = np.empty((n, *output_size, channels), x.dtype)
     for i, rows in enumerate(_regions(height, output_size[0])):
         for j, columns in enumerate(_regions(width, output_size[1])):
-            region = images[:, rows, columns]
-            out[:, i, j] = region.sum(axis=(1, 2)) / x.dtype.type(region.shape[1] * region.shape[2])
+            out[:, i, j] = images[:, rows, columns].mean(axis=(1, 2), dtype=np.float64)
     return from_nhwc(out)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
+from gradcli.kernels import matrix_product
 from gradcli.ops.promotion import require_kind
 from gradcli.ops.shape import expand, squeeze_dim, t, transpose, unsqueeze, view
 
@@ -58,7 +59,7 @@ mv.gradient(
 def mm(input: Array, mat2: Array) -> Array:
     """Matrix (n, m) times matrix (m, p)."""
     _check("mm", input, mat2, (2, 2))
-    return np.asarray(input @ mat2)
+    return matrix_product.matmul(input, mat2)
 
 
 def _mm_first_gradient(grad: Any, mat2: Any) -> Any:
@@ -86,7 +87,7 @@ def bmm(input: Array, mat2: Array) -> Array:
     _check("bmm", input, mat2, (3, 3))
     if len(input) != len(mat2):
         raise RuntimeError(f"bmm: expected as many matrices in both operands, but got {len(input)} and {len(mat2)}")
-    return np.asarray(np.matmul(input, mat2))
+    return matrix_product.matmul(input, mat2)
 
 
 bmm.gradient(
@@ -101,7 +102,7 @@ def addmm(input: Array, mat1: Array, mat2: Array, *, beta: float = 1, alpha: flo
     _check("addmm", mat1, mat2, (2, 2))
     if input.dtype != mat2.dtype:
         raise RuntimeError(f"input and mat2 must have the same dtype, but got {input.dtype} and {mat2.dtype}")
-    product: Array = mat1 @ mat2
+    product = matrix_product.matmul(mat1, mat2)
     if alpha != 1:
         product *= product.dtype.type(alpha)
     if beta == 0:

@@ -30,8 +30,10 @@ def log_softmax(input: Array, dim: int = -1) -> Array:
     axis = canonical_dim(dim, input.ndim) if input.ndim else None
     if input.size == 0:
         return input.copy()
-    shifted = input - np.max(input, axis=axis, keepdims=True)
-    return np.asarray(shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True)))
+    largest = np.max(input, axis=axis, keepdims=True)
+    # The logarithm shifts a whole row, so it stays in double precision: only the result is rounded.
+    log_total = largest + np.log(np.sum(np.exp(input - largest), axis=axis, keepdims=True, dtype=np.float64))
+    return np.asarray(input - log_total, input.dtype)
 
 
 log_softmax.gradient(input=lambda grad, out, dim: grad - exp(out) * sum(grad, dim, keepdim=True))

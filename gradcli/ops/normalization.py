@@ -46,9 +46,9 @@ def native_batch_norm(
             _move(running_var, variance * (count / (count - 1)), momentum)
     else:
         channel_mean, variance = running_mean, running_var
-    # The root is taken in double precision, so that only the result is rounded.
-    invstd = (1 / np.sqrt(variance.astype(np.float64) + eps)).astype(input.dtype)
-    channel_mean = np.array(channel_mean, input.dtype)  # a copy: the running mean moves on
+    # In double precision, as the kernels want them.
+    invstd = 1 / np.sqrt(variance.astype(np.float64) + eps)
+    channel_mean = np.array(channel_mean, np.float64)  # a copy: the running mean moves on
     return kernels.batch_norm(input, channel_mean, invstd, weight, bias), channel_mean, invstd
 
 
@@ -88,8 +88,8 @@ def _recorded_gradients(
         centred = input - mean(input, over, True)
         invstd = (mean(centred * centred, over, True) + eps) ** -0.5
     else:
-        centred = input - mean_.reshape(per_channel)
-        invstd = Tensor(invstd_.reshape(per_channel))
+        centred = input - Tensor(mean_.astype(input.array.dtype).reshape(per_channel))
+        invstd = Tensor(invstd_.astype(input.array.dtype).reshape(per_channel))
     normalized = centred * invstd
     grad_weight, grad_bias = sum(grad * normalized, over), sum(grad, over)
     scale = invstd if weight is None else invstd * view(weight, per_channel)
@@ -99,8 +99,7 @@ def _recorded_gradients(
 
 
 def _move(running: Array, observed: Array, momentum: float) -> None:
-    running *= running.dtype.type(1 - momentum)
-    running += (observed * momentum).astype(running.dtype)
+    running[...] = running.astype(np.float64) * (1 - momentum) + observed * momentum
 
 
 def batch_norm(

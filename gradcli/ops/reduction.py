@@ -20,7 +20,7 @@ Dims = int | Sequence[int] | None
 @op("SumBackward0")
 def sum_all(input: Array, dtype: DType | None = None) -> Array:
     """Sum of all elements, 0-d."""
-    return np.asarray(np.sum(input, dtype=_sum_dtype(input, dtype)))
+    return _sum(input, None, False, dtype)
 
 
 sum_all.gradient(input=lambda grad, input_shape: expand(grad, input_shape))
@@ -29,8 +29,7 @@ sum_all.gradient(input=lambda grad, input_shape: expand(grad, input_shape))
 @op("SumBackward1")
 def sum_dims(input: Array, dim: Dims, keepdim: bool = False, dtype: DType | None = None) -> Array:
     """Sum along dims."""
-    axes = canonical_dims(dim, input.ndim)
-    return np.asarray(np.sum(input, axis=axes, keepdims=keepdim, dtype=_sum_dtype(input, dtype)))
+    return _sum(input, canonical_dims(dim, input.ndim), keepdim, dtype)
 
 
 sum_dims.gradient(input=lambda grad, input_shape, dim: expand(_with_kept_dims(grad, input_shape, dim), input_shape))
@@ -110,6 +109,13 @@ def _sum_dtype(input: Array, dtype: DType | None) -> np.dtype[Any]:
     return input.dtype if input.dtype.kind == "f" else np.dtype(np.int64)
 
 
+def _sum(input: Array, axes: tuple[int, ...] | None, keepdim: bool, dtype: DType | None) -> Array:
+    target = _sum_dtype(input, dtype)
+    # NumPy adds one by one along all but the last axis: long float32 sums need double precision to come out exact.
+    added_as = np.float64 if target.kind == "f" else target
+    return np.asarray(np.sum(input, axis=axes, keepdims=keepdim, dtype=added_as), target)
+
+
 def _mean(input: Array, axes: tuple[int, ...] | None, keepdim: bool, dtype: DType | None) -> Array:
     target = as_numpy_dtype(dtype) if dtype is not None else input.dtype
     if target.kind != "f":
@@ -121,7 +127,7 @@ def _mean(input: Array, axes: tuple[int, ...] | None, keepdim: bool, dtype: DTyp
     if math.prod(axis_sizes) == 0:
         shape = np.sum(input, axis=axes, keepdims=keepdim).shape
         return np.full(shape, math.nan, target)  # PyTorch's answer, without NumPy's warning
-    return np.asarray(np.mean(input, axis=axes, keepdims=keepdim, dtype=target))
+    return np.asarray(np.mean(input, axis=axes, keepdims=keepdim, dtype=np.float64), target)
 
 
 def _over(count: int) -> float:

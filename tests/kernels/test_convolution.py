@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradcli.kernels import convolution
+from gradcli.kernels import convolution, matrix_product
 from gradcli.kernels.convolution import conv2d, conv2d_input_gradient, conv2d_weight_gradient
 from tests.kernels.references import MEMORY_LAYOUTS, naive_conv2d, random_array, relative_error
 
@@ -111,7 +111,7 @@ def test_long_sums_in_blocks_give_the_same_numbers(monkeypatch):
     input_shape, weight_shape, *geometry = CASES[14]
     x, weight = random_array(input_shape, 1), random_array(weight_shape, 2)
     expected = conv2d(x, weight, *geometry)
-    monkeypatch.setattr(convolution, "DEPTH_BLOCK", 5)
+    monkeypatch.setattr(matrix_product, "SHORT_RUN", 5)
     np.testing.assert_allclose(conv2d(x, weight, *geometry), expected, rtol=1e-12, atol=1e-12)
 
 

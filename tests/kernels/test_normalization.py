@@ -55,7 +55,7 @@ def test_sum_rows_is_as_exact_as_float64(rows, channels):
 def test_channel_moments(shape, memory, dtype, tolerance):
     x = random_array(shape, 1, dtype, memory)
     mean, variance = channel_moments(x)
-    assert mean.dtype == variance.dtype == dtype
+    assert mean.dtype == variance.dtype == np.float64
     exact = x.astype(np.float64)
     np.testing.assert_allclose(mean, exact.mean(axis=(0, 2, 3)), rtol=tolerance, atol=tolerance)
     np.testing.assert_allclose(variance, exact.var(axis=(0, 2, 3)), rtol=tolerance, atol=tolerance**2)
@@ -142,8 +142,8 @@ def test_the_training_gradient_agrees_with_finite_differences():
 
 @pytest.mark.parity
 @pytest.mark.parametrize("shape", [(4, 64, 32, 32), (8, 16, 56, 57), (32, 128, 4, 4), (2, 512, 2, 2)])
-@pytest.mark.parametrize(("spread", "offset"), [(1.0, 0.0), (2.0, 3.0)])
-def test_float32_error_is_within_one_and_a_half_of_pytorchs(shape, spread, offset):
+@pytest.mark.parametrize(("spread", "offset"), [(1.0, 0.0), (2.0, 3.0), (1.0, 30.0)])
+def test_float32_error_is_about_pytorchs_or_less(shape, spread, offset):
     torch = pytest.importorskip("torch")
     x = (random_array(shape, 1) * spread + offset).astype(np.float32)
     grad = random_array(shape, 2, np.float32)
@@ -157,7 +157,7 @@ def test_float32_error_is_within_one_and_a_half_of_pytorchs(shape, spread, offse
         return [out.detach().numpy(), *(leaf.grad.numpy() for leaf in leaves)]
 
     mean, variance = channel_moments(x)
-    invstd = (1 / np.sqrt(variance.astype(np.float64) + EPS)).astype(np.float32)
+    invstd = 1 / np.sqrt(variance + EPS)
     ours = [
         batch_norm(x, mean, invstd, weight, bias),
         *batch_norm_gradients(grad, x, mean, invstd, weight, True),
@@ -165,4 +165,4 @@ def test_float32_error_is_within_one_and_a_half_of_pytorchs(shape, spread, offse
     for actual, theirs, exact in zip(ours, pytorch(torch.float32), pytorch(torch.float64), strict=True):
         error = np.linalg.norm(actual - exact) / np.linalg.norm(exact)
         pytorch_error = np.linalg.norm(theirs - exact) / np.linalg.norm(exact)
-        assert error <= 1.5 * pytorch_error
+        assert error <= 1.25 * pytorch_error

@@ -1,0 +1,61 @@
+"""Matrix products in runs against plain products in float64, and their float32 error against PyTorch's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gradcli.kernels.matrix_product import DEEPEST_SUM, FEW_ELEMENTS, LONGEST_RUN, MANY_ELEMENTS, SHORT_RUN, matmul
+from tests.kernels.references import random_array
+
+SIZES = [  # rows, depth, columns: around the limits that decide on the runs
+    (3, 0, 4),
+    (0, 300, 4),
+    (3, 1, 4),
+    (3, SHORT_RUN, 4),
+    (3, SHORT_RUN + 1, 4),
+    (3, DEEPEST_SUM, 4),
+    (3, DEEPEST_SUM + 1, 4),
+    (FEW_ELEMENTS // 8, LONGEST_RUN + 1, 8),
+    (FEW_ELEMENTS // 8 + 1, LONGEST_RUN + 1, 8),
+    (FEW_ELEMENTS // 8 + 1, LONGEST_RUN, 8),
+    (MANY_ELEMENTS // 64 + 1, LONGEST_RUN + 1, 64),
+]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("stack", [(), (3,)])
+def test_runs_add_up_to_the_product(size, stack):
+    rows, depth, columns = size
+    left, right = random_array((*stack, rows, depth), 1), random_array((*stack, depth, columns), 2)
+    np.testing.assert_allclose(matmul(left, right), left @ right, rtol=1e-11, atol=1e-11)
+
+
+def test_any_strides_and_an_output_may_be_given():
+    left, right = random_array((2, 300, 5), 1).transpose(0, 2, 1), random_array((2, 7, 300), 2).transpose(0, 2, 1)
+    rows = np.zeros((5, 2, 7))
+    out = rows.transpose(1, 0, 2)
+    assert matmul(left, right, out=out) is out
+    np.testing.assert_allclose(rows.transpose(1, 0, 2), left @ right, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64])
+def test_the_dtype_stays(dtype):
+    ones = np.ones((2, 200), dtype)
+    product = matmul(ones, ones.T)
+    assert product.dtype == dtype
+    np.testing.assert_array_equal(product, np.full((2, 2), 200))
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize(
+    "size", [(4, 1000, 512), (4, 512, 1000), (910, 576, 64), (455, 1152, 128), (3566, 147, 64), (32, 256, 128)]
+)
+def test_float32_error_is_about_pytorchs_or_less(size):
+    torch = pytest.importorskip("torch")
+    rows, depth, columns = size
+    left, right = random_array((rows, depth), 1, np.float32), random_array((depth, columns), 2, np.float32)
+    exact = left.astype(np.float64) @ right.astype(np.float64)
+    error = np.linalg.norm(matmul(left, right) - exact)
+    pytorch_error = np.linalg.norm((torch.from_numpy(left) @ torch.from_numpy(right)).numpy() - exact)
+    assert error <= 1.1 * pytorch_error
