@@ -31,4 +31,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBMODULES, *importlib.import_module("gradcli.api").__all__})
+    return sorted({"__version__", *_SUBMODULES, *importlib.import_module("gradcli.api").__all__})

@@ -86,7 +86,11 @@ def sum_to_shape(array: Array, shape: tuple[int, ...]) -> Array:
         for axis, size in enumerate(shape)
         if leading >= 0 and size == 1 and array.shape[leading + axis] != 1
     )
-    summed = np.asarray(array.sum(axis=stretched, keepdims=True)) if stretched else array
+    summed = array
+    if stretched:
+        # NumPy adds along leading axes one after the other: float64 keeps that from costing digits.
+        wide = np.float64 if array.dtype.kind == "f" else None
+        summed = np.asarray(array.sum(axis=stretched, keepdims=True, dtype=wide)).astype(array.dtype)
     if summed.shape[max(leading, 0) :] != shape:
         raise ValueError(f"shape {list(shape)} was not broadcast to {list(array.shape)}")
     return summed.reshape(shape)

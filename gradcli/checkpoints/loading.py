@@ -74,7 +74,7 @@ def _not_a_checkpoint(path: Path, opening: bytes) -> WeightsError:
             f"{path}: is in the legacy format of torch.save (before PyTorch 1.6), which is not read yet; {_RESAVE}"
         )
     return WeightsError(
-        f"{path}: is neither a safetensors file nor a zip file of torch.save (starts with {opening[:8]!r})"
+        f"{path}: neither a safetensors file nor a zip file of torch.save (starts with {opening[:8]!r})"
     )
 
 

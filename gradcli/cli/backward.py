@@ -21,7 +21,8 @@ def backward(
     from gradcli.inspection.gradients import collect_gradients, norms_by_layer, total_norm
     from gradcli.training.passes import check_finite_loss, prepare
 
-    gradients = collect_gradients(prepare(options.settings()))
+    run = prepare(options.settings())
+    gradients = collect_gradients(run)
     grad_norm = total_norm(gradients.arrays)
     destination.write_records(
         norms_by_layer(gradients.arrays),
@@ -29,13 +30,14 @@ def backward(
         document={
             "weights": gradients.weights,
             "mode": gradients.mode,
+            "frozen_batch_norms": gradients.frozen_batch_norms,
             "loss": gradients.loss,
             "grad_norm": grad_norm,
             "seconds": gradients.seconds,
         },
         records_field="layers",
-        caption=f"loss {gradients.loss:.6g}, gradient norm {grad_norm:.6g}, weights {gradients.weights}, "
+        caption=f"loss {gradients.loss:.6g}, gradient norm {grad_norm:.6g}, {run.describe()}, "
         f"{gradients.seconds:.3f} s",
     )
-    check_finite_loss(gradients.loss)
+    check_finite_loss(gradients.loss, run)
     gradients.check_finite()

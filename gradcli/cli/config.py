@@ -10,11 +10,21 @@ from typing import Any
 
 import typer
 
-from gradcli.cli.given_options import record_configured_options
+from gradcli.cli.given_options import given_options, record_configured_options
 from gradcli.errors import UsageError
 
 # Meaningless inside a file: these act before, or instead of, the command.
 _NOT_CONFIGURABLE = frozenset({"config", "help"})
+
+# An option on the command line also silences those in the file that contradict it.
+_RIVALS = {
+    "json": ("format",),
+    "format": ("json",),
+    "input": ("shape",),
+    "shape": ("input",),
+    "quiet": ("verbose",),
+    "verbose": ("quiet",),
+}
 
 
 def apply_config_file(context: typer.Context, path: Path | None) -> Path | None:
@@ -38,6 +48,9 @@ def apply_config_file(context: typer.Context, path: Path | None) -> Path | None:
             raise UsageError(f"{path}: {_unknown(key, parameters)}")
         values.pop(parameter.name, None)  # a value of the command's table takes its place in that table
         values[parameter.name] = _checked_value(context, parameter, value, f"{path}: {key}")
+    for name, _ in given_options(context):  # so far the command line's
+        for rival in _RIVALS.get(name, ()):
+            values.pop(rival, None)
     context.default_map = {**(context.default_map or {}), **values}
     record_configured_options(
         context,

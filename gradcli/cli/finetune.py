@@ -123,7 +123,7 @@ def finetune(
     logger.info("%s", finetuning.describe())
     with (
         stop_requests() as should_stop,
-        destination.record_writer(COLUMNS, caption=f"weights and metrics are in {folder.path}") as write,
+        destination.record_writer(COLUMNS) as write,
     ):
         records = finetuning.run(folder, finetuning.config(), lambda loss: advance(1, f"loss {loss:.4f}"), should_stop)
         for epoch in range(1, epochs + 1):

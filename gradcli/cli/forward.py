@@ -49,12 +49,13 @@ def forward(
         document = {
             "weights": run.loaded.weights,
             "mode": run.mode,
+            "frozen_batch_norms": run.frozen_batch_norms,
             "shape": list(prediction.shape),
             "loss": loss,
             "seconds": seconds,
         }
         classes = top_classes(prediction.array, run.names, run.loaded.classes, top)
-        caption = f"weights {run.loaded.weights}, {seconds:.3f} s" + ("" if loss is None else f", loss {loss:.6g}")
+        caption = f"{run.describe()}, {seconds:.3f} s" + ("" if loss is None else f", loss {loss:.6g}")
         destination.write_records(
             [dataclasses.asdict(record) for record in classes],
             COLUMNS,
@@ -62,6 +63,6 @@ def forward(
             records_field="classes",
             caption=caption,
         )
-    check_finite_prediction(prediction)
+    check_finite_prediction(prediction, run)
     if loss is not None:
-        check_finite_loss(loss)
+        check_finite_loss(loss, run)

@@ -54,7 +54,8 @@ def grads(
     from gradcli.inspection.gradients import collect_gradients, flat_values
     from gradcli.training.passes import check_finite_loss, prepare
 
-    gradients = collect_gradients(prepare(options.settings()), param or (), wrt_input=wrt_input)
+    run = prepare(options.settings())
+    gradients = collect_gradients(run, param or (), wrt_input=wrt_input)
     if destination.format in BINARY_FORMATS:
         if destination.format == "npy" and len(gradients.arrays) != 1:
             raise UsageError(
@@ -73,11 +74,12 @@ def grads(
             document={
                 "weights": gradients.weights,
                 "mode": gradients.mode,
+                "frozen_batch_norms": gradients.frozen_batch_norms,
                 "loss": gradients.loss,
                 "seconds": gradients.seconds,
             },
             records_field="gradients",
-            caption=f"loss {gradients.loss:.6g}, weights {gradients.weights}, {gradients.mode} mode",
+            caption=f"loss {gradients.loss:.6g}, {run.describe()}",
         )
-    check_finite_loss(gradients.loss)
+    check_finite_loss(gradients.loss, run)
     gradients.check_finite()

@@ -230,6 +230,8 @@ def _is_terminal() -> bool:
 
 def check_weights_path(path: str) -> None:
     """Before any work: UsageError unless the file is named `.safetensors`, DataError if it can't be written."""
+    if path == "-":
+        raise UsageError("--save writes a file, not standard output; name a .safetensors file")
     if Path(path).suffix.lower() != ".safetensors":
         raise UsageError(
             f"--save {path}: weights are saved as safetensors; name the file {Path(path).stem}.safetensors"

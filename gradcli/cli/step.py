@@ -10,7 +10,9 @@ import typer
 from gradcli.cli.option_groups import OutputOptions, PassOptions, SGDOptions
 from gradcli.cli.options import FORMAT, SaveOption
 from gradcli.cli.output import check_weights_path
+from gradcli.cli.stopping import stop_requests
 from gradcli.cli.tables import Column
+from gradcli.errors import ExitCode
 
 StepFormat = Literal["table", "json", "jsonl", "csv"]
 
@@ -48,8 +50,13 @@ def step(
 
     run = prepare(options.settings())
     records = run_steps(run, sgd.settings(), steps)
-    with destination.record_writer(COLUMNS, caption=f"weights {run.loaded.weights}, {run.mode} mode") as write:
-        for record in records:
-            write(record)
-    if save is not None:
-        save_model(Path(save), run.loaded)
+    with stop_requests() as should_stop:
+        with destination.record_writer(COLUMNS, caption=run.describe()) as write:
+            for record in records:
+                write(record)
+                if should_stop():
+                    break
+        if save is not None:
+            save_model(Path(save), run.loaded)
+        if should_stop():
+            raise typer.Exit(ExitCode.TERMINATED)

@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Inside the block SIGINT and SIGTERM only ask to stop; yields the function that says whether one did.
+    """Inside the block SIGINT, SIGTERM and SIGHUP only ask to stop; yields the function that says whether one did.
 
     A second SIGINT raises KeyboardInterrupt, as one does outside. Belongs into the main thread.
     """
@@ -26,7 +26,10 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
         requested = True
         logger.info("stopping after this batch; Ctrl-C stops at once")
 
-    handlers = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP"):  # not on Windows
+        numbers.append(signal.SIGHUP)
+    handlers = {number: signal.signal(number, request) for number in numbers}
     try:
         yield lambda: requested
     finally:

@@ -49,7 +49,7 @@ def convert(
 
 
 def inspect(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A .pth, .pt or .safetensors file.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A .pth, .pt or .safetensors file, or a run folder.")],
     output: OutputOptions,
     format: Annotated[InspectFormat | None, FORMAT] = None,
 ) -> None:
@@ -59,8 +59,9 @@ def inspect(
     """
     destination = output.resolve(format, get_args(InspectFormat))
     from gradcli.checkpoints import describe_checkpoint, load_checkpoint
+    from gradcli.models.loading import weights_file
 
-    description = describe_checkpoint(load_checkpoint(file))
+    description = describe_checkpoint(load_checkpoint(weights_file(file)))
     document = {
         field.name: getattr(description, field.name)
         for field in dataclasses.fields(description)

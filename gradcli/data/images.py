@@ -77,7 +77,9 @@ def list_images(folder: str | Path) -> list[Path]:
     except OSError as error:
         raise DataError(f"{folder}: can't be listed ({error.strerror}); expected a folder of images") from error
     if not paths:
-        raise DataError(f"{folder}: no images in this folder; expected files ending in {extension_list()}")
+        below = sorted(path.name for path in Path(folder).iterdir() if path.is_dir())
+        hint = f" (it has the folders {', '.join(below[:3])}: name one of those)" if below else ""
+        raise DataError(f"{folder}: no images in this folder{hint}; expected files ending in {extension_list()}")
     return paths
 
 

@@ -94,7 +94,7 @@ def check_target(
         if target.dtype.kind != "f" or target.shape != prediction_shape:
             raise DataError(
                 f"{source}: {_described(target)}; this loss expects floats "
-                f"of the prediction's shape {prediction_shape} (class indices go with cross-entropy)"
+                f"of the prediction's shape {prediction_shape} (class indices go with --loss cross-entropy)"
             )
         return
     if target.dtype.kind not in "iu" or target.shape != (batch_size,):
@@ -103,9 +103,9 @@ def check_target(
         )
     outside = np.flatnonzero((target < 0) | (target >= classes))
     if outside.size:
+        place = f" at position {outside[0]}" if outside.size < len(target) else ""
         raise DataError(
-            f"{source}: class index {target[outside[0]]} at position {outside[0]} is out of range; "
-            f"expected 0 to {classes - 1}"
+            f"{source}: class index {target[outside[0]]}{place} is out of range; expected 0 to {classes - 1}"
         )
 
 

@@ -39,6 +39,7 @@ class Gradients:
     seconds: float
     weights: str
     mode: str
+    frozen_batch_norms: int
 
     def records(self) -> list[GradientRecord]:
         """The statistics of each."""
@@ -86,7 +87,14 @@ def collect_gradients(run: Pass, patterns: Sequence[str] = (), *, wrt_input: boo
     arrays = run.gradients()
     if wrt_input and run.data.grad is not None:
         arrays[INPUT_NAME] = run.data.grad.array
-    return Gradients(arrays=arrays, loss=loss.item(), seconds=seconds, weights=run.loaded.weights, mode=run.mode)
+    return Gradients(
+        arrays=arrays,
+        loss=loss.item(),
+        seconds=seconds,
+        weights=run.loaded.weights,
+        mode=run.mode,
+        frozen_batch_norms=run.frozen_batch_norms,
+    )
 
 
 def norms_by_layer(gradients: dict[str, Array]) -> list[LayerGradient]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import warnings
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from gradcli.models.resnet import ResNet, build_resnet18
 from gradcli.nn import init
 from gradcli.nn.state import StateDictError
 from gradcli.ops import random
+
+logger = logging.getLogger(__name__)
 
 RUN_WEIGHTS = "model.safetensors"
 """The weights file of a run folder."""
@@ -78,18 +81,24 @@ def load_model(weights: str | os.PathLike[str], num_classes: int | None = None) 
         path = KNOWN_WEIGHTS[name].find()
         if path is None:
             raise WeightsError(
-                f"weights {name}: torch.hub's cache has no {KNOWN_WEIGHTS[name].value}; give the path of that file"
+                f"weights {name}: torch.hub has not downloaded {KNOWN_WEIGHTS[name].path}; give the path of that file"
             )
         return _model_of(load_checkpoint(path), name, num_classes)
-    path = Path(name)
-    if path.is_dir():
-        path = path / RUN_WEIGHTS
-        if not path.is_file():
-            raise WeightsError(f"{name}: a folder without {RUN_WEIGHTS}; give a run folder or a weights file")
-    elif not path.exists() and path.suffix == "" and os.sep not in name:
+    path = weights_file(name)
+    if not path.exists() and path.suffix == "" and os.sep not in name:
         known = ", ".join(["random[:SEED]", *KNOWN_WEIGHTS])
         raise WeightsError(f"{name}: no such weights or file; known names are {known}")
     return _model_of(load_checkpoint(path), name, num_classes)
+
+
+def weights_file(name: str) -> Path:
+    """The file that a path means: itself, or the weights of a run folder. WeightsError for another folder."""
+    path = Path(name)
+    if not path.is_dir():
+        return path
+    if not (path / RUN_WEIGHTS).is_file():
+        raise WeightsError(f"{name}: a folder without {RUN_WEIGHTS}; give a run folder or a weights file")
+    return path / RUN_WEIGHTS
 
 
 def _random_model(name: str, num_classes: int | None) -> LoadedModel:
@@ -110,6 +119,9 @@ def _model_of(checkpoint: Checkpoint, name: str, num_classes: int | None) -> Loa
     own_classes = int(head.shape[0]) if head is not None and head.ndim == 2 else 1000
     with init.no_values():
         model = build_resnet18(own_classes)
+    narrow = sorted({dtype for dtype in checkpoint.dtypes.values() if dtype in ("float16", "bfloat16")})
+    if narrow:
+        logger.info("%s holds %s; computing in float32", checkpoint.path, " and ".join(narrow))
     try:
         model.load_state_dict(checkpoint.tensors)
     except StateDictError as error:

@@ -16,10 +16,14 @@ class ResNet18_Weights(Enum):  # noqa: N801 - torchvision's name
     IMAGENET1K_V1 = "resnet18-f37072fd.pth"
     DEFAULT = IMAGENET1K_V1
 
+    @property
+    def path(self) -> Path:
+        """Where `torch.hub` puts the file when it downloads it."""
+        return _torch_home() / "hub" / "checkpoints" / str(self.value)
+
     def find(self) -> Path | None:
         """The file, where `torch.hub` keeps its downloads; None if it is not there."""
-        path = _torch_home() / "hub" / "checkpoints" / str(self.value)
-        return path if path.is_file() else None
+        return self.path if self.path.is_file() else None
 
 
 def _torch_home() -> Path:

@@ -123,6 +123,15 @@ def neg(input: Array) -> Array:
 neg.gradient(input=lambda grad: -grad)
 
 
+@tensor_method("__iadd__", "__isub__", "__imul__", "__itruediv__", "__ipow__")
+def _refused_in_place(input: Tensor, other: Any) -> Tensor:
+    """Refuse `x += y` and its kin: Python would rebind the name `x` and leave the tensor as it was, unnoticed."""
+    raise NotImplementedError(
+        "a tensor can't be changed in place here; write x = x + y for a new one, or x.data = x.data + y to give "
+        "this one new values without recording that"
+    )
+
+
 # --- elementary functions ---------------------------------------------------------------------------------------------
 
 

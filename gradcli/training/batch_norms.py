@@ -31,6 +31,11 @@ def moving_frozen_statistics(model: ResNet) -> int:
     return sum(norm.training and not _is_trainable(norm) for norm in _batch_norms(model))
 
 
+def resting_frozen_statistics(model: ResNet) -> int:
+    """The number of batch norms that are frozen and use and keep their running statistics in a model that trains."""
+    return sum(not norm.training and not _is_trainable(norm) for norm in _batch_norms(model)) if model.training else 0
+
+
 @contextmanager
 def small_batches_explained(shape: tuple[int, ...], advice: str) -> Iterator[None]:
     """Turn batch norm's refusal of a batch (N, 3, H, W) with one value per channel into a DataError with `advice`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +27,8 @@ from gradcli.training.freezing import FreezeRule, apply_freeze_rules, freeze_opt
 from gradcli.training.passes import overflow_allowed
 from gradcli.training.run_folder import RunFolder
 from gradcli.training.step import SGDSettings
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,6 +258,11 @@ def _open_data(settings: FinetuneSettings, loaded: LoadedModel) -> tuple[Dataset
     if settings.image_size is not None:
         size = settings.image_size
         data = data.with_preprocessing(data.preprocessing.with_size(size, size))
+    elif preprocessing is not None:
+        height, width = data.preprocessing.size
+        logger.info("images are resized to %dx%d as for %s; --image-size changes that", height, width, loaded.weights)
+    if len(data.classes) < 2:
+        raise DataError(f"{settings.data}: one class only ({data.classes[0]}); expected at least two to tell apart")
     if len(data) < 2:
         raise DataError(f"{settings.data}: {len(data)} image; expected at least two, one to train and one to validate")
     return split(data, settings.validation_split, settings.seed)

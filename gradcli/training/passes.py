@@ -16,9 +16,14 @@ from gradcli.autograd import Tensor, no_grad
 from gradcli.data.inputs import check_target, load_input, load_target
 from gradcli.data.preprocessing import Preprocessing
 from gradcli.errors import DataError, DivergedError
-from gradcli.models import DEFAULT_WEIGHTS, LoadedModel, load_model
+from gradcli.models import DEFAULT_WEIGHTS, LoadedModel, ResNet, load_model
 from gradcli.ops.random import manual_seed, rand, randint
-from gradcli.training.batch_norms import moving_frozen_statistics, set_mode, small_batches_explained
+from gradcli.training.batch_norms import (
+    moving_frozen_statistics,
+    resting_frozen_statistics,
+    set_mode,
+    small_batches_explained,
+)
 from gradcli.training.freezing import FreezeRule, apply_freeze_rules
 from gradcli.training.losses import LOSSES, LossName, takes_class_indices
 
@@ -60,15 +65,24 @@ class Pass:
     data: Tensor
     names: list[str]
     target: Tensor | None = None
+    frozen_batch_norms: int = 0
+    """Batch norms that use and keep their running statistics in train mode, because they are frozen."""
 
     @property
-    def model(self) -> Any:
+    def model(self) -> ResNet:
         return self.loaded.model
 
     @property
     def mode(self) -> str:
         """`train` or `eval`, as outputs name it."""
         return self.settings.mode or "train"
+
+    def describe(self) -> str:
+        """Weights and mode in words."""
+        text = f"weights {self.loaded.weights}, {self.mode} mode"
+        if self.frozen_batch_norms:
+            text += f", {self.frozen_batch_norms} frozen batch norms keep their statistics"
+        return text
 
     def forward(self) -> Tensor:
         """The prediction (N, classes)."""
@@ -104,7 +118,9 @@ def prepare(settings: PassSettings) -> Pass:
     if moving:
         logger.info("running statistics of %d frozen batch norms move in train mode, as in PyTorch", moving)
     data, names = _load_or_draw_input(settings, loaded)
-    run = Pass(settings, loaded, Tensor(data), names)
+    resting = resting_frozen_statistics(loaded.model)
+    run = Pass(settings, loaded, Tensor(data), names, frozen_batch_norms=resting)
+    logger.debug("%s, %s", run.describe(), _trainable_share(loaded.model))
     if settings.target is not None:
         run.target = _load_target(settings, (len(data), loaded.model.fc.out_features), data.dtype)
     return run
@@ -134,19 +150,25 @@ def overflow_allowed() -> np.errstate:
     return np.errstate(over="ignore", invalid="ignore")
 
 
-def check_finite_loss(loss: float) -> None:
-    """DivergedError for a loss that is NaN or infinite."""
+def check_finite_loss(loss: float, run: Pass) -> None:
+    """DivergedError for a loss that is NaN or infinite, naming what is at fault in the weights."""
     if not math.isfinite(loss):
-        raise DivergedError(f"the loss is {loss}: the weights or the input's scale are at fault")
+        raise DivergedError(f"the loss is {loss}: {_fault(run)}")
 
 
-def check_finite_prediction(prediction: Tensor) -> None:
-    """DivergedError for scores with NaN or infinity among them."""
+def check_finite_prediction(prediction: Tensor, run: Pass) -> None:
+    """DivergedError for scores with NaN or infinity among them, naming what is at fault in the weights."""
     rows = np.flatnonzero(~np.isfinite(prediction.array).all(axis=1))
     if rows.size:
-        raise DivergedError(
-            f"the prediction for image {rows[0]} is not finite: the weights or the input's scale are at fault"
-        )
+        raise DivergedError(f"the prediction for image {rows[0]} is not finite: {_fault(run)}")
+
+
+def _fault(run: Pass) -> str:
+    for name, tensor in run.model.state_dict().items():
+        count = np.count_nonzero(~np.isfinite(tensor.array))
+        if count:
+            return f"{count} of the {tensor.numel()} values of {name} in {run.loaded.weights} are not finite"
+    return f"the values of {run.loaded.weights} or of the input are too large for float32"
 
 
 def checked_shape(shape: Shape | None) -> Shape:
@@ -163,8 +185,8 @@ def checked_shape(shape: Shape | None) -> Shape:
     if memory is not None and needed > memory:
         # Without this check the system may grant the memory and end the process when it is used.
         raise DataError(
-            f"{option}: a pass needs more than {needed / 1e9:,.0f} GB of memory, and there are {memory / 1e9:.0f}; "
-            "take fewer or smaller images"
+            f"{option}: a pass needs more than {needed / 1e9:,.0f} GB of memory, and this machine has "
+            f"{memory / 1e9:.0f}; take fewer or smaller images"
         )
     return shape
 
@@ -175,6 +197,11 @@ def _physical_memory() -> int | None:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return None
+
+
+def _trainable_share(model: ResNet) -> str:
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    return f"{sum(size for size, trains in sizes if trains):,} of {sum(size for size, _ in sizes):,} parameters train"
 
 
 def _predict(run: Pass) -> Tensor:

@@ -46,6 +46,7 @@ class StepRecord:
     seconds: float
     weights: str
     mode: str
+    frozen_batch_norms: int
 
 
 def run_steps(run: Pass, settings: SGDSettings, steps: int = 1) -> Iterator[StepRecord]:
@@ -67,7 +68,7 @@ def _steps(run: Pass, optimizer: SGD, steps: int) -> Iterator[StepRecord]:
         _, loss, _ = run_backward(run)
         if step > 1 and not math.isfinite(loss.item()):
             raise DivergedError(f"the loss is {loss.item()} in step {step}; {advice}")
-        check_finite_loss(loss.item())
+        check_finite_loss(loss.item(), run)
         grad_norm = gradient_norm(run)
         update_norm = step_measured(optimizer)
         if not math.isfinite(update_norm):
@@ -82,6 +83,7 @@ def _steps(run: Pass, optimizer: SGD, steps: int) -> Iterator[StepRecord]:
             seconds=time.perf_counter() - start,
             weights=run.loaded.weights,
             mode=run.mode,
+            frozen_batch_norms=run.frozen_batch_norms,
         )
 
 

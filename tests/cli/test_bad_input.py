@@ -21,7 +21,7 @@ CASES = [
     ("step -w none.safetensors", 4, "none.safetensors: no such file"),
     ("step -w nonsense", 4, "nonsense: no such weights or file; known names are random[:SEED]"),
     ("step -w random:x", 4, "weights random:x: the seed must be an integer"),
-    ("step -w TEXT", 4, "TEXT: is neither a safetensors file nor a zip file of torch.save"),
+    ("step -w TEXT", 4, "TEXT: neither a safetensors file nor a zip file of torch.save"),
     ("step -w EMPTY", 4, "EMPTY: is empty; download or write it again"),
     ("step -w CUT.safetensors", 4, "CUT.safetensors: cut short after"),
     ("step -w FOLDER", 4, "FOLDER: a folder without model.safetensors; give a run folder or a weights file"),
@@ -49,8 +49,8 @@ CASES = [
     ("summary --shape 1000000,3,1000,1000", 3, "take fewer or smaller images"),
     ("step --shape 1,3,32,32", 3, "a batch of 1 image of 32x32 leaves the last batch norms one value per channel"),
     # target
-    ("step -i BATCH.npy -t 10 --loss cross-entropy", 3, "--target 10: class index 10 at position 0 is out of range"),
-    ("step -i BATCH.npy -t -1 --loss cross-entropy", 3, "--target -1: class index -1 at position 0 is out of range"),
+    ("step -i BATCH.npy -t 10 --loss cross-entropy", 3, "--target 10: class index 10 is out of range"),
+    ("step -i BATCH.npy -t -1 --loss cross-entropy", 3, "--target -1: class index -1 is out of range"),
     ("step -i BATCH.npy -t LABELS.npy --loss cross-entropy", 3, "--target LABELS.npy: int64 of shape (3,); expected"),
     (
         "step -i BATCH.npy -t LABELS.npy",

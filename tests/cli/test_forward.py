@@ -132,5 +132,5 @@ def test_overflow_is_shown_and_ends_with_5(gradcli: Run, overflowing_file: Path,
     assert {entry["score"] for entry in json.loads(result.stdout)["classes"]} & {"inf", "nan"}
     assert result.stderr == (
         "gradcli forward: error: the prediction for image 0 is not finite: "
-        "the weights or the input's scale are at fault\n"
+        f"the values of {overflowing_file} or of the input are too large for float32\n"
     )

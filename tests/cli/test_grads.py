@@ -183,3 +183,27 @@ def test_npy_can_be_piped_into_numpy(gradcli_process: Callable[..., Any], model_
     code = "import numpy, sys, io; print(numpy.load(io.BytesIO(sys.stdin.buffer.read())).shape)"
     read = subprocess.run([sys.executable, "-c", code], input=produced.stdout, capture_output=True, check=True)
     assert read.stdout.strip() == b"(10, 512)"
+
+
+@pytest.mark.parametrize(
+    ("file", "arguments", "beginning"),
+    [
+        ("json = true", ["--format", "csv"], "name,shape,dtype"),
+        ('format = "csv"', ["--json"], '{"schema": "gradcli.grads/1"'),
+        ('input = "missing.npy"', ["--shape", "2,3,32,32"], "name\tshape\tdtype"),
+        ("quiet = true", ["-v"], "name\tshape\tdtype"),
+    ],
+)
+def test_an_option_silences_those_of_the_file_that_contradict_it(
+    file: str, arguments: list[str], beginning: str, gradcli: Run, model_file: Path
+) -> None:
+    Path("config.toml").write_text(f'{file}\nweights = "{model_file}"\nparam = "fc.bias"\nmode = "eval"\n')
+    result = gradcli("grads", "--config", "config.toml", *arguments)
+    assert result.exit_code == 0
+    assert result.stdout.startswith(beginning)
+
+
+def test_verbose_tells_weights_mode_and_what_trains(gradcli: Run, model_file: Path) -> None:
+    result = gradcli("grads", "-w", model_file, "--freeze-backbone", "--shape", "2,3,32,32", "-v")
+    assert f"weights {model_file}, train mode, 20 frozen batch norms keep their statistics, " in result.stderr
+    assert "parameters train" in result.stderr

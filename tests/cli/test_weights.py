@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 Run = Callable[..., Any]
 
@@ -58,7 +58,7 @@ def test_a_pytorch_file_is_converted_and_used_as_it_is(gradcli: Run, gradcli_jso
     [
         (["inspect", "none.safetensors"], 4, "none.safetensors: no such file"),
         (["convert", "none.pth", "out.safetensors"], 4, "none.pth: no such file"),
-        (["convert", "text.pth", "out.safetensors"], 4, "text.pth: is neither a safetensors file nor a zip file"),
+        (["convert", "text.pth", "out.safetensors"], 4, "text.pth: neither a safetensors file nor a zip file"),
         (["convert", "text.pth", "out.pth"], 2, "name it out.safetensors"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -70,3 +70,21 @@ def test_what_cannot_be_read_or_written(arguments: list[str], exit_code: int, me
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
     assert [path.name for path in Path().iterdir()] == ["text.pth"]
+
+
+def test_a_run_folder_stands_for_its_weights(gradcli: Run, gradcli_json: Run, model_file: Path) -> None:
+    Path("run").mkdir()
+    Path("run/model.safetensors").write_bytes(model_file.read_bytes())
+    assert gradcli_json("weights", "inspect", "run")["path"] == "run/model.safetensors"
+    Path("empty").mkdir()
+    assert "a folder without model.safetensors" in gradcli("weights", "inspect", "empty").stderr
+
+
+def test_weights_of_half_precision_are_said_to_be_widened(gradcli: Run, model_file: Path) -> None:
+    halves = {
+        name: array.astype(np.float16) if array.dtype == np.float32 else array
+        for name, array in load_file(model_file).items()
+    }
+    save_file(halves, "half.safetensors")
+    result = gradcli("step", "-w", "half.safetensors", "--shape", "2,3,32,32")
+    assert result.stderr == "half.safetensors holds float16; computing in float32\n"

@@ -12,7 +12,7 @@ from checkpoints.conftest import TorchZip
 import gradcli
 from gradcli.checkpoints import save_safetensors
 from gradcli.errors import ExitCode, WeightsError
-from gradcli.models import load_model, resnet18
+from gradcli.models import ResNet18_Weights, load_model, resnet18
 from gradcli.models.loading import RUN_WEIGHTS, metadata_entries, replace_head, state_arrays
 
 State = dict[str, np.ndarray]
@@ -200,7 +200,8 @@ def test_an_unknown_name_lists_the_known_ones():
 
 def test_a_known_name_without_its_file_asks_for_it():
     assert refusal("imagenet1k-v1") == (
-        "weights imagenet1k-v1: torch.hub's cache has no resnet18-f37072fd.pth; give the path of that file"
+        f"weights imagenet1k-v1: torch.hub has not downloaded {ResNet18_Weights.IMAGENET1K_V1.path}; "
+        "give the path of that file"
     )
 
 

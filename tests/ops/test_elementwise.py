@@ -265,3 +265,21 @@ def test_gradient_through_a_change_of_type_comes_back_in_the_first_type():
 def test_an_operation_makes_tensors_of_tensors_and_arrays_of_arrays():
     assert isinstance(gradcli.mul(np.ones(2), np.ones(2)), np.ndarray)
     assert isinstance(gradcli.mul(np.ones(2), gradcli.ones(2)), gradcli.Tensor)
+
+
+def test_a_change_in_place_is_refused_before_it_could_go_unnoticed():
+    x = gradcli.ones(2)
+    for change in ("+=", "-=", "*=", "/=", "**="):
+        with pytest.raises(NotImplementedError, match=r"x\.data = x\.data \+ y"):
+            exec(f"x {change} 2", {"x": x})
+    assert x.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("method", "dtype"),
+    [("half", "float16"), ("float", "float32"), ("double", "float64"), ("int", "int32"), ("long", "int64")],
+)
+def test_methods_named_after_a_type_convert_to_it(method, dtype):
+    x = gradcli.tensor([1.5, 2.0])
+    assert str(getattr(x, method)().dtype) == f"torch.{dtype}"
+    assert x.float() is x

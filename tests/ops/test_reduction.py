@@ -142,3 +142,10 @@ def test_sum_of_small_integers_does_not_overflow():
 
 def test_float32_sum_of_many_stays_accurate():
     assert gradcli.full((1_000_000,), 0.1).sum().item() == pytest.approx(1e5, rel=1e-6)
+
+
+def test_summing_a_broadcast_gradient_keeps_its_digits():
+    grad = np.random.default_rng(0).random((4096, 3), dtype=np.float32)
+    bias = gradcli.zeros(3, requires_grad=True)
+    (gradcli.zeros(4096, 3) + bias).backward(gradient=gradcli.tensor(grad))
+    assert bias.grad.tolist() == grad.sum(axis=0, dtype=np.float64).astype(np.float32).tolist()

@@ -158,3 +158,9 @@ def test_the_description_says_what_trains(settings: FinetuneSettings) -> None:
     assert text.endswith(", 1,539 of 11,178,051 parameters train")
     text = Finetuning(replace(settings, mode="train")).describe()
     assert text.endswith("running statistics of 20 frozen batch norms move in train mode, as in PyTorch")
+
+
+def test_one_class_is_nothing_to_learn(settings: FinetuneSettings, tmp_path: Path) -> None:
+    np.savez(tmp_path / "one.npz", images=np.zeros((4, 8, 8), np.uint8), labels=np.zeros(4, np.int64))
+    with pytest.raises(DataError, match=r"one\.npz: one class only \(0\); expected at least two"):
+        Finetuning(replace(settings, data=str(tmp_path / "one.npz")))

@@ -82,7 +82,7 @@ def test_a_target_is_read_before_the_pass(prepared: Prepare, tmp_path: Path) -> 
     run = prepared(target=str(path), loss="mse")
     assert run.target is not None
     assert run.target.array.dtype == np.float32
-    with pytest.raises(DataError, match="class index 10 at position 0 is out of range; expected 0 to 9"):
+    with pytest.raises(DataError, match="class index 10 is out of range; expected 0 to 9"):
         prepared(target="10", loss="cross-entropy")
 
 
@@ -156,13 +156,26 @@ def test_shapes_that_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     assert checked_shape((10**6, 3, 10**3, 10**3)) == (10**6, 3, 10**3, 10**3)
 
 
-def test_finite_checks() -> None:
-    check_finite_loss(-3.0)
+def test_finite_checks_name_what_is_at_fault(prepared: Prepare) -> None:
+    run = prepared()
+    check_finite_loss(-3.0, run)
     for loss in (math.nan, math.inf, -math.inf):
-        with pytest.raises(DivergedError, match=f"the loss is {loss}"):
-            check_finite_loss(loss)
+        with pytest.raises(DivergedError, match=f"the loss is {loss}: the values of .* are too large for float32"):
+            check_finite_loss(loss, run)
     scores = np.zeros((3, 4), np.float32)
-    check_finite_prediction(Tensor(scores))
+    check_finite_prediction(Tensor(scores), run)
     scores[2, 1] = np.inf
-    with pytest.raises(DivergedError, match="the prediction for image 2 is not finite"):
-        check_finite_prediction(Tensor(scores))
+    run.model.conv1.weight.array[0, 0, :2, 0] = np.nan
+    with pytest.raises(
+        DivergedError, match=r"image 2 is not finite: 2 of the 9408 values of conv1\.weight in .* are not"
+    ):
+        check_finite_prediction(Tensor(scores), run)
+
+
+def test_frozen_batch_norms_are_counted_where_they_keep_their_statistics(prepared: Prepare) -> None:
+    backbone = [("freeze-backbone", "")]
+    assert prepared().frozen_batch_norms == 0
+    assert prepared(freeze=backbone).frozen_batch_norms == 20
+    assert prepared(freeze=backbone).describe().endswith("train mode, 20 frozen batch norms keep their statistics")
+    assert prepared(freeze=backbone, mode="train").frozen_batch_norms == 0
+    assert prepared(freeze=backbone, mode="eval").frozen_batch_norms == 0
