@@ -26,6 +26,8 @@ class AccumulateGrad(Node):
 
     def apply(self, grad: Gradient, *, create_graph: bool, keep_saved: bool) -> Sequence[tuple[Node, Gradient]]:
         variable = self.variable
+        if not variable.requires_grad:  # frozen after it was recorded
+            return ()
         if create_graph:
             # Copied, because the same gradient may reach several leaves.
             variable.grad = grad.clone() if variable.grad is None else variable.grad + grad
@@ -39,6 +41,16 @@ class AccumulateGrad(Node):
             accumulated = variable.grad.array
             np.add(accumulated, grad, out=accumulated)
         return ()
+
+
+def zero_gradient(variable: Tensor, set_to_none: bool) -> None:
+    """Forget the gradient of a leaf, or set it to zero in place."""
+    if set_to_none or variable.grad is None:
+        variable.grad = None
+    elif variable.grad.grad_fn is not None:
+        variable.grad = Tensor(np.zeros_like(variable.grad.array))  # recorded: its values may be saved in a graph
+    else:
+        variable.grad.array[...] = 0
 
 
 def gradient_edge(tensor: Tensor) -> Node | None:

@@ -36,10 +36,10 @@ def backward(
         raise RuntimeError(f"got {len(roots)} tensors and {len(weights)} gradients")
     start = []
     for index, (root, weight) in enumerate(zip(roots, weights, strict=True)):
-        grad = _initial_gradient(root, weight, index)
         node = gradient_edge(root)
         if node is None:
             raise RuntimeError(f"element {index} of tensors does not require grad and does not have a grad_fn")
+        grad = _initial_gradient(root, weight, index)
         start.append((node, grad if create_graph else grad.array.copy()))
     run_backward(start, retain_graph=create_graph if retain_graph is None else retain_graph, create_graph=create_graph)
 

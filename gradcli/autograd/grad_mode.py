@@ -109,13 +109,17 @@ class set_grad_enabled(_GradModeScope):  # noqa: N801 - PyTorch's name
 
     def __init__(self, mode: bool) -> None:
         super().__init__(mode)
-        self._previous.append(_mode.enabled)
+        self._before = _mode.enabled
         _mode.enabled = mode
 
     def __enter__(self) -> Self:
+        _mode.enabled = self.enabled
         return self
+
+    def __exit__(self, *error: object) -> None:
+        _mode.enabled = self._before
 
     def __call__(self, function: F) -> F:
         # As a decorator it holds inside of the function only.
-        _mode.enabled = self._previous.pop()
+        _mode.enabled = self._before
         return super().__call__(function)

@@ -1,7 +1,8 @@
 """The recorded graph: nodes that know how to turn the gradient of an output into gradients of the inputs.
 
 References point backwards only, from a result to what it was computed from, and saved values are arrays: no cycle
-keeps a graph alive, so it is freed the moment the last tensor that needs it goes away.
+keeps a graph alive, so it is freed the moment the last tensor that needs it goes away. The exception, as in PyTorch, is
+`backward(create_graph=True)`: it leaves leaves with a `grad` whose own graph leads back to them.
 """
 
 from __future__ import annotations

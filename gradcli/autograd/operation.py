@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
@@ -179,15 +180,16 @@ class Operation:
         arguments = {**self.defaults, **dict(zip(self.parameters, args, strict=False)), **kwargs}
         return Tensor.from_operation(out, self.record(arguments, out, extras))
 
-    def record(self, arguments: dict[str, Any], out: Array, extras: Sequence[Array]) -> Node | None:
-        """The node of a call with `arguments`; None where no input with a rule requires gradients."""
+    def record(self, arguments: dict[str, Any], out: Array, extras: Sequence[Array]) -> Node:
+        """The node of a call with `arguments`; RuntimeError where one without a rule requires gradients."""
+        for name, value in arguments.items():
+            if isinstance(value, Tensor) and value._requires_grad and name not in self.rules:
+                raise RuntimeError(f"{self.name} is not differentiable with respect to argument {name!r}")
         edges: list[Node | None] = []
         for name in self.rules:
             value = arguments[name]
             edges.append(gradient_edge(value) if isinstance(value, Tensor) else None)
         needs = tuple(edge is not None for edge in edges)
-        if True not in needs:
-            return None
         plan = self.plan(needs)
         saved: dict[str, Any] = {}
         for key, kind, source in plan.saved:
@@ -310,7 +312,7 @@ def _joined_tensor(array: Array, node: Node) -> Tensor:
     """A tensor whose gradient goes to `node`."""
     if isinstance(node, AccumulateGrad):
         leaf = Tensor(array, requires_grad=True)
-        leaf._accumulator = node.variable._accumulator
+        leaf._accumulator = weakref.ref(node)
         return leaf
     return Tensor.from_operation(array, node)
 

@@ -24,12 +24,6 @@ def empty_channels_last(shape: Shape4, dtype: DTypeLike) -> Array:
     return from_nhwc(np.empty((n, h, w, c), dtype))
 
 
-def zeros_channels_last(shape: Shape4, dtype: DTypeLike) -> Array:
-    """An array of zeros of shape (N, C, H, W) over contiguous (N, H, W, C) memory."""
-    n, c, h, w = shape
-    return from_nhwc(np.zeros((n, h, w, c), dtype))
-
-
 def as_nhwc(x: Array) -> Array:
     """`x` of shape (N, C, H, W) and any strides as a C-contiguous (N, H, W, C) array.
 

@@ -50,7 +50,8 @@ def max_pool2d(
     n, channels, *output_size = pool2d_output_shape(x.shape, kernel, stride, padding, dilation, ceil_mode)
     out_height, out_width = output_size
     images = as_nhwc(x)
-    out = np.full((n, out_height, out_width, channels), -np.inf, x.dtype)
+    lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    out = np.full((n, out_height, out_width, channels), lowest, x.dtype)
     positions = np.empty(out.shape, np.min_scalar_type(kernel[0] * kernel[1] - 1))
     # Where nothing exceeds -inf, the first position inside of the input wins.
     first_rows = _first_inside(height, out_height, kernel[0], stride[0], padding[0], dilation[0])
@@ -177,13 +178,14 @@ def avg_pool2d(
     size = (x.shape[2], x.shape[3])
     divisors = _divisors(size, (out_height, out_width), kernel, stride, padding, count_include_pad, divisor_override)
     images = as_nhwc(x)
-    out = np.zeros((n, out_height, out_width, channels), x.dtype)
+    wide = np.promote_types(x.dtype, np.float32)  # sums of float16 would overflow
+    out = np.zeros((n, out_height, out_width, channels), wide)
     for chunk in _image_chunks(images.shape):
         source, sums = images[chunk], out[chunk]
         for tap in window_taps(size, (out_height, out_width), kernel, stride, padding, SINGLE_WINDOW):
             sums[tap.outputs] += source[tap.elements]
-        sums /= divisors.astype(x.dtype)
-    return from_nhwc(out)
+        sums /= divisors.astype(wide)
+    return from_nhwc(out.astype(x.dtype, copy=False))
 
 
 def avg_pool2d_input_gradient(

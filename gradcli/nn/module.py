@@ -6,9 +6,8 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
-import numpy as np
-
 from gradcli.autograd import Tensor
+from gradcli.autograd.accumulate_grad import zero_gradient
 from gradcli.autograd.dtypes import DType, as_numpy_dtype, float32, float64
 from gradcli.nn.parameter import Parameter
 from gradcli.nn.state import IncompatibleKeys, load_into
@@ -239,11 +238,7 @@ class Module:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients, or set them to zero."""
         for parameter in self.parameters():
-            if parameter.grad is not None:
-                if set_to_none:
-                    parameter.grad = None
-                else:
-                    parameter.grad = Tensor(np.zeros_like(parameter.grad.array))
+            zero_gradient(parameter, set_to_none)
 
     # --- element types --------------------------------------------------------------------------------------------
 

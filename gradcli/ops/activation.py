@@ -24,7 +24,10 @@ def threshold_backward(grad: Array, out: Array) -> Array:
 
 
 relu.gradient(input=lambda grad, out: threshold_backward(grad, out))
-threshold_backward.gradient(grad=lambda grad, out: threshold_backward(grad, out))
+threshold_backward.gradient(
+    grad=lambda grad, out: threshold_backward(grad, out),
+    out=lambda grad: None,  # steps at zero and is flat elsewhere
+)
 
 
 @op("SigmoidBackward0", method=True)

@@ -18,12 +18,15 @@ def tensor(data: Any, *, dtype: DType | None = None, requires_grad: bool = False
     Python floats become float32, integers int64, bools bool; arrays keep their type, inside of lists too.
     """
     values = np.array(data.array if isinstance(data, Tensor) else _nested(data))
+    wanted: np.dtype[Any] = values.dtype
     if dtype is not None:
-        values = values.astype(as_numpy_dtype(dtype))
+        wanted = as_numpy_dtype(dtype)
     elif isinstance(data, list | tuple) and values.dtype.kind in "iuf":
-        values = values.astype(_type_of_leaves(data) or np.float32)
+        wanted = _type_of_leaves(data) or float32.numpy
     elif isinstance(data, float) and not isinstance(data, np.generic):
-        values = values.astype(np.float32)
+        wanted = float32.numpy
+    with np.errstate(all="ignore"):  # what is too large becomes inf without a word, as in PyTorch
+        values = values.astype(wanted, copy=False)
     from_numpy_dtype(values.dtype)  # refuses text, objects and the like
     return Tensor(values, requires_grad)
 

@@ -344,6 +344,6 @@ pow_tensor.gradient(
 
 
 @tensor_method("__rpow__")
-def _reflected_pow(input: Tensor, other: float) -> Any:
+def _reflected_pow(input: Tensor, other: Any) -> Any:
     """other to the power of input."""
-    return pow_of_scalar(other, input)
+    return pow(other, input)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -156,7 +157,8 @@ def _is_integer(part: Any) -> bool:
 
 
 def _bounds(part: slice) -> tuple[int | None, int | None, int]:
-    start, stop, step = (None if bound is None else int(bound) for bound in (part.start, part.stop, part.step))
+    bounds = (part.start, part.stop, part.step)
+    start, stop, step = (None if bound is None else operator.index(bound) for bound in bounds)
     return start, stop, 1 if step is None else step
 
 

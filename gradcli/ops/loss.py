@@ -12,7 +12,7 @@ from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
 from gradcli.ops.activation import sigmoid
 from gradcli.ops.dims import canonical_dim
-from gradcli.ops.elementwise import exp
+from gradcli.ops.elementwise import exp, where
 from gradcli.ops.promotion import promote_types, require_broadcastable, require_kind
 from gradcli.ops.reduction import mean_all, sum, sum_all
 from gradcli.ops.shape import permute_dims, view
@@ -48,7 +48,8 @@ def softmax(input: Array, dim: int = -1) -> Array:
     if input.size == 0:
         return input.copy()
     powers = np.exp(input - np.max(input, axis=axis, keepdims=True))
-    return np.asarray(powers / np.sum(powers, axis=axis, keepdims=True))
+    total = np.sum(powers, axis=axis, keepdims=True, dtype=np.float64)  # float16 would overflow
+    return np.asarray(powers / total).astype(input.dtype)
 
 
 softmax.gradient(input=lambda grad, out, dim: out * (grad - sum(grad * out, dim, keepdim=True)))
@@ -192,7 +193,8 @@ def nll_loss_gradient(
     """The gradient of `nll_loss_rows`: at each row's class, zero elsewhere."""
     rows, classes, scale = _picked(target, weight, ignore_index, reduction, input_shape[1])
     result = np.zeros(input_shape, grad_output.dtype)
-    result[rows, classes] = -scale * grad_output
+    counted = target != ignore_index  # without any, the mean is nan but its gradient zero, as in PyTorch
+    result[rows, classes] = np.where(counted, -scale * grad_output, 0)
     return result
 
 
@@ -291,12 +293,12 @@ def cross_entropy(
     classes = input.shape[class_dim]
     weighted = log_probabilities if weight is None else log_probabilities * _along(weight, class_dim, input.ndim)
     counted = target.array != ignore_index
-    uniform = -sum(weighted, class_dim) * Tensor(counted.astype(input.array.dtype))
+    uniform = where(Tensor(counted), -sum(weighted, class_dim), 0.0)
     if reduction == "sum":
         uniform = sum_all(uniform)
     elif reduction == "mean":
         total = counted.sum() if weight is None else weight.array[target.array[counted]].sum()
-        uniform = sum_all(uniform) / float(total)
+        uniform = sum_all(uniform) * (1 / float(total) if total else 0.0)  # `exact` is nan where nothing counts
     return exact * (1 - label_smoothing) + uniform * (label_smoothing / classes)
 
 

@@ -42,8 +42,9 @@ def native_batch_norm(
         channel_mean, variance = kernels.channel_moments(input)
         if running_mean is not None and running_var is not None:
             count = math.prod((input.shape[0], *input.shape[2:]))
-            _move(running_mean, channel_mean, momentum)
-            _move(running_var, variance * (count / (count - 1)), momentum)
+            if count:
+                _move(running_mean, channel_mean, momentum)
+                _move(running_var, variance * (count / (count - 1)), momentum)
     else:
         channel_mean, variance = running_mean, running_var
     # In double precision, as the kernels want them.

@@ -12,6 +12,7 @@ from gradcli.autograd.dtypes import DType, as_numpy_dtype, float32, int64
 from gradcli.autograd.tensor import Tensor
 from gradcli.kernels.random import Generator
 from gradcli.ops.dims import sizes
+from gradcli.ops.promotion import require_kind
 
 default_generator = Generator()
 
@@ -80,6 +81,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True) -> Any:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
     if not training or p == 0:
         return input
+    require_kind("dropout", input.array)
     if p == 1:
         return input * Tensor(np.zeros_like(input.array))
     kept = default_generator.uniform(tuple(input.shape)) >= p

@@ -12,6 +12,7 @@ from gradcli.autograd.dtypes import Array, DType, as_numpy_dtype
 from gradcli.autograd.graph import sum_to_shape
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.ops.dims import canonical_dims, sizes
+from gradcli.ops.elementwise import div, where
 from gradcli.ops.shape import expand, view
 
 Dims = int | Sequence[int] | None
@@ -94,13 +95,15 @@ def sum_to_size(input: Any, *size: Any) -> Any:
         raise RuntimeError(f"size {list(shape)} is not expandable to size {list(input.shape)}.") from None
 
 
-@tensor_method()
-def norm(input: Any) -> Any:
-    """Euclidean norm of all elements."""
-    array = input if isinstance(input, np.ndarray) else input.array
-    if array.dtype.kind != "f":
-        raise RuntimeError(f"norm(): expected a floating point tensor as input, but got {array.dtype.name}")
-    return np.sqrt(np.square(input).sum()) if isinstance(input, np.ndarray) else (input * input).sum().sqrt()
+@op("LinalgVectorNormBackward0", method=True)
+def norm(input: Array) -> Array:
+    """Euclidean norm of all elements, 0-d; its gradient at zero is zero."""
+    if input.dtype.kind != "f":
+        raise RuntimeError(f"norm(): expected a floating point tensor as input, but got {input.dtype.name}")
+    return np.asarray(np.sqrt(np.square(input.astype(np.float64, copy=False)).sum())).astype(input.dtype)
+
+
+norm.gradient(input=lambda grad, input, out: where(out == 0, 0.0, grad * div(input, out)))
 
 
 def _sum_dtype(input: Array, dtype: DType | None) -> np.dtype[Any]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
-
 from gradcli.autograd import Tensor, enable_grad, no_grad
+from gradcli.autograd.accumulate_grad import zero_gradient
 
 Parameters = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 """Tensors, (name, tensor) pairs as `named_parameters()` gives, or groups: dictionaries with `params` and options."""
@@ -49,10 +48,7 @@ class Optimizer:
         """Forget the gradients of all parameters, or set them to zero."""
         for group in self.param_groups:
             for parameter in group["params"]:
-                if set_to_none:
-                    parameter.grad = None
-                elif parameter.grad is not None:
-                    parameter.grad = Tensor(np.zeros_like(parameter.grad.array))
+                zero_gradient(parameter, set_to_none)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Move every parameter that has a gradient; `closure`, if given, computes loss and gradients first."""
@@ -90,15 +86,18 @@ class Optimizer:
         if [len(group["params"]) for group in saved_groups] != sizes:
             raise ValueError("loaded state dict has other parameter groups than this optimizer")
         parameters = [parameter for group in self.param_groups for parameter in group["params"]]
-        for group, saved in zip(self.param_groups, saved_groups, strict=True):
-            group.update({name: value for name, value in saved.items() if name != "params"})
-        self.state = {
-            parameters[int(number)]: {
-                name: Tensor(np.array(value.array, order="K")) if isinstance(value, Tensor) else value
+        state: dict[Tensor, dict[str, Any]] = {}
+        for number, entries in state_dict["state"].items():
+            if not 0 <= int(number) < len(parameters):
+                raise ValueError(f"loaded state dict has state for parameter {number} of {len(parameters)}")
+            parameter = parameters[int(number)]
+            state[parameter] = {
+                name: Tensor(value.array.astype(parameter.array.dtype)) if isinstance(value, Tensor) else value
                 for name, value in entries.items()
             }
-            for number, entries in state_dict["state"].items()
-        }
+        self.state = state
+        for group, saved in zip(self.param_groups, saved_groups, strict=True):
+            group.update({name: value for name, value in saved.items() if name != "params"})
 
     def __repr__(self) -> str:
         groups = [

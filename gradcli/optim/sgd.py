@@ -65,7 +65,6 @@ class SGD(Optimizer):
         if group["momentum"] != 0 and buffer is None:
             # In the parameter's own memory order, so that the update runs through all three side by side.
             buffer = Tensor(np.empty_like(parameter.array))
-            self.state[parameter] = {"momentum_buffer": buffer}
         sgd_update(
             parameter.array,
             parameter.grad.array,
@@ -78,3 +77,5 @@ class SGD(Optimizer):
             maximize=group["maximize"],
             first_step=first_step,
         )
+        if buffer is not None:
+            self.state[parameter] = {"momentum_buffer": buffer}

@@ -310,3 +310,16 @@ def test_parity_of_refusals(call, error):
 def test_a_count_of_gradients_other_than_of_roots_is_refused():
     with pytest.raises(RuntimeError, match="got 1 tensors and 2 gradients"):
         backward([leaf().sum()], [None, None])
+
+
+def test_a_leaf_frozen_after_it_was_recorded_gets_no_gradient():
+    x = gradcli.ones(2, requires_grad=True)
+    y = (x * 2).sum()
+    x.requires_grad_(False)
+    y.backward()
+    assert x.grad is None
+
+
+def test_what_records_nothing_is_named_before_its_size():
+    with pytest.raises(RuntimeError, match="does not require grad and does not have a grad_fn"):
+        (gradcli.ones(3) * 2).backward()

@@ -196,3 +196,11 @@ def test_a_failing_backward_leaves_the_mode():
         with pytest.raises(RuntimeError, match="second time"):
             y.backward(create_graph=True)
         assert not is_grad_enabled()
+
+
+def test_one_scope_may_be_entered_again():
+    scope = gradcli.set_grad_enabled(False)
+    for _ in range(2):
+        with scope:
+            assert not gradcli.is_grad_enabled()
+        assert gradcli.is_grad_enabled()

@@ -54,3 +54,8 @@ def test_identity_takes_any_settings_and_gives_back_its_input():
     input = gradcli.ones(2)
     assert layer(input) is input
     assert repr(layer) == "Identity()"
+
+
+def test_a_layer_without_inputs_gives_its_bias():
+    layer = nn.Linear(0, 3)
+    assert layer(gradcli.zeros(2, 0)).tolist() == [layer.bias.tolist()] * 2

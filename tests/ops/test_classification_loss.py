@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from operation_cases import Case, Refusal, checks_of, fixed, integers, real, refusal_checks_of
@@ -283,3 +285,18 @@ def test_targets_of_uint8_are_classes_too():
     classes = gradcli.tensor([1, 0])
     bytes_ = gradcli.tensor([1, 0], dtype=gradcli.uint8)
     assert functional.cross_entropy(x, bytes_).item() == functional.cross_entropy(x, classes).item()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_batch_of_ignored_targets_has_no_mean_and_no_gradient(smoothing):
+    x = gradcli.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    loss = functional.cross_entropy(x, gradcli.tensor([-100, -100]), label_smoothing=smoothing)
+    loss.backward()
+    assert math.isnan(loss.item())
+    assert x.grad.tolist() == [[0, 0], [0, 0]]
+
+
+def test_class_weights_that_require_gradients_are_refused():
+    weight = gradcli.ones(2, requires_grad=True)
+    with pytest.raises(RuntimeError, match="not differentiable with respect to argument 'weight'"):
+        functional.cross_entropy(gradcli.ones(1, 2), gradcli.tensor([0]), weight=weight)

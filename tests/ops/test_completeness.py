@@ -36,7 +36,6 @@ WITHOUT_GRADIENT = {
     ("nll_loss_gradient", "weight"): "a constant of the loss, as in PyTorch",
     ("binary_cross_entropy_with_logits", "weight"): "a constant of the loss",
     ("binary_cross_entropy_with_logits", "pos_weight"): "a constant of the loss",
-    ("threshold_backward", "out"): "piecewise constant: its gradient is zero where it exists",
 }
 
 # Rules that no table can check, and the test that does.

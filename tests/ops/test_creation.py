@@ -156,3 +156,7 @@ def test_values_of_the_constants():
     assert gradcli.eye(2, 3).tolist() == [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     assert gradcli.arange(0, 1, 0.25).tolist() == [0.0, 0.25, 0.5, 0.75]
     assert math.isnan(gradcli.full((), math.nan).item())
+
+
+def test_what_is_too_large_becomes_infinite_in_silence():
+    assert gradcli.tensor(1e300).item() == math.inf

@@ -283,3 +283,9 @@ def test_methods_named_after_a_type_convert_to_it(method, dtype):
     x = gradcli.tensor([1.5, 2.0])
     assert str(getattr(x, method)().dtype) == f"torch.{dtype}"
     assert x.float() is x
+
+
+def test_an_array_to_the_power_of_a_tensor_has_its_gradient():
+    exponent = gradcli.tensor([2.0, 3.0], requires_grad=True)
+    (np.array([2.0, 3.0], np.float32) ** exponent).sum().backward()
+    np.testing.assert_allclose(exponent.grad.numpy(), [4 * math.log(2), 27 * math.log(3)], rtol=1e-6)

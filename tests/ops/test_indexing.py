@@ -142,3 +142,8 @@ def test_iteration_and_length():
     x = gradcli.arange(6).reshape(2, 3)
     assert [row.tolist() for row in x] == [[0, 1, 2], [3, 4, 5]]
     assert len(x) == 2
+
+
+def test_a_slice_takes_integers_only():
+    with pytest.raises(TypeError, match="integer"):
+        gradcli.arange(5)[0:1.5]

@@ -226,3 +226,8 @@ def test_mean_of_no_losses_is_nan_without_a_warning(call):
 
 def test_mse_of_mixed_floats_takes_the_wider_type():
     assert functional.mse_loss(gradcli.ones(2), gradcli.tensor(0.0, dtype=gradcli.float64)).dtype == gradcli.float64
+
+
+def test_softmax_of_many_halves_keeps_its_sum():
+    x = gradcli.zeros(70000, dtype=gradcli.float16)
+    assert functional.softmax(x, dim=0)[0].item() == pytest.approx(1 / 70000, rel=1e-2)

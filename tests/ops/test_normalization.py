@@ -203,3 +203,9 @@ def test_float16_images_with_float32_vectors_stay_float16():
     result = batch_norm(x, gradcli.zeros(3), gradcli.ones(3), gradcli.ones(3), gradcli.zeros(3))
     result.sum().backward()
     assert (result.dtype, x.grad.dtype) == (gradcli.float16, gradcli.float16)
+
+
+def test_an_empty_batch_leaves_the_running_statistics():
+    norm = gradcli.nn.BatchNorm2d(2)
+    norm(gradcli.zeros(0, 2, 3, 3))
+    assert (norm.running_mean.tolist(), norm.running_var.tolist()) == ([0, 0], [1, 1])

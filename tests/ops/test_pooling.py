@@ -229,3 +229,14 @@ def test_padding_never_wins():
 
 def test_max_of_integers_stays_integer():
     assert functional.max_pool2d(gradcli.arange(4).reshape(1, 1, 2, 2), 2).tolist() == [[[[3]]]]
+
+
+@pytest.mark.parametrize("dtype", [gradcli.int8, gradcli.int16, gradcli.int32, gradcli.int64])
+def test_max_pool_of_negative_integers(dtype):
+    x = gradcli.tensor([[[[-5, -7], [-6, -8]]]], dtype=dtype)
+    assert gradcli.nn.functional.max_pool2d(x, 2).item() == -5
+
+
+def test_avg_pool_of_halves_adds_without_overflow():
+    x = gradcli.full((1, 1, 64, 64), 30.0, dtype=gradcli.float16)
+    assert gradcli.nn.functional.avg_pool2d(x, 64).item() == 30

@@ -118,3 +118,8 @@ def test_dropout_keeps_the_type():
 def test_random_integers_are_refused():
     with pytest.raises(TypeError, match="float32 or float64, not int64"):
         gradcli.rand(2, dtype=gradcli.int64)
+
+
+def test_dropout_of_integers_is_refused():
+    with pytest.raises(NotImplementedError, match="dropout"):
+        gradcli.nn.functional.dropout(gradcli.ones(3, dtype=gradcli.int64))

@@ -252,3 +252,36 @@ def test_text_defaults_and_refusals_are_pytorchs():
                 library.optim.SGD([library.nn.Parameter(library.ones(1))], **options)
             messages.append(str(caught.value))
         assert messages[0] == messages[1]
+
+
+def test_a_step_that_fails_leaves_no_momentum_behind():
+    parameter = gradcli.ones(2, requires_grad=True)
+    optimizer = optim.SGD([parameter], lr=1, momentum=0.9)
+    parameter.sum().backward()
+    parameter.data = gradcli.ones(2, dtype=gradcli.float64)
+    with pytest.raises(ValueError, match="float64"):
+        optimizer.step()
+    assert optimizer.state == {}
+
+
+def test_loaded_state_takes_the_parameters_type_or_nothing_changes():
+    parameter = gradcli.ones(1, requires_grad=True)
+    optimizer = optim.SGD([parameter], lr=1, momentum=0.5)
+    saved = optimizer.state_dict() | {"state": {0: {"momentum_buffer": gradcli.ones(1, dtype=gradcli.float64)}}}
+    optimizer.load_state_dict(saved)
+    parameter.sum().backward()
+    optimizer.step()
+    assert parameter.tolist() == [1 - 1.5]
+    saved["param_groups"][0]["lr"] = 9
+    with pytest.raises(ValueError, match="parameter 5 of 1"):
+        optimizer.load_state_dict(saved | {"state": {5: {}}})
+    assert optimizer.param_groups[0]["lr"] == 1
+
+
+def test_zeroed_gradients_are_zero_for_everyone_who_holds_them():
+    parameter = gradcli.ones(1, requires_grad=True)
+    parameter.sum().backward()
+    held = parameter.grad
+    optim.SGD([parameter]).zero_grad(set_to_none=False)
+    assert parameter.grad is held
+    assert held.tolist() == [0]
