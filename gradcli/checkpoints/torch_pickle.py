@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import os
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, ClassVar, Final, NamedTuple, NoReturn
 
 from gradcli.checkpoints.dtypes import SUPPORTED_DTYPES, TORCH_STORAGE_DTYPES, UNSUPPORTED_DTYPES
 from gradcli.errors import WeightsError
@@ -43,7 +43,7 @@ _OPCODES: Final = frozenset((
     "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT",
     "SHORT_BINSTRING", "BINSTRING", "BINUNICODE", "SHORT_BINUNICODE", "SHORT_BINBYTES", "BINBYTES",
     "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_LIST", "LIST", "APPEND", "APPENDS",
-    "EMPTY_DICT", "DICT", "SETITEM", "SETITEMS", "EMPTY_SET", "ADDITEMS",
+    "EMPTY_DICT", "DICT", "SETITEM", "SETITEMS",
     "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "BINPERSID",
 ))
 # fmt: on
@@ -60,7 +60,38 @@ def read_torch_pickle(data: bytes, path: str | os.PathLike[str]) -> Any:
 
     _check_opcodes(data, path)
 
-    class Unpickler(pickle.Unpickler):
+    # The unpickler written in Python, because the one in C can't be told what to do for an opcode.
+    base: Any = pickle._Unpickler
+
+    class Unpickler(base):  # type: ignore[misc]
+        dispatch: ClassVar[dict[int, Any]] = dict(base.dispatch)
+
+        def load_setitem(self) -> None:
+            value, key = self.stack.pop(), self.stack.pop()
+            _set_items(self.stack[-1], [key, value])
+
+        def load_setitems(self) -> None:
+            items = self.pop_mark()
+            _set_items(self.stack[-1], items)
+
+        def load_dict(self) -> None:
+            entries: dict[Any, Any] = {}
+            _set_items(entries, self.pop_mark())
+            self.append(entries)
+
+        def load_build(self) -> None:
+            # Attributes to set, such as `_metadata`, are of no use, and could change what they are set on.
+            self.stack.pop()
+            if not isinstance(self.stack[-1], dict):
+                raise ValueError("attributes are set on what is no dictionary")
+
+        dispatch |= {
+            pickle.SETITEM[0]: load_setitem,
+            pickle.SETITEMS[0]: load_setitems,
+            pickle.DICT[0]: load_dict,
+            pickle.BUILD[0]: load_build,
+        }
+
         def find_class(self, module: str, name: str) -> Any:
             try:
                 return _GLOBALS[module, name]
@@ -70,7 +101,7 @@ def read_torch_pickle(data: bytes, path: str | os.PathLike[str]) -> Any:
         def persistent_load(self, identifier: Any) -> StorageRecord:
             kind, storage, key, _location, elements = identifier
             if kind != "storage" or not isinstance(storage, _StorageType):
-                raise pickle.UnpicklingError(f"persistent id {identifier!r}")
+                raise pickle.UnpicklingError("a persistent id that names no storage")
             return StorageRecord(storage.dtype, key, elements)
 
     try:
@@ -106,6 +137,19 @@ def _check_opcodes(data: bytes, path: str | os.PathLike[str]) -> None:
         raise _corrupt(path, f"{len(data) - end} bytes follow its end")
 
 
+def _set_items(target: Any, items: list[Any]) -> None:
+    """Put keys and values, one after the other, into a dictionary.
+
+    Only text and numbers are keys: hashing a tuple that contains itself twice, many times over, would never end.
+    """
+    if not isinstance(target, dict) or len(items) % 2:
+        raise ValueError("items are set on what is no dictionary")
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        if not isinstance(key, str | int):
+            raise ValueError(f"a {type(key).__name__} is the key of a dictionary")
+        target[key] = value
+
+
 def _refuse(path: str | os.PathLike[str], name: str) -> NoReturn:
     raise WeightsError(
         f"{path}: refuses to run {name!r}, which its pickle asks for: only tensors in plain dictionaries are "
@@ -125,17 +169,11 @@ class _DType(NamedTuple):
     name: str
 
 
-class _OrderedDictionary(dict[Any, Any]):
-    """An ordered dictionary without attributes: those a pickle sets on it (`_metadata`) are dropped."""
-
-    __slots__ = ()
-
-    def __setstate__(self, state: object) -> None:
-        pass
-
-
-def _ordered_dictionary(*arguments: Any) -> _OrderedDictionary:
-    return _OrderedDictionary(*arguments)
+def _ordered_dictionary(pairs: Any = ()) -> dict[Any, Any]:
+    entries: dict[Any, Any] = {}
+    for pair in pairs:
+        _set_items(entries, list(pair))
+    return entries
 
 
 def _size(lengths: Any = ()) -> tuple[Any, ...]:
@@ -152,7 +190,7 @@ def _rebuild_tensor_v2(
     metadata: Any = None,
 ) -> TensorRecord:
     if metadata:  # a lazily conjugated or negated tensor: its elements are not what the storage holds
-        raise ValueError(f"tensor metadata {metadata!r}")
+        raise ValueError("tensor metadata: a lazily conjugated or negated tensor")
     return TensorRecord(storage, offset, shape, strides, storage.dtype)
 
 

@@ -48,8 +48,9 @@ def apply_config_file(context: typer.Context, path: Path | None) -> Path | None:
             raise UsageError(f"{path}: {_unknown(key, parameters)}")
         values.pop(parameter.name, None)  # a value of the command's table takes its place in that table
         values[parameter.name] = _checked_value(context, parameter, value, f"{path}: {key}")
-    for name, _ in given_options(context):  # so far the command line's
-        for rival in _RIVALS.get(name, ()):
+    for name, given in given_options(context):  # so far the command line's
+        says_format = name == "output" and bool(Path(given).suffix)
+        for rival in ("format", "json") if says_format else _RIVALS.get(name, ()):
             values.pop(rival, None)
     context.default_map = {**(context.default_map or {}), **values}
     record_configured_options(

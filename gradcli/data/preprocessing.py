@@ -19,6 +19,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 IMAGENET_SIZE = 224
 SMALL_IMAGE_SIZES = (32, 64)
+LARGEST_SIDE = 8192
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +43,8 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         """Refuse values that describe no preprocessing: UsageError naming the field."""
-        if len(self.size) != 2 or not all(_is_int(side) and side >= 1 for side in self.size):
-            raise UsageError(f"preprocessing size {self.size}: expected (height, width), both 1 or more")
+        if len(self.size) != 2 or not all(_is_int(side) and 1 <= side <= LARGEST_SIDE for side in self.size):
+            raise UsageError(f"preprocessing size {self.size}: expected (height, width), both 1 to {LARGEST_SIDE}")
         if self.resize is not None and not (_is_int(self.resize) and self.resize >= max(self.size)):
             # a shorter side below the crop would need padding, which no checkpoint here uses
             raise UsageError(

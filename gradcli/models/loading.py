@@ -171,7 +171,7 @@ def _json_entry(checkpoint: Checkpoint, key: str, kind: type) -> Any:
         return None
     try:
         value = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, kind):
         raise WeightsError(f"{checkpoint.path}: its metadata gradcli.{key} is no JSON {kind.__name__}")

@@ -90,7 +90,8 @@ class Finetuning:
             raise UsageError(
                 f"--num-classes {self.num_classes}: the data has {len(classes)} classes ({', '.join(classes[:3])}, …)"
             )
-        if self.loaded.classes != classes or self.model.fc.out_features != self.num_classes:
+        self.new_head = self.loaded.classes != classes or self.model.fc.out_features != self.num_classes
+        if self.new_head:
             replace_head(self.model, self.num_classes)
         apply_freeze_rules(self.model, settings.freeze)
         require_trainable(self.model)
@@ -109,7 +110,8 @@ class Finetuning:
         height, width = self.train_data.preprocessing.size
         text = (
             f"{len(self.train_data)} images to train and {len(self.val_data)} to validate, {height}x{width}, "
-            f"{self.num_classes} classes; weights {self.loaded.weights}, {trainable:,} of {total:,} parameters train"
+            f"{self.num_classes} classes; weights {self.loaded.weights}{' with a new head' if self.new_head else ''}, "
+            f"{trainable:,} of {total:,} parameters train"
         )
         moving = moving_frozen_statistics(self.model)
         if moving:
@@ -148,8 +150,8 @@ class Finetuning:
         gradient or validation loss that is not finite; the folder then keeps the epochs before. A run that fails
         before its first weights leaves no folder.
         """
-        folder.create(config)
         try:
+            folder.create(config)
             for epoch in range(1, self.settings.epochs + 1):
                 try:
                     record = self._epoch(epoch, on_batch, should_stop)

@@ -23,6 +23,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._made: list[Path] = []
+        self._claimed = False
 
     @classmethod
     def check(cls, path: Path) -> RunFolder:
@@ -52,14 +53,21 @@ class RunFolder:
         self._made = [place for place in (self.path, *self.path.parents) if not place.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            # Made by one run only, however many start at once.
+            (self.path / CONFIG_FILE).touch(exist_ok=False)
+        except FileExistsError:
+            raise RunFolderError(
+                f"{self.path}: another run is using this folder; name another one with --run"
+            ) from None
         except OSError as error:
             raise DataError(f"{self.path}: the run folder can't be made: {error.strerror}") from None
+        self._claimed = True
         with write_atomically(self.path / CONFIG_FILE, "w") as file:
             file.write(to_toml(config))
 
     def remove_unless_weights(self) -> None:
         """Undo `create` for a run that ended before its first weights."""
-        if (self.path / RUN_WEIGHTS).exists():
+        if not self._claimed or (self.path / RUN_WEIGHTS).exists():
             return
         with contextlib.suppress(OSError):  # the error that ended the run matters more
             (self.path / CONFIG_FILE).unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gradcli.checkpoints import load_checkpoint
-from gradcli.checkpoints.torch_pickle import read_torch_pickle
+from gradcli.checkpoints.torch_pickle import _rebuild_tensor_v2, read_torch_pickle
 from gradcli.errors import WeightsError
 
 MARKER = "GRADCLI_TEST_PAYLOAD_RAN"
@@ -149,3 +149,18 @@ def test_plain_values_of_every_protocol_are_read(protocol: int) -> None:
 
 def test_sizes_become_tuples() -> None:
     assert read_torch_pickle(b"\x80\x02ctorch\nSize\n(K\x02K\x03t\x85R.", "file.pth") == (2, 3)
+
+
+def test_a_tuple_of_tuples_is_no_key_however_deep() -> None:
+    # t = (t, t) forty times over: its hash would take 2**40 steps.
+    nest = b")q\x000" + b"h\x00h\x00\x86q\x000" * 40 + b"h\x00"
+    with pytest.raises(WeightsError, match="a tuple is the key of a dictionary"):
+        read_torch_pickle(b"\x80\x02}" + nest + b"K\x01s.", "deep.pth")
+
+
+def test_a_pickle_changes_nothing_of_the_reader() -> None:
+    before = _rebuild_tensor_v2.__defaults__
+    pickled = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}X\x0c\x00\x00\x00__defaults__)s\x86b0}."
+    with pytest.raises(WeightsError, match="attributes are set on what is no dictionary"):
+        read_torch_pickle(pickled, "set.pth")
+    assert _rebuild_tensor_v2.__defaults__ == before

@@ -190,6 +190,7 @@ def test_npy_can_be_piped_into_numpy(gradcli_process: Callable[..., Any], model_
     [
         ("json = true", ["--format", "csv"], "name,shape,dtype"),
         ('format = "csv"', ["--json"], '{"schema": "gradcli.grads/1"'),
+        ('format = "csv"', ["-o", "out.json"], ""),
         ('input = "missing.npy"', ["--shape", "2,3,32,32"], "name\tshape\tdtype"),
         ("quiet = true", ["-v"], "name\tshape\tdtype"),
     ],

@@ -140,7 +140,7 @@ def test_dictionary_survives_json(preprocessing: Preprocessing) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"size": (0, 4)}, r"preprocessing size \(0, 4\): expected \(height, width\), both 1 or more"),
+        ({"size": (0, 4)}, r"preprocessing size \(0, 4\): expected \(height, width\), both 1 to 8192"),
         ({"size": (4.0, 4)}, "preprocessing size"),
         ({"resize": 100}, "preprocessing resize 100: expected at least the larger side"),
         ({"mean": (0.5, 0.5)}, "preprocessing mean .* expected three finite numbers"),

@@ -177,6 +177,7 @@ def test_metadata_entries_leave_out_what_is_not_given():
     ("metadata", "message"),
     [
         ({"gradcli.frozen": "conv1"}, "its metadata gradcli.frozen is no JSON list"),
+        ({"gradcli.frozen": "[" * 200_000}, "its metadata gradcli.frozen is no JSON list"),
         ({"gradcli.frozen": '{"conv1": 1}'}, "its metadata gradcli.frozen is no JSON list"),
         ({"gradcli.frozen": '[["conv1.weight"]]'}, "its metadata gradcli.frozen must be a JSON list of names"),
         ({"gradcli.frozen": '["conv9.weight"]'}, "its metadata freezes conv9.weight, which the model doesn't have"),

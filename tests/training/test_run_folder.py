@@ -82,3 +82,12 @@ def test_values_read_back_from_toml(value: Any) -> None:
 
 def test_none_is_left_out_of_toml() -> None:
     assert to_toml({"mode": None, "lr": 0.01}) == "lr = 0.01\n"
+
+
+def test_of_two_runs_that_start_at_once_one_gets_the_folder(tmp_path: Path) -> None:
+    first, second = RunFolder.check(tmp_path / "run"), RunFolder.check(tmp_path / "run")
+    first.create({"seed": 1})
+    with pytest.raises(RunFolderError, match="another run is using this folder"):
+        second.create({"seed": 2})
+    second.remove_unless_weights()
+    assert (tmp_path / "run" / "config.toml").read_text() == "seed = 1\n"
