@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradcli import nn
+from gradcli.training.freezing import count_parameters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,5 @@ def describe_parameters(model: nn.Module) -> ParameterListing:
         )
         for name, parameter in model.named_parameters()
     ]
-    trainable = sum(record.numel for record in records if record.trainable)
-    total = sum(record.numel for record in records)
-    return ParameterListing(parameters=records, numel=total, trainable=trainable, frozen=total - trainable)
+    count = count_parameters(model.parameters())
+    return ParameterListing(parameters=records, numel=count.total, trainable=count.trainable, frozen=count.frozen)

@@ -9,6 +9,7 @@ from typing import Any
 from gradcli import nn
 from gradcli.autograd import Tensor, no_grad
 from gradcli.ops.creation import zeros
+from gradcli.training.freezing import count_parameters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +54,12 @@ def summarize(model: nn.Module, input_shape: tuple[int, ...]) -> ModelSummary:
             handle.remove()
         for module, training in modes.items():
             module.training = training
-    parameters = list(model.parameters())
+    count = count_parameters(model.parameters())
     return ModelSummary(
         layers=layers,
         input_shape=input_shape,
-        parameters=sum(parameter.numel() for parameter in parameters),
-        trainable=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+        parameters=count.total,
+        trainable=count.trainable,
         multiply_adds=sum(layer.multiply_adds for layer in layers),
     )
 
@@ -69,14 +70,14 @@ def _recorder(name: str, layers: list[LayerSummary]) -> Any:
     def record(module: nn.Module, args: tuple[Any, ...], result: Tensor) -> None:
         nonlocal called
         called += 1
-        own = list(module.parameters()) if called == 1 else []  # a layer used twice has its parameters once
+        own = count_parameters(module.parameters() if called == 1 else ())  # used twice, it has its parameters once
         layers.append(
             LayerSummary(
                 name=name,
                 type=type(module).__name__,
                 output_shape=tuple(result.shape),
-                parameters=sum(parameter.numel() for parameter in own),
-                trainable=sum(parameter.numel() for parameter in own if parameter.requires_grad),
+                parameters=own.total,
+                trainable=own.trainable,
                 multiply_adds=_multiply_adds(module, result),
             )
         )

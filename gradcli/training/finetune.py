@@ -23,7 +23,14 @@ from gradcli.models.loading import metadata_entries, replace_head, state_arrays
 from gradcli.nn.functional import cross_entropy
 from gradcli.ops.random import manual_seed
 from gradcli.training.batch_norms import moving_frozen_statistics, set_mode, small_batches_explained
-from gradcli.training.freezing import FreezeRule, apply_freeze_rules, freeze_options, frozen_names, require_trainable
+from gradcli.training.freezing import (
+    FreezeRule,
+    apply_freeze_rules,
+    count_parameters,
+    freeze_options,
+    frozen_names,
+    require_trainable,
+)
 from gradcli.training.passes import overflow_allowed
 from gradcli.training.run_folder import RunFolder
 from gradcli.training.step import SGDSettings
@@ -104,14 +111,11 @@ class Finetuning:
 
     def describe(self) -> str:
         """In a line: data, weights, what trains, and how the batch norms behave."""
-        parameters = list(self.model.parameters())
-        trainable = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
-        total = sum(parameter.numel() for parameter in parameters)
         height, width = self.train_data.preprocessing.size
         text = (
             f"{len(self.train_data)} images to train and {len(self.val_data)} to validate, {height}x{width}, "
             f"{self.num_classes} classes; weights {self.loaded.weights}{' with a new head' if self.new_head else ''}, "
-            f"{trainable:,} of {total:,} parameters train"
+            f"{count_parameters(self.model.parameters())}"
         )
         moving = moving_frozen_statistics(self.model)
         if moving:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from gradcli.errors import UsageError
 
 if TYPE_CHECKING:
     from gradcli.models import ResNet
+    from gradcli.nn import Parameter
 
 FreezeRule = tuple[Literal["freeze", "unfreeze", "freeze-backbone"], str]
 """What to do with the parameters whose names match the pattern. `freeze-backbone` freezes everything but the
@@ -53,6 +54,26 @@ def _near_patterns(pattern: str, names: Sequence[str]) -> list[str]:
         return [f"{meant}.*"]
     near_modules = difflib.get_close_matches(meant, modules, n=2)
     return [f"{module}.*" for module in near_modules] + difflib.get_close_matches(pattern, names, n=2)
+
+
+class ParameterCount(NamedTuple):
+    """How many numbers train, of how many in all."""
+
+    trainable: int
+    total: int
+
+    @property
+    def frozen(self) -> int:
+        return self.total - self.trainable
+
+    def __str__(self) -> str:
+        return f"{self.trainable:,} of {self.total:,} parameters train"
+
+
+def count_parameters(parameters: Iterable[Parameter]) -> ParameterCount:
+    """Count the numbers of parameters, and those that train."""
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in parameters]
+    return ParameterCount(sum(size for size, trains in sizes if trains), sum(size for size, _ in sizes))
 
 
 def frozen_names(model: ResNet) -> list[str]:

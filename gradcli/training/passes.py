@@ -24,7 +24,7 @@ from gradcli.training.batch_norms import (
     set_mode,
     small_batches_explained,
 )
-from gradcli.training.freezing import FreezeRule, apply_freeze_rules
+from gradcli.training.freezing import FreezeRule, apply_freeze_rules, count_parameters
 from gradcli.training.losses import LOSSES, LossName, takes_class_indices
 
 logger = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ def prepare(settings: PassSettings) -> Pass:
     data, names = _load_or_draw_input(settings, loaded)
     resting = resting_frozen_statistics(loaded.model)
     run = Pass(settings, loaded, Tensor(data), names, frozen_batch_norms=resting)
-    logger.debug("%s, %s", run.describe(), _trainable_share(loaded.model))
+    logger.debug("%s, %s", run.describe(), count_parameters(loaded.model.parameters()))
     if settings.target is not None:
         run.target = _load_target(settings, (len(data), loaded.model.fc.out_features), data.dtype)
     return run
@@ -197,11 +197,6 @@ def _physical_memory() -> int | None:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return None
-
-
-def _trainable_share(model: ResNet) -> str:
-    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
-    return f"{sum(size for size, trains in sizes if trains):,} of {sum(size for size, _ in sizes):,} parameters train"
 
 
 def _predict(run: Pass) -> Tensor:

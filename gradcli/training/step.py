@@ -14,7 +14,7 @@ from gradcli.errors import DivergedError
 from gradcli.kernels.statistics import sum_of_squares
 from gradcli.nn import Module
 from gradcli.optim import SGD, Optimizer
-from gradcli.training.freezing import require_trainable
+from gradcli.training.freezing import count_parameters, require_trainable
 from gradcli.training.passes import Pass, check_finite_loss, overflow_allowed, run_backward
 
 
@@ -61,7 +61,7 @@ def run_steps(run: Pass, settings: SGDSettings, steps: int = 1) -> Iterator[Step
 
 def _steps(run: Pass, optimizer: SGD, steps: int) -> Iterator[StepRecord]:
     advice = f"try a smaller --lr than {optimizer.defaults['lr']:g}"
-    counts = [(parameter.numel(), parameter.requires_grad) for parameter in run.model.parameters()]
+    count = count_parameters(run.model.parameters())
     for step in range(1, steps + 1):
         start = time.perf_counter()
         optimizer.zero_grad()
@@ -78,8 +78,8 @@ def _steps(run: Pass, optimizer: SGD, steps: int) -> Iterator[StepRecord]:
             loss=loss.item(),
             grad_norm=grad_norm,
             update_norm=update_norm,
-            trainable=sum(size for size, trainable in counts if trainable),
-            frozen=sum(size for size, trainable in counts if not trainable),
+            trainable=count.trainable,
+            frozen=count.frozen,
             seconds=time.perf_counter() - start,
             weights=run.loaded.weights,
             mode=run.mode,
