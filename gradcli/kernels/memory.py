@@ -1,0 +1,129 @@
+"""Memory for arrays: aligned, and used again instead of being given back to the system.
+
+The first touch of fresh memory costs several times what an elementwise kernel does with it. So the memory of large
+arrays comes from blocks that return to a stock when the last array on them goes away: the next training step finds
+the blocks of the one before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import mmap
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from gradcli.kernels.layout import Array
+
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
+SMALLEST_BLOCK = 1 << 16  # bytes; smaller arrays are left to NumPy, whose own allocator keeps them
+FINENESS = 8  # block sizes between two powers of two, so that arrays of nearly the same size share blocks
+
+
+class Arena:
+    """A stock of memory blocks. `empty` lends one; it comes back by itself when no array uses it any more."""
+
+    def __init__(self) -> None:
+        self._stock: dict[int, list[mmap.mmap]] = {}
+        self._loans: dict[int, tuple[weakref.ref[Array], mmap.mmap]] = {}  # by the identity of the reference
+        self.bytes_in_stock = 0
+        self.bytes_on_loan = 0
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        """An uninitialised C-contiguous array that starts at a multiple of 64 bytes, if it is large."""
+        kind = np.dtype(dtype)
+        count = math.prod(shape)
+        if count * kind.itemsize < SMALLEST_BLOCK:
+            return np.empty(shape, kind)
+        size = _block_size(count * kind.itemsize)
+        block = self._take(size)
+        owner = np.frombuffer(block, kind, count)
+        # Views of `owner` hold it and not the block, so it lives exactly as long as one of them does.
+        loan = weakref.ref(owner, self._return)
+        self._loans[id(loan)] = loan, block
+        self.bytes_on_loan += size
+        return owner.reshape(shape)
+
+    def _take(self, size: int) -> mmap.mmap:
+        blocks = self._stock.get(size)
+        try:
+            if blocks:
+                block = blocks.pop()
+                self.bytes_in_stock -= size
+                return block
+        except IndexError:  # another thread was faster
+            pass
+        if self.bytes_in_stock > self.bytes_on_loan:
+            self.clear()  # what is in stock was for another batch size
+        return _map_memory(size)
+
+    def _return(self, loan: weakref.ref[Array]) -> None:
+        # Called by the garbage collector, at any point of any thread: only steps that Python makes in one go.
+        _, block = self._loans.pop(id(loan))
+        size = len(block)
+        self.bytes_on_loan -= size
+        self.bytes_in_stock += size
+        self._stock.setdefault(size, []).append(block)
+
+    def clear(self) -> None:
+        """Give the blocks that nobody uses back to the system."""
+        self._stock = {}
+        self.bytes_in_stock = 0
+
+
+def _block_size(size: int) -> int:
+    """`size` rounded up to one of eight sizes between two powers of two, and to whole pages."""
+    step = max(mmap.PAGESIZE, (1 << (size - 1).bit_length()) // (2 * FINENESS))
+    return -(-size // step) * step
+
+
+def _map_memory(size: int) -> mmap.mmap:
+    if not hasattr(mmap, "MAP_PRIVATE"):
+        return mmap.mmap(-1, size)
+    block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a system without them
+            block.madvise(mmap.MADV_HUGEPAGE)  # the first touch costs a fifth of what small pages do
+    return block
+
+
+_arena = Arena()
+empty = _arena.empty
+release_unused = _arena.clear
+
+
+def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """An array like `empty` gives, filled with zeros."""
+    array = empty(shape, dtype)
+    array.fill(0)
+    return array
+
+
+class _Scratch(threading.local):
+    def __init__(self) -> None:
+        self.arrays: dict[tuple[str, Any], Array] = {}
+
+
+_scratch = _Scratch()
+
+
+def scratch(name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """This thread's own working array of that name: contiguous, aligned, with anything in it.
+
+    Valid until the thread asks for the same name and dtype again; it must not outlive the kernel.
+    """
+    count = math.prod(shape)
+    array = _scratch.arrays.get((name, dtype))
+    if array is None or array.size < count:
+        array = _scratch.arrays[(name, dtype)] = _aligned(count, np.dtype(dtype))
+    return array[:count].reshape(shape)
+
+
+def _aligned(count: int, dtype: np.dtype[Any]) -> Array:
+    raw = np.empty(count * dtype.itemsize + ALIGNMENT, np.uint8)
+    offset = -raw.ctypes.data % ALIGNMENT
+    return raw[offset : offset + count * dtype.itemsize].view(dtype)
