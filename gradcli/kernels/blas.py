@@ -12,7 +12,7 @@ import ctypes
 import threading
 from collections.abc import Callable, Iterator
 
-from numpy.linalg import _umath_linalg  # type: ignore[attr-defined]
+from numpy.linalg import _umath_linalg
 
 _SETTERS = (
     ("scipy_openblas_get_num_threads64_", "scipy_openblas_set_num_threads64_"),
