@@ -7,7 +7,8 @@
     ops
     autograd   kernels
 
-`errors` may be imported from everywhere. A layer may import any layer below it that its row of the table names.
+`errors` may be imported from everywhere, and `deferred` is what autograd and kernels have in common. A layer may
+import any layer below it that its row of the table names.
 """
 
 from __future__ import annotations
@@ -27,15 +28,27 @@ PACKAGE = Path(gradcli.__file__).parent
 # What the modules of a package, or a top-level module, may import besides their own package: packages or modules.
 ALLOWED = {
     "errors": set(),
-    "autograd": {"errors"},
-    "kernels": {"errors"},
-    "ops": {"autograd", "kernels", "errors"},
-    "nn": {"ops", "autograd", "kernels.layout", "kernels.random", "errors"},
+    "deferred": set(),
+    "autograd": {"errors", "deferred"},
+    "kernels": {"errors", "deferred"},
+    "ops": {"autograd", "kernels", "errors", "deferred"},
+    "nn": {"ops", "autograd", "kernels.layout", "kernels.memory", "kernels.random", "kernels.threads", "errors"},
     "optim": {"autograd", "kernels.sgd", "errors"},
     "data": {"errors"},
     "checkpoints": {"errors"},
     "models": {"nn", "ops", "autograd", "kernels.random", "checkpoints", "errors"},
-    "training": {"models", "optim", "data", "checkpoints", "nn", "ops", "autograd", "kernels.statistics", "errors"},
+    "training": {
+        "models",
+        "optim",
+        "data",
+        "checkpoints",
+        "nn",
+        "ops",
+        "autograd",
+        "kernels.policy",
+        "kernels.statistics",
+        "errors",
+    },
     "inspection": {
         "training",
         "models",
@@ -45,11 +58,23 @@ ALLOWED = {
         "nn",
         "ops",
         "autograd",
+        "kernels.policy",
         "kernels.statistics",
         "errors",
     },
-    "cli": {"training", "inspection", "models", "data", "checkpoints", "ops.random", "errors", "__init__"},
-    "api": {"ops", "autograd", "kernels.random"},
+    "cli": {
+        "training",
+        "inspection",
+        "models",
+        "data",
+        "checkpoints",
+        "ops.random",
+        "kernels.policy",
+        "kernels.threads",
+        "errors",
+        "__init__",
+    },
+    "api": {"ops", "autograd", "kernels.policy", "kernels.random", "kernels.threads"},
     "__init__": {"api", "autograd", "models", "nn", "optim"},
     "__main__": {"cli"},
 }

@@ -9,6 +9,7 @@ import numpy as np
 
 from gradcli.autograd.graph import Gradient, Node
 from gradcli.autograd.tensor import Tensor
+from gradcli.deferred import settled
 
 
 class AccumulateGrad(Node):
@@ -35,11 +36,11 @@ class AccumulateGrad(Node):
             variable.grad = Tensor(grad)
         elif variable.grad.grad_fn is not None:
             # Recorded by an earlier pass: its values may be saved in that graph.
-            variable.grad = Tensor(np.asarray(variable.grad.array + grad))
+            variable.grad = Tensor(np.asarray(variable.grad.array + settled(grad)))
         else:
             # In place, as PyTorch does: whoever holds `variable.grad` sees the sum grow.
             accumulated = variable.grad.array
-            np.add(accumulated, grad, out=accumulated)
+            np.add(accumulated, settled(grad), out=accumulated)
         return ()
 
 

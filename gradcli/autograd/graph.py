@@ -15,9 +15,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from gradcli.autograd.dtypes import Array
+from gradcli.deferred import settled
 
 Gradient = Any
-"""What travels through backward: an array, or a Tensor while gradients are themselves recorded."""
+"""What travels through backward: an array, one that is computed when needed, or a Tensor while gradients are themselves
+recorded."""
 
 _sequence_numbers = itertools.count()
 
@@ -65,6 +67,7 @@ class Node:
         tensor = self._retaining_tensor() if self._retaining_tensor is not None else None
         if tensor is None:
             return
+        grad = settled(grad)
         share = type(tensor)(grad.copy()) if isinstance(grad, np.ndarray) else grad
         tensor.grad = share if tensor.grad is None else tensor.grad + share
 

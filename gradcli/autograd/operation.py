@@ -24,6 +24,9 @@ is one of:
 - `needs`, in a rule for several inputs: which of their gradients are wanted, as a tuple of booleans.
 
 A rule may return a gradient of the broadcast shape: the engine sums it back to the input's own.
+
+With `@op(..., deferred=True)` the function and its rules take a `DeferredArray` wherever they take an array, and may
+return one: work that is put off until somebody looks at the result. All others are handed plain arrays.
 """
 
 from __future__ import annotations
@@ -42,6 +45,7 @@ from gradcli.autograd.dtypes import Array
 from gradcli.autograd.grad_mode import is_grad_enabled
 from gradcli.autograd.graph import Gradient, Node, sum_to_shape
 from gradcli.autograd.tensor import Tensor
+from gradcli.deferred import DeferredArray, computed, settled
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -87,7 +91,10 @@ class OperationFunction(Protocol):
         """Declare one rule for each named input."""
 
     def gradients(self, *inputs: str) -> Callable[[F], F]:
-        """Decorate one rule that gives the gradients of several inputs as a tuple, None for those not needed."""
+        """Decorate one rule that gives the gradients of several inputs as a tuple, None for those not needed.
+
+        Where the inputs have rules of their own already, it serves when all of their gradients are needed.
+        """
         ...
 
 
@@ -100,12 +107,15 @@ class Operation:
         node_name: str | None,
         extras: tuple[str, ...],
         differentiable: bool,
+        deferred: bool,
     ) -> None:
         self.name = forward.__name__
         self.forward = forward
         self.extras = extras
         self.differentiable = differentiable
+        self.deferred = deferred
         self.rules: dict[str, Rule] = {}
+        self.shared_rules: list[Rule] = []
         parameters = inspect.signature(forward).parameters.values()
         self.parameters = tuple(p.name for p in parameters)
         self.defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
@@ -113,13 +123,18 @@ class Operation:
         self._plans: dict[tuple[bool, ...], Plan] = {}
 
     def add_rule(self, inputs: tuple[str, ...], function: Callable[..., Any], *, joint: bool) -> None:
-        """Declare how the gradients of `inputs` are computed; TypeError for a name that means nothing here."""
+        """Declare how the gradients of `inputs` are computed; TypeError for a name that means nothing here.
+
+        A joint rule for inputs that have rules already is taken where the gradients of all of them are needed.
+        """
         parameters = tuple(inspect.signature(function).parameters)[1:]
         rule = Rule(inputs, parameters, function, joint)
+        if joint and all(name in self.rules for name in inputs):
+            self.shared_rules.append(rule)
         for name in inputs:
             if name not in self.parameters:
                 raise TypeError(f"{self.name} has no input {name!r} to declare a gradient for")
-            self.rules[name] = rule
+            self.rules.setdefault(name, rule)
         for name in parameters:
             if name != "needs":
                 self._source(name)
@@ -139,8 +154,11 @@ class Operation:
         """What to keep and run where `needs` tells, in the order of `rules`, which inputs require gradients."""
         plan = self._plans.get(needs)
         if plan is None:
-            wanted = [rule for rule, needed in zip(self.rules.values(), needs, strict=True) if needed]
-            rules = tuple(dict.fromkeys(wanted))
+            wanted = {name: rule for (name, rule), needed in zip(self.rules.items(), needs, strict=True) if needed}
+            for shared in self.shared_rules:
+                if all(name in wanted for name in shared.inputs):
+                    wanted.update(dict.fromkeys(shared.inputs, shared))
+            rules = tuple(dict.fromkeys(wanted.values()))
             names = dict.fromkeys(name for rule in rules for name in rule.parameters if name != "needs")
             saved = tuple(self._source(name) for name in names)
             holds_tensors = any(
@@ -152,12 +170,15 @@ class Operation:
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Compute on arrays; wrap and record where tensors were given."""
         given_tensor = requires_grad = False
+        deferred = self.deferred
         arrays = []
         for value in args:
             if isinstance(value, Tensor):
                 given_tensor = True
                 requires_grad = requires_grad or value._requires_grad
-                value = value.array
+                value = value._value
+            if not deferred and isinstance(value, DeferredArray):
+                value = value.array()
             arrays.append(value)
         options = kwargs
         if kwargs:
@@ -166,12 +187,12 @@ class Operation:
                 if isinstance(value, Tensor):
                     given_tensor = True
                     requires_grad = requires_grad or value._requires_grad
-                    value = value.array
-                options[name] = value
+                    value = value._value
+                options[name] = value if deferred else settled(value)
         with np.errstate(all="ignore"):  # overflow and the like give inf and nan without a word, as in PyTorch
             result = self.forward(*arrays, **options)
         out, extras = (result[0], result[1:]) if self.extras else (result, ())
-        if type(out) is not np.ndarray:
+        if type(out) is not np.ndarray and not isinstance(out, DeferredArray):
             out = np.asarray(out)  # NumPy turns 0-d results into scalars
         if not given_tensor:
             return out
@@ -180,7 +201,7 @@ class Operation:
         arguments = {**self.defaults, **dict(zip(self.parameters, args, strict=False)), **kwargs}
         return Tensor.from_operation(out, self.record(arguments, out, extras))
 
-    def record(self, arguments: dict[str, Any], out: Array, extras: Sequence[Array]) -> Node:
+    def record(self, arguments: dict[str, Any], out: Array | DeferredArray, extras: Sequence[Array]) -> Node:
         """The node of a call with `arguments`; RuntimeError where one without a rule requires gradients."""
         for name, value in arguments.items():
             if isinstance(value, Tensor) and value._requires_grad and name not in self.rules:
@@ -200,10 +221,10 @@ class Operation:
             else:
                 value = arguments[source]
                 if isinstance(value, Tensor):
-                    value = value.array
-                saved[key] = np.shape(value) if kind == "shape" else value
+                    value = value._value
+                saved[key] = getattr(value, "shape", ()) if kind == "shape" else value
         inputs = tuple(
-            InputSlot(edge, value.array.shape, value.array.dtype) if edge is not None else None
+            InputSlot(edge, value._value.shape, value._value.dtype) if edge is not None else None
             for edge, value in zip(edges, (arguments[name] for name in self.rules), strict=True)
         )
         node: OperationNode = self.node_type(plan, inputs, saved)
@@ -249,6 +270,9 @@ class OperationNode(Node):
                 "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time "
                 "or if you need to access saved tensors after calling backward."
             )
+        if create_graph or not self.operation.deferred:
+            grad = settled(grad)
+            values = {key: settled(value) for key, value in values.items()}
         if create_graph:
             values = self._saved_as_tensors(values)
         slots = dict(zip(self.operation.rules, self.inputs, strict=True))
@@ -269,6 +293,10 @@ class OperationNode(Node):
 
     def _fit(self, share: Gradient, slot: InputSlot, grad: Gradient, values: dict[str, Any]) -> Gradient:
         """A rule's result with the input's own shape and dtype, in memory that the receiver may keep."""
+        if isinstance(share, DeferredArray):
+            if share.shape == slot.shape and share.dtype == slot.dtype and not isinstance(slot.node, AccumulateGrad):
+                return share
+            share = share.array()
         if isinstance(share, Tensor):
             if share.array.shape != slot.shape:
                 share = share.sum_to_size(slot.shape)
@@ -305,7 +333,7 @@ class OperationNode(Node):
 
 
 def _holds_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray) or (isinstance(value, tuple) and any(map(_holds_array, value)))
+    return isinstance(value, np.ndarray | DeferredArray) or (isinstance(value, tuple) and any(map(_holds_array, value)))
 
 
 def _joined_tensor(array: Array, node: Node) -> Tensor:
@@ -317,9 +345,10 @@ def _joined_tensor(array: Array, node: Node) -> Tensor:
     return Tensor.from_operation(array, node)
 
 
-def _may_be_shared(share: Array, grad: Array, values: dict[str, Any]) -> bool:
-    return np.may_share_memory(share, grad) or any(
-        isinstance(value, np.ndarray) and np.may_share_memory(share, value) for value in values.values()
+def _may_be_shared(share: Array, grad: Array | DeferredArray, values: dict[str, Any]) -> bool:
+    return any(
+        isinstance(array, np.ndarray) and np.may_share_memory(share, array)
+        for array in map(computed, (grad, *values.values()))
     )
 
 
@@ -330,6 +359,7 @@ def op(
     operators: tuple[str, ...] = (),
     extras: tuple[str, ...] = (),
     differentiable: bool = True,
+    deferred: bool = False,
 ) -> Callable[[Callable[..., Any]], OperationFunction]:
     """Declare an operation: `node_name` as PyTorch names its node.
 
@@ -338,7 +368,7 @@ def op(
     """
 
     def declare(forward: Callable[..., Any]) -> OperationFunction:
-        operation = Operation(forward, node_name, extras, differentiable)
+        operation = Operation(forward, node_name, extras, differentiable, deferred)
         if operation.name in OPERATIONS:
             raise TypeError(f"there is an operation {operation.name} already")
         OPERATIONS[operation.name] = operation

@@ -6,6 +6,7 @@ imported, and `backward` when the engine is.
 
 from __future__ import annotations
 
+import math
 import weakref
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from gradcli.autograd.dtypes import Array, DType, Size, dtype, from_numpy_dtype
 from gradcli.autograd.formatting import format_tensor
+from gradcli.deferred import DeferredArray, settle_deferred
 
 if TYPE_CHECKING:
     from gradcli.autograd.graph import Node
@@ -21,22 +23,23 @@ if TYPE_CHECKING:
 class Tensor:
     """An n-dimensional array that records what is computed from it.
 
-    `array` is the NumPy array that holds the values; it is shared, not copied. `grad_fn` is the node of the operation
+    `array` is the NumPy array that holds the values; it is shared, not copied, and where an operation put its work off
+    until somebody looks, it is computed now. `grad_fn` is the node of the operation
     that made this tensor, None for a leaf. `grad` is what backward accumulated, None before.
     """
 
-    __slots__ = ("__weakref__", "_accumulator", "_grad", "_requires_grad", "_retains_grad", "array", "grad_fn")
+    __slots__ = ("__weakref__", "_accumulator", "_grad", "_requires_grad", "_retains_grad", "_value", "grad_fn")
 
     # NumPy arrays on the left of an operator leave the work to Tensor's reflected one.
     __array_ufunc__: ClassVar[None] = None
 
-    array: Array
     grad_fn: Node | None
+    _value: Array | DeferredArray
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
-        if not isinstance(data, np.ndarray):
+        if not isinstance(data, np.ndarray | DeferredArray):
             data = np.asarray(data, dtype=None if isinstance(data, np.generic) else np.float32)
-        self.array = data
+        self._value = data
         self._grad: Tensor | None = None
         self.grad_fn = None
         self._accumulator: weakref.ref[Node] | None = None
@@ -46,10 +49,10 @@ class Tensor:
             self.requires_grad = True
 
     @classmethod
-    def from_operation(cls, array: Array, grad_fn: Node | None) -> Tensor:
+    def from_operation(cls, value: Array | DeferredArray, grad_fn: Node | None) -> Tensor:
         """The result of a recorded operation (or of an unrecorded one, where `grad_fn` is None)."""
         result = object.__new__(Tensor)
-        result.array = array
+        result._value = value
         result._grad = None
         result.grad_fn = grad_fn
         result._accumulator = None
@@ -60,20 +63,31 @@ class Tensor:
     # --- what it is -----------------------------------------------------------------------------------------------
 
     @property
+    def array(self) -> Array:
+        value = self._value
+        if isinstance(value, DeferredArray):
+            value = self._value = value.array()
+        return value
+
+    @array.setter
+    def array(self, array: Array) -> None:
+        self._value = array
+
+    @property
     def shape(self) -> Size:
-        return Size(self.array.shape)
+        return Size(self._value.shape)
 
     @property
     def dtype(self) -> dtype:
-        return from_numpy_dtype(self.array.dtype)
+        return from_numpy_dtype(self._value.dtype)
 
     @property
     def ndim(self) -> int:
-        return self.array.ndim
+        return self._value.ndim
 
     def dim(self) -> int:
         """Number of dimensions."""
-        return self.array.ndim
+        return self._value.ndim
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one dimension."""
@@ -83,15 +97,15 @@ class Tensor:
             raise IndexError(
                 f"Dimension out of range (expected to be in range of [{-self.ndim}, {self.ndim - 1}], but got {dim})"
             )
-        return self.array.shape[dim]
+        return self._value.shape[dim]
 
     def numel(self) -> int:
         """Number of elements."""
-        return self.array.size
+        return math.prod(self._value.shape)
 
     def is_floating_point(self) -> bool:
         """True for a float type: only those can require gradients."""
-        return self.array.dtype.kind == "f"
+        return self._value.dtype.kind == "f"
 
     def __len__(self) -> int:
         if self.ndim == 0:
@@ -139,12 +153,12 @@ class Tensor:
         if gradient is not None:
             if not isinstance(gradient, Tensor):
                 raise TypeError(f"assigned grad expected to be a Tensor or None but got {type(gradient).__name__}")
-            if gradient.array.shape != self.array.shape:
+            if gradient._value.shape != self._value.shape:
                 raise RuntimeError(
                     f"attempting to assign a gradient of size {list(gradient.shape)} to a tensor of size "
                     f"{list(self.shape)}"
                 )
-            if gradient.array.dtype != self.array.dtype:
+            if gradient._value.dtype != self._value.dtype:
                 raise RuntimeError(f"attempting to assign a gradient of {gradient.dtype} to a tensor of {self.dtype}")
         self._grad = gradient
 
@@ -182,6 +196,7 @@ class Tensor:
         """The values as a NumPy array that shares memory; refused while gradients are required, as in PyTorch."""
         if self._requires_grad:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        settle_deferred()  # the caller may write into the array
         return self.array
 
     def __array__(self, dtype: np.dtype[Any] | None = None, copy: bool | None = None) -> Array:

@@ -6,21 +6,29 @@ import numpy as np
 
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op
+from gradcli.deferred import DeferredArray, settled
+from gradcli.kernels.channel_expression import ChannelExpression
 from gradcli.ops.promotion import as_floating
 
 
-@op("ReluBackward0", method=True)
-def relu(input: Array) -> Array:
+@op("ReluBackward0", method=True, deferred=True)
+def relu(input: Array | DeferredArray) -> Array | DeferredArray:
     """max(input, 0); its gradient at zero is zero."""
-    if input.dtype == np.bool_:
+    if isinstance(input, ChannelExpression) and not input.is_computed:
+        return input.rectified()
+    values: Array = settled(input)
+    if values.dtype == np.bool_:
         raise RuntimeError("Boolean inputs not supported for relu")
-    return np.asarray(np.maximum(input, input.dtype.type(0)))
+    return np.asarray(np.maximum(values, values.dtype.type(0)))
 
 
-@op("ThresholdBackwardBackward0")
-def threshold_backward(grad: Array, out: Array) -> Array:
+@op("ThresholdBackwardBackward0", deferred=True)
+def threshold_backward(grad: Array | DeferredArray, out: Array | DeferredArray) -> Array | DeferredArray:
     """The gradient of relu: grad where its result `out` is above zero, else zero."""
-    return np.where(out <= 0, grad.dtype.type(0), grad)
+    if isinstance(out, ChannelExpression):
+        return ChannelExpression.of(grad if isinstance(grad, ChannelExpression) else settled(grad)).masked(out)
+    share: Array = settled(grad)
+    return np.where(settled(out) <= 0, share.dtype.type(0), share)
 
 
 relu.gradient(input=lambda grad, out: threshold_backward(grad, out))

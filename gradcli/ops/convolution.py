@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from gradcli.autograd.dtypes import Array
+from gradcli.autograd.grad_mode import is_grad_enabled
 from gradcli.autograd.operation import op
+from gradcli.autograd.tensor import Tensor
+from gradcli.deferred import DeferredArray, settled
 from gradcli.kernels import convolution as kernels
+from gradcli.kernels.channel_expression import ChannelExpression
 from gradcli.ops.dims import pair
 from gradcli.ops.reduction import sum_dims
 from gradcli.ops.shape import squeeze_dim, unsqueeze
@@ -15,67 +19,104 @@ from gradcli.ops.shape import squeeze_dim, unsqueeze
 IntPair = tuple[int, int]
 
 
-@op("ConvolutionBackward0")
+@op("ConvolutionBackward0", extras=("kept",), deferred=True)
 def convolution(
-    input: Array,
+    input: Array | DeferredArray,
     weight: Array,
     bias: Array | None,
     stride: IntPair,
     padding: IntPair,
     dilation: IntPair,
     groups: int,
-) -> Array:
-    """Cross-correlation of input (N, C, H, W) with weight (O, C / groups, kH, kW), plus bias (O,)."""
-    out = kernels.conv2d(input, weight, stride, padding, dilation, groups)
+    keep: bool = False,
+) -> tuple[Array, kernels.Kept]:
+    """Cross-correlation of input (N, C, H, W) with weight (O, C / groups, kH, kW), plus bias (O,).
+
+    With `keep`, intermediate results that save time in the weight's gradient are kept for it.
+    """
+    out, kept = kernels.conv2d(settled(input), weight, stride, padding, dilation, groups, keep)
     if bias is not None:
-        if bias.dtype != input.dtype:
-            raise RuntimeError(f"Input type ({input.dtype}) and bias type ({bias.dtype}) should be the same")
+        if bias.dtype != out.dtype:
+            raise RuntimeError(f"Input type ({out.dtype}) and bias type ({bias.dtype}) should be the same")
         if bias.shape != weight.shape[:1]:
             raise RuntimeError(
                 f"Given weight of size {list(weight.shape)}, expected bias to be 1-dimensional with "
                 f"{weight.shape[0]} elements, but got bias of size {list(bias.shape)} instead"
             )
         out += bias[:, None, None]
-    return out
+    return out, kept
 
 
-@op("ConvolutionInputGradientBackward0")
+@op("ConvolutionInputGradientBackward0", deferred=True)
 def convolution_input_gradient(
-    grad_output: Array,
-    weight: Array,
+    grad_output: Array | DeferredArray,
+    weight: Array | DeferredArray,
     input_shape: tuple[int, int, int, int],
     stride: IntPair,
     padding: IntPair,
     dilation: IntPair,
     groups: int,
-) -> Array:
+) -> DeferredArray:
     """Gradient of a convolution with respect to its input: linear in `grad_output` and in `weight`."""
-    return kernels.conv2d_input_gradient(grad_output, weight, input_shape, stride, padding, dilation, groups)
+    grad, filters = _as_gradient(grad_output), settled(weight)
+    return kernels.conv2d_input_gradient(grad, filters, input_shape, stride, padding, dilation, groups)
 
 
-@op("ConvolutionWeightGradientBackward0")
+@op("ConvolutionWeightGradientBackward0", deferred=True)
 def convolution_weight_gradient(
-    grad_output: Array,
-    input: Array,
+    grad_output: Array | DeferredArray,
+    input: Array | DeferredArray,
     weight_shape: tuple[int, int, int, int],
     stride: IntPair,
     padding: IntPair,
     dilation: IntPair,
     groups: int,
+    kept: kernels.Kept | None = None,
 ) -> Array:
     """Gradient of a convolution with respect to its weight: linear in `grad_output` and in `input`."""
-    return kernels.conv2d_weight_gradient(grad_output, input, weight_shape, stride, padding, dilation, groups)
+    grad, x = _as_gradient(grad_output), settled(input)
+    return kernels.conv2d_weight_gradient(grad, x, weight_shape, stride, padding, dilation, groups, kept)
+
+
+def _as_gradient(grad: Array | DeferredArray) -> Array | ChannelExpression:
+    """What the kernels can read row by row as it is, anything else as an array."""
+    if isinstance(grad, ChannelExpression):
+        return grad
+    array: Array = settled(grad)
+    return array
 
 
 convolution.gradient(
     input=lambda grad, weight, input_shape, stride, padding, dilation, groups: convolution_input_gradient(
         grad, weight, input_shape, stride, padding, dilation, groups
     ),
-    weight=lambda grad, input, weight_shape, stride, padding, dilation, groups: convolution_weight_gradient(
-        grad, input, weight_shape, stride, padding, dilation, groups
+    weight=lambda grad, input, weight_shape, kept, stride, padding, dilation, groups: convolution_weight_gradient(
+        grad, input, weight_shape, stride, padding, dilation, groups, kept
     ),
     bias=lambda grad: sum_dims(grad, (0, 2, 3)),
 )
+
+
+@convolution.gradients("input", "weight")
+def _both_gradients(
+    grad: Any,
+    input: Any,
+    weight: Any,
+    kept: kernels.Kept,
+    stride: IntPair,
+    padding: IntPair,
+    dilation: IntPair,
+    groups: int,
+) -> tuple[Any, Any]:
+    options = (stride, padding, dilation, groups)
+    if isinstance(grad, Tensor):
+        return (
+            convolution_input_gradient(grad, weight, tuple(input.shape), *options),
+            convolution_weight_gradient(grad, input, tuple(weight.shape), *options),
+        )
+    return kernels.conv2d_gradients(_as_gradient(grad), settled(input), settled(weight), kept, *options)
+
+
 convolution_input_gradient.gradient(
     grad_output=lambda grad, weight, stride, padding, dilation, groups: convolution(
         grad, weight, None, stride, padding, dilation, groups
@@ -128,4 +169,5 @@ def conv2d(
         padding=pair(padding, "padding"),
         dilation=pair(dilation, "dilation"),
         groups=groups,
+        keep=is_grad_enabled() and isinstance(weight, Tensor) and weight.requires_grad,
     )

@@ -20,16 +20,31 @@ from gradcli.autograd.dtypes import (
 )
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
+from gradcli.deferred import DeferredArray, settled
 from gradcli.ops.promotion import as_floating, promote, promote_floating, require_broadcastable, require_kind
 
 # --- sums and products ------------------------------------------------------------------------------------------------
 
 
-@op("AddBackward0", method=True, operators=("__add__", "__radd__"))
-def add(input: Array, other: Any, *, alpha: float = 1) -> Array:
+@op("AddBackward0", method=True, operators=("__add__", "__radd__"), deferred=True)
+def add(input: Array | DeferredArray, other: Any, *, alpha: float = 1) -> Array | DeferredArray:
     """input + alpha * other, broadcast."""
+    if alpha == 1 and _one_is_put_off(input, other):
+        total: DeferredArray = input + other
+        return total
+    input, other = settled(input), settled(other)
     first, second = promote(input, other)
     return np.add(first, _times_alpha(second, alpha))
+
+
+def _one_is_put_off(first: Any, second: Any) -> bool:
+    """Whether the sum can be put off too: one of the two isn't computed yet, and the other is just like it."""
+    return (
+        any(isinstance(value, DeferredArray) and not value.is_computed for value in (first, second))
+        and all(isinstance(value, DeferredArray | np.ndarray) for value in (first, second))
+        and first.shape == second.shape
+        and first.dtype == second.dtype
+    )
 
 
 def _times_alpha(values: Array, alpha: float) -> Array:
@@ -38,7 +53,7 @@ def _times_alpha(values: Array, alpha: float) -> Array:
     return values if alpha == 1 else values * values.dtype.type(alpha)
 
 
-add.gradient(input=lambda grad: grad, other=lambda grad, alpha: grad if alpha == 1 else grad * alpha)
+add.gradient(input=lambda grad: grad, other=lambda grad, alpha: grad if alpha == 1 else settled(grad) * alpha)
 
 
 @op("SubBackward0", method=True, operators=("__sub__",))

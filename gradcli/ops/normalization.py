@@ -10,6 +10,7 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op
 from gradcli.autograd.tensor import Tensor
+from gradcli.deferred import DeferredArray, settled
 from gradcli.kernels import normalization as kernels
 from gradcli.ops.promotion import require_kind
 from gradcli.ops.reduction import mean, sum
@@ -18,9 +19,9 @@ from gradcli.ops.shape import view
 _VECTORS_OF = {np.dtype(np.float16): np.dtype(np.float32)}
 
 
-@op("NativeBatchNormBackward0", extras=("mean", "invstd"))
+@op("NativeBatchNormBackward0", extras=("mean", "invstd"), deferred=True)
 def native_batch_norm(
-    input: Array,
+    input: Array | DeferredArray,
     weight: Array | None,
     bias: Array | None,
     running_mean: Array | None,
@@ -28,20 +29,21 @@ def native_batch_norm(
     training: bool,
     momentum: float,
     eps: float,
-) -> tuple[Array, Array, Array]:
+) -> tuple[DeferredArray, Array, Array]:
     """(input - mean) / sqrt(var + eps) * weight + bias per channel of input (N, C, H, W).
 
     In training, mean and variance are the batch's own, and the running ones move towards them, in place. All have one
-    type, only a float16 input may come with float32 vectors.
+    type, only a float16 input may come with float32 vectors. The moments are computed at once, the rest when needed.
     """
-    require_kind("batch_norm", input)
+    x: Array = settled(input)
+    require_kind("batch_norm", x)
     for vector in (weight, bias, running_mean, running_var):
-        if vector is not None and vector.dtype not in (input.dtype, _VECTORS_OF.get(input.dtype, input.dtype)):
-            raise RuntimeError(f"mixed dtype: a batch norm of {input.dtype} input can't take {vector.dtype} vectors")
+        if vector is not None and vector.dtype not in (x.dtype, _VECTORS_OF.get(x.dtype, x.dtype)):
+            raise RuntimeError(f"mixed dtype: a batch norm of {x.dtype} input can't take {vector.dtype} vectors")
     if training or running_mean is None or running_var is None:
-        channel_mean, variance = kernels.channel_moments(input)
+        channel_mean, variance = kernels.channel_moments(x)
         if running_mean is not None and running_var is not None:
-            count = math.prod((input.shape[0], *input.shape[2:]))
+            count = math.prod((x.shape[0], *x.shape[2:]))
             if count:
                 _move(running_mean, channel_mean, momentum)
                 _move(running_var, variance * (count / (count - 1)), momentum)
@@ -50,7 +52,7 @@ def native_batch_norm(
     # In double precision, as the kernels want them.
     invstd = 1 / np.sqrt(variance.astype(np.float64) + eps)
     channel_mean = np.array(channel_mean, np.float64)  # a copy: the running mean moves on
-    return kernels.batch_norm(input, channel_mean, invstd, weight, bias), channel_mean, invstd
+    return kernels.batch_norm(x, channel_mean, invstd, weight, bias), channel_mean, invstd
 
 
 @native_batch_norm.gradients("input", "weight", "bias")
@@ -68,7 +70,7 @@ def _batch_norm_gradients(
     own_moments = training or running_mean is None
     if isinstance(grad, Tensor):
         return _recorded_gradients(grad, input, weight, mean, invstd, own_moments, eps)
-    return kernels.batch_norm_gradients(grad, input, mean, invstd, weight, own_moments, needs)
+    return kernels.batch_norm_gradients(grad, settled(input), mean, invstd, weight, own_moments, needs)
 
 
 def _recorded_gradients(

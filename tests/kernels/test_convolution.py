@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradcli.kernels import convolution, matrix_product
-from gradcli.kernels.convolution import conv2d, conv2d_input_gradient, conv2d_weight_gradient
+from gradcli.kernels import convolution
+from gradcli.kernels.convolution import conv2d_weight_gradient
 from tests.kernels.references import MEMORY_LAYOUTS, naive_conv2d, random_array, relative_error
 
 #         input shape, weight shape, stride, padding, dilation, groups
@@ -32,12 +32,14 @@ CASES = [
 ]
 
 
-@pytest.fixture(params=[1, 600, convolution.COLUMN_BYTES], ids=["row-by-row", "small-chunks", "default-chunks"])
-def chunk_budget(request, monkeypatch):
-    monkeypatch.setattr(convolution, "COLUMN_BYTES", request.param)
+def conv2d(x, weight, *geometry):
+    return convolution.conv2d(x, weight, *geometry)[0]
 
 
-@pytest.mark.usefixtures("chunk_budget")
+def conv2d_input_gradient(*arguments):
+    return convolution.conv2d_input_gradient(*arguments).array()
+
+
 @pytest.mark.parametrize(("input_shape", "weight_shape", "stride", "padding", "dilation", "groups"), CASES)
 def test_convolution_matches_the_definition_and_its_gradients_are_adjoint(
     input_shape, weight_shape, stride, padding, dilation, groups
@@ -107,14 +109,6 @@ def test_any_strides_give_the_same_numbers_in_channels_last_memory(memory, dtype
         np.testing.assert_array_equal(actual, expected)
 
 
-def test_long_sums_in_blocks_give_the_same_numbers(monkeypatch):
-    input_shape, weight_shape, *geometry = CASES[14]
-    x, weight = random_array(input_shape, 1), random_array(weight_shape, 2)
-    expected = conv2d(x, weight, *geometry)
-    monkeypatch.setattr(matrix_product, "SHORT_RUN", 5)
-    np.testing.assert_allclose(conv2d(x, weight, *geometry), expected, rtol=1e-12, atol=1e-12)
-
-
 def test_float32_stays_close_to_float64():
     geometry = ((1, 1), (1, 1), (1, 1), 1)
     x, weight = random_array((4, 64, 12, 12), 1), random_array((64, 64, 3, 3), 2)
@@ -177,3 +171,15 @@ def test_convolution_and_gradients_agree_with_pytorch(input_shape, weight_shape,
         (conv2d_weight_gradient(grad, x_array, weight_shape, *geometry), weight.grad),
     ):
         np.testing.assert_allclose(actual, expected.numpy(), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize(("input_shape", "weight_shape", "stride", "padding", "dilation", "groups"), CASES)
+def test_both_gradients_at_once_are_those_one_by_one(input_shape, weight_shape, stride, padding, dilation, groups):
+    geometry = (stride, padding, dilation, groups)
+    x, weight = random_array(input_shape, 1), random_array(weight_shape, 2)
+    out, kept = convolution.conv2d(x, weight, *geometry, keep=True)
+    grad = random_array(out.shape, 3)
+    grad_x, grad_weight = convolution.conv2d_gradients(grad, x, weight, kept, *geometry)
+    close = {"rtol": 1e-11, "atol": 1e-11}
+    np.testing.assert_allclose(grad_x.array(), conv2d_input_gradient(grad, weight, input_shape, *geometry), **close)
+    np.testing.assert_allclose(grad_weight, conv2d_weight_gradient(grad, x, weight_shape, *geometry), **close)

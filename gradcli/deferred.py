@@ -1,0 +1,79 @@
+"""Arrays that are computed when somebody looks, so that their consumer may compute them along with its own work.
+
+Batch norm, addition and ReLU in a row, say, are one pass over memory this way and not three, with the same graph and
+the same values for everyone who asks. Autograd carries such values without knowing what they are; kernels define them.
+"""
+
+from __future__ import annotations
+
+import weakref
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+_unsettled: weakref.WeakSet[DeferredArray] = weakref.WeakSet()
+
+
+class DeferredArray(ABC):
+    """Stands for an array of known shape and dtype; `array()` computes it once and keeps it."""
+
+    # NumPy arrays on the left of `+` leave the work to `__radd__`.
+    __array_ufunc__: None = None
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self._array: np.ndarray[Any, Any] | None = None
+        _unsettled.add(self)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def array(self) -> np.ndarray[Any, Any]:
+        """The array itself; it may share memory with what it was computed from, so it is not to be changed."""
+        if self._array is None:
+            self._keep(self._compute())
+        assert self._array is not None
+        return self._array
+
+    @property
+    def is_computed(self) -> bool:
+        """Whether the array is there already."""
+        return self._array is not None
+
+    def _keep(self, array: np.ndarray[Any, Any]) -> None:
+        """From now on this is the array; what it is computed from may be forgotten."""
+        self._array = array
+        _unsettled.discard(self)
+
+    @abstractmethod
+    def _compute(self) -> np.ndarray[Any, Any]:
+        """Compute the array."""
+
+    @abstractmethod
+    def __add__(self, other: Any) -> Any:
+        """The sum with an array or another deferred one of the same shape."""
+
+    def __radd__(self, other: Any) -> Any:
+        return self + other
+
+
+def settle_deferred() -> None:
+    """Compute every deferred array that is still in use: what they read may change after this.
+
+    For whoever is about to write into an array, or hands one out that others may write into.
+    """
+    for deferred in list(_unsettled):
+        deferred.array()
+
+
+def settled(value: Any) -> Any:
+    """The array of a deferred one; anything else as it is."""
+    return value.array() if isinstance(value, DeferredArray) else value
+
+
+def computed(value: Any) -> Any:
+    """As `settled`, but None for a deferred array that nobody has computed yet."""
+    return value._array if isinstance(value, DeferredArray) else value
