@@ -20,7 +20,9 @@ from gradcli.autograd.dtypes import (
     uint8,
 )
 from gradcli.autograd.dtypes import bool_ as bool
+from gradcli.kernels.policy import get_kernels, set_kernels
 from gradcli.kernels.random import Generator
+from gradcli.kernels.threads import get_num_threads, set_num_threads
 from gradcli.ops.activation import relu, sigmoid, tanh
 from gradcli.ops.comparison import (
     all,
@@ -120,6 +122,8 @@ __all__ = [
     "from_numpy",
     "full",
     "ge",
+    "get_kernels",
+    "get_num_threads",
     "gt",
     "half",
     "initial_seed",
@@ -161,6 +165,8 @@ __all__ = [
     "reshape",
     "select",
     "set_grad_enabled",
+    "set_kernels",
+    "set_num_threads",
     "short",
     "sigmoid",
     "sign",

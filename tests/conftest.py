@@ -31,14 +31,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def same_random_numbers_and_grad_mode() -> Iterator[None]:
-    """Start every test with gradcli's generator at seed 0, and fail one that leaves gradients switched off.
+def same_settings_for_every_test() -> Iterator[None]:
+    """Start every test with gradcli's generator at seed 0, and fail one that leaves a setting of the process changed.
 
     Tests that never load the engine don't load it here either.
     """
     if "gradcli.ops.random" in sys.modules:
         sys.modules["gradcli.ops.random"].manual_seed(0)
+    threads = sys.modules.get("gradcli.kernels.threads")
+    count = threads and threads.get_num_threads()
     yield
+    if threads and threads.get_num_threads() != count:
+        threads.set_num_threads(count)
+        pytest.fail("the test left another number of threads")
+    if "gradcli.kernels.policy" in sys.modules:
+        policy = sys.modules["gradcli.kernels.policy"]
+        if policy.get_kernels() != "exact":
+            policy.set_kernels("exact")
+            pytest.fail("the test left fast kernels switched on")
     if "gradcli.autograd.grad_mode" in sys.modules:
         grad_mode = sys.modules["gradcli.autograd.grad_mode"]
         if not grad_mode.is_grad_enabled():

@@ -13,7 +13,8 @@ import numpy as np
 class Checkpoint:
     """The content of one weights file.
 
-    `tensors` maps names to C-contiguous, writable arrays of native byte order that share no memory.
+    `tensors` maps names to C-contiguous, writable arrays of native byte order that share no memory. Those of a
+    safetensors file are a private map of it: what is written to them stays with them.
     NumPy has no bfloat16: such tensors are float32 here (exactly, every bfloat16 is a float32), and
     `dtypes` keeps the dtype that the file has, under PyTorch's name. `container` is "safetensors" or
     "torch-zip". `metadata` holds the text of a safetensors header, or the plain values (numbers, text)

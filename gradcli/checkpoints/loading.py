@@ -25,8 +25,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
     Of a PyTorch file no code is run and no class is built: a pickle that names anything beyond
     tensors, storages and ordered dictionaries is refused. If every name starts with `module.`, as
-    `torch.nn.DataParallel` writes them, that prefix is dropped. Peak memory is about one copy of the
-    tensors.
+    `torch.nn.DataParallel` writes them, that prefix is dropped. Peak memory is at most about
+    one copy of the tensors.
 
     WeightsError names the file and says what is wrong: missing, empty, a web page, cut short, corrupt,
     a container or dtype that is not supported, or a pickle that is refused.

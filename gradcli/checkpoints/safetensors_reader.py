@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -29,8 +30,9 @@ def looks_like_safetensors(opening: bytes) -> bool:
 def read_safetensors(path: Path) -> Checkpoint:
     """The tensors of a safetensors file, in the order of its header.
 
-    The safetensors library checks the header; the elements are read straight into arrays, because
-    its NumPy side knows no bfloat16 and maps the whole file beside the copies it makes.
+    The safetensors library checks the header, but its NumPy side knows no bfloat16 and copies every tensor. Here the
+    arrays are a private map of the file: a page is read when it is used, and copied only if it is written to. As with
+    every such map, a file that is cut short while its arrays are in use ends the process.
 
     WeightsError if the file is cut short, corrupt, or holds a dtype that is not supported.
     """
@@ -44,11 +46,12 @@ def read_safetensors(path: Path) -> Checkpoint:
         except SafetensorError as error:
             raise _corrupt(path, " ".join(str(error).split())) from error
         metadata = header.pop("__metadata__", None) or {}
+        content = _mapped(path, stream)
         tensors, dtypes = {}, {}
         for name, entry in header.items():
             dtypes[name] = _supported_dtype(path, name, entry["dtype"])
             start = data_start + entry["data_offsets"][0]
-            tensors[name] = _read_tensor(path, stream, start, dtypes[name], entry["shape"])
+            tensors[name] = _tensor(path, content, start, dtypes[name], entry["shape"])
     return Checkpoint(tensors, metadata, path, "safetensors", dtypes)
 
 
@@ -95,13 +98,28 @@ def _supported_dtype(path: Path, name: str, code: str) -> str:
     return SAFETENSORS_DTYPES[code]
 
 
-def _read_tensor(path: Path, stream: BinaryIO, start: int, dtype: str, shape: list[int]) -> np.ndarray[Any, Any]:
+def _mapped(path: Path, stream: BinaryIO) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """The bytes of the file, writable without an effect on it. The map lives as long as an array that uses it."""
+    try:
+        return np.frombuffer(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY), np.uint8)
+    except ValueError:  # an empty file
+        raise _shrunk(path) from None
+
+
+def _tensor(
+    path: Path, content: np.ndarray[Any, np.dtype[np.uint8]], start: int, dtype: str, shape: list[int]
+) -> np.ndarray[Any, Any]:
     byte_count = math.prod(shape) * item_size(dtype)
-    stream.seek(start)
-    data = np.fromfile(stream, np.uint8, byte_count)
-    if data.size < byte_count:  # the file shrank after its size was checked
-        raise WeightsError(f"{path}: cut short while it was read; is another program writing it?")
-    return array_from_bytes(data, dtype).reshape(shape)
+    data = content[start : start + byte_count]
+    if data.size < byte_count:
+        raise _shrunk(path)
+    # A copy where the header's length leaves the elements at odd addresses.
+    return np.require(array_from_bytes(data, dtype).reshape(shape), requirements="A")
+
+
+def _shrunk(path: Path) -> WeightsError:
+    """The error for a file that is shorter than when its size was checked."""
+    return WeightsError(f"{path}: cut short while it was read; is another program writing it?")
 
 
 def _corrupt(path: Path, reason: str) -> WeightsError:

@@ -31,6 +31,7 @@ def backward(
             "weights": gradients.weights,
             "mode": gradients.mode,
             "frozen_batch_norms": gradients.frozen_batch_norms,
+            "kernels": gradients.kernels,
             "loss": gradients.loss,
             "grad_norm": grad_norm,
             "seconds": gradients.seconds,

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, get_args
 import typer
 
 from gradcli.cli.option_groups import FreezeOptions, ModelOptions, OutputOptions, SGDOptions
-from gradcli.cli.options import FORMAT, TRAINING_PANEL
+from gradcli.cli.options import FORMAT, TRAINING_PANEL, KernelsOption
 from gradcli.cli.progress import progress
 from gradcli.cli.stopping import stop_requests
 from gradcli.cli.tables import Column
@@ -89,6 +89,7 @@ def finetune(
             rich_help_panel=TRAINING_PANEL,
         ),
     ] = None,
+    kernels: KernelsOption = "fast",
     format: Annotated[FinetuneFormat | None, FORMAT] = None,
 ) -> None:
     """Train a new head, or more, on a data set; one record per epoch.
@@ -118,6 +119,7 @@ def finetune(
         freeze=freeze.rules,
         optimizer=sgd.settings(),
         seed=model.seed,
+        kernels=kernels,
     )
     finetuning = Finetuning(settings)
     logger.info("%s", finetuning.describe())

@@ -50,6 +50,7 @@ def forward(
             "weights": run.loaded.weights,
             "mode": run.mode,
             "frozen_batch_norms": run.frozen_batch_norms,
+            "kernels": run.settings.kernels,
             "shape": list(prediction.shape),
             "loss": loss,
             "seconds": seconds,

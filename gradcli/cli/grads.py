@@ -62,7 +62,7 @@ def grads(
                 f"--format npy holds exactly one gradient, not {len(gradients.arrays)}; "
                 "choose it with --param NAME, or take npz or safetensors"
             )
-        destination.write_arrays(gradients.arrays)
+        destination.write_arrays(gradients.arrays, {"gradcli.kernels": gradients.kernels})
     else:
         records: list[dict[str, Any]] = [dataclasses.asdict(record) for record in gradients.records()]
         if values:
@@ -75,6 +75,7 @@ def grads(
                 "weights": gradients.weights,
                 "mode": gradients.mode,
                 "frozen_batch_norms": gradients.frozen_batch_norms,
+                "kernels": gradients.kernels,
                 "loss": gradients.loss,
                 "seconds": gradients.seconds,
             },

@@ -19,6 +19,7 @@ from gradcli.cli.options import (
     FreezeOption,
     InputOption,
     JsonOption,
+    KernelsOption,
     LearningRateOption,
     Loss,
     LossOption,
@@ -93,9 +94,11 @@ class FreezeOptions:
 class PassOptions(FreezeOptions, LossOptions, InputOptions, ModelOptions):
     """Everything that describes one pass of a batch through the network."""
 
+    kernels: KernelsOption = "exact"
+
     def settings(self) -> PassSettings:
         """The pass for the workflows."""
-        # Imported here: the workflows need NumPy, which must not be loaded before --threads took effect.
+        # Imported here: the workflows need NumPy, which must not be loaded before BLAS has its one thread.
         from gradcli.training.passes import PassSettings
 
         return PassSettings(
@@ -107,6 +110,7 @@ class PassOptions(FreezeOptions, LossOptions, InputOptions, ModelOptions):
             mode=None if self.mode is None else self.mode.value,
             freeze=self.rules,
             seed=self.seed,
+            kernels=self.kernels,
         )
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from gradcli.cli.config import apply_config_file
+from gradcli.kernels.policy import Kernels
 
 MODEL_PANEL = "Model"
 INPUT_PANEL = "Input and loss"
@@ -103,6 +104,16 @@ ModeOption = Annotated[
         "--mode",
         help="Batch norm with the batch's statistics (train) or the running ones (eval). Left out: train, except "
         "that frozen batch norms keep and use their running statistics.",
+        rich_help_panel=MODEL_PANEL,
+    ),
+]
+KernelsOption = Annotated[
+    Kernels,
+    typer.Option(
+        "--kernels",
+        envvar="GRADCLI_KERNELS",
+        show_envvar=True,
+        help="exact, or fast: Winograd convolution is allowed, whose gradients differ by at most 1e-4 of their norm.",
         rich_help_panel=MODEL_PANEL,
     ),
 ]
@@ -262,7 +273,7 @@ ThreadsOption = Annotated[
         min=1,
         envvar="GRADCLI_THREADS",
         show_envvar=True,
-        help="Threads for matrix products. Left out: 1; more pay for large batches on an idle machine.",
+        help="Compute threads. Left out: one for each core.",
         rich_help_panel=COMMON_PANEL,
     ),
 ]

@@ -1,7 +1,8 @@
 """What a command sets up before its work starts: compute threads, logging, how warnings look.
 
-The thread count must be in the environment before NumPy is imported, because BLAS libraries read
-it once when they are loaded. That is why commands import their workflow inside the function body.
+gradcli's kernels share their work among threads of their own, and BLAS stays at one. Its thread count must be in the
+environment before NumPy is imported, because BLAS libraries read it once when they are loaded. That is why commands
+import their workflow inside the function body.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 from gradcli.errors import UsageError
 
-THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+BLAS_THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 logger = logging.getLogger("gradcli")
 
@@ -25,26 +26,28 @@ logger = logging.getLogger("gradcli")
 def prepared_runtime(*, threads: int | None, quiet: bool, verbose: bool) -> Iterator[None]:
     """Set up the process for one command and put everything back afterwards.
 
-    `threads` is the number of compute threads, None for what the environment says, else one.
+    `threads` is the number of compute threads, None for what the process has: at first, one for each core.
     `quiet` leaves only errors on standard error, `verbose` adds details; together a UsageError.
     """
     if quiet and verbose:
         raise UsageError("--quiet and --verbose contradict each other; give one of them")
     level = logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO
-    with _thread_variables(threads), _logging_to_standard_error(level), warnings.catch_warnings():
+    with (
+        _single_threaded_blas(),
+        _compute_threads(threads),
+        _logging_to_standard_error(level),
+        warnings.catch_warnings(),
+    ):
         warnings.showwarning = _log_warning
         yield
 
 
 @contextlib.contextmanager
-def _thread_variables(threads: int | None) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    if threads is not None:
-        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-    elif not any(before.values()):
-        # A BLAS thread waits for the next product by spinning: beside any other busy process two of them are not
-        # faster than one but five to fifty times slower.
-        os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+def _single_threaded_blas() -> Iterator[None]:
+    # Whatever the environment says: a BLAS thread waits for the next product by spinning, on a core that one of
+    # gradcli's own threads wants.
+    before = {name: os.environ.get(name) for name in BLAS_THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(BLAS_THREAD_VARIABLES, "1"))
     try:
         yield
     finally:
@@ -53,6 +56,22 @@ def _thread_variables(threads: int | None) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _compute_threads(threads: int | None) -> Iterator[None]:
+    if threads is None:
+        yield
+        return
+    # Here, because it imports NumPy: BLAS is set by now.
+    from gradcli.kernels.threads import get_num_threads, set_num_threads
+
+    before = get_num_threads()
+    set_num_threads(threads)
+    try:
+        yield
+    finally:
+        set_num_threads(before)
 
 
 @contextlib.contextmanager

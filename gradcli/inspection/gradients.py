@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gradcli.errors import DivergedError, UsageError
+from gradcli.kernels.policy import Kernels
 from gradcli.kernels.statistics import Array, Statistics, statistics, sum_of_squares
 from gradcli.training.freezing import match_names, require_trainable
 from gradcli.training.passes import Pass, run_backward
@@ -40,6 +41,7 @@ class Gradients:
     weights: str
     mode: str
     frozen_batch_norms: int
+    kernels: Kernels
 
     def records(self) -> list[GradientRecord]:
         """The statistics of each."""
@@ -94,6 +96,7 @@ def collect_gradients(run: Pass, patterns: Sequence[str] = (), *, wrt_input: boo
         weights=run.loaded.weights,
         mode=run.mode,
         frozen_batch_norms=run.frozen_batch_norms,
+        kernels=run.settings.kernels,
     )
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from gradcli.autograd import Tensor
-from gradcli.kernels.layout import empty_channels_last
+from gradcli.kernels.layout import from_nhwc
+from gradcli.kernels.memory import empty
 from gradcli.nn import init
 from gradcli.nn.module import Module
 from gradcli.nn.parameter import Parameter
@@ -49,8 +50,8 @@ class Conv2d(Module):
         self.padding = pair(padding, "padding")
         self.dilation = pair(dilation, "dilation")
         self.groups = groups
-        shape = (out_channels, in_channels // groups, *self.kernel_size)
-        self.weight = Parameter(empty_channels_last(shape, np.float32))
+        filters = empty((out_channels, *self.kernel_size, in_channels // groups), np.float32)
+        self.weight = Parameter(from_nhwc(filters))  # (O, kH, kW, C / groups) -> (O, C / groups, kH, kW)
         self.register_parameter("bias", Parameter(np.empty(out_channels, np.float32)) if bias else None)
         self.reset_parameters()
 

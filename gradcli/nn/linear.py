@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradcli.autograd import Tensor
+from gradcli.kernels.memory import empty
 from gradcli.nn import init
 from gradcli.nn.module import Module
 from gradcli.nn.parameter import Parameter
@@ -34,7 +35,7 @@ class Linear(Module):
         super().__init__()
         self.in_features = in_features
         self.out_features = out_features
-        self.weight = Parameter(np.empty((out_features, in_features), np.float32))
+        self.weight = Parameter(empty((out_features, in_features), np.float32))
         self.register_parameter("bias", Parameter(np.empty(out_features, np.float32)) if bias else None)
         self.reset_parameters()
 

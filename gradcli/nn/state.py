@@ -1,4 +1,8 @@
-"""Copying a state dict into a model: every name and shape is checked before the first value moves."""
+"""Copying a state dict into a model: every name and shape is checked before the first value moves.
+
+Values in (O, I, kH, kW) order become filters with channels-last memory on the way: the one conversion that loading
+costs, shared among the threads.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradcli.autograd import Tensor
+from gradcli.kernels.threads import parallel
+
+PIECE_ELEMENTS = 1 << 16
+"""Elements that a thread copies at a time, some fifty microseconds' work."""
 
 
 class IncompatibleKeys(NamedTuple):
@@ -72,9 +80,24 @@ def load_into(
     ]
     if mismatched or (strict and (keys.missing_keys or keys.unexpected_keys)):
         raise StateDictError(owner, keys if strict else IncompatibleKeys([], []), mismatched)
-    for name in common:
-        np.copyto(targets[name].array, _array(values[name]), casting="unsafe")
+    with np.errstate(all="ignore"):  # a value beyond the target's type becomes infinite, as in PyTorch
+        for name in common:
+            _copy(targets[name].array, np.asarray(_array(values[name])))
     return keys
+
+
+def _copy(target: np.ndarray[Any, Any], value: np.ndarray[Any, Any]) -> None:
+    """Copy `value` into `target` of the same shape, whatever their types and memory orders are."""
+    rows = max(1, len(target) * PIECE_ELEMENTS // target.size) if target.size > PIECE_ELEMENTS else 0
+    if not rows:
+        np.copyto(target, value, casting="unsafe")
+        return
+
+    def copy(number: int) -> None:
+        piece = slice(number * rows, (number + 1) * rows)
+        np.copyto(target[piece], value[piece], casting="unsafe")
+
+    parallel(copy, -(-len(target) // rows))
 
 
 def _array(value: Any) -> Any:

@@ -18,6 +18,7 @@ from gradcli.data.dataset import Dataset
 from gradcli.data.preprocessing import Preprocessing
 from gradcli.data.sources import open_dataset, split
 from gradcli.errors import DataError, DivergedError, UsageError
+from gradcli.kernels.policy import Kernels, using_kernels
 from gradcli.models import DEFAULT_WEIGHTS, LoadedModel, ResNet, load_model
 from gradcli.models.loading import metadata_entries, replace_head, state_arrays
 from gradcli.nn.functional import cross_entropy
@@ -57,6 +58,7 @@ class FinetuneSettings:
     freeze: Sequence[FreezeRule] = ()
     optimizer: SGDSettings = field(default_factory=SGDSettings)
     seed: int = 0
+    kernels: Kernels = "fast"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +72,7 @@ class EpochRecord:
     val_accuracy: float
     lr: float
     seconds: float
+    kernels: Kernels
 
 
 class _StopRequestedError(Exception):
@@ -110,12 +113,12 @@ class Finetuning:
         return self.loaded.model
 
     def describe(self) -> str:
-        """In a line: data, weights, what trains, and how the batch norms behave."""
+        """In a line: data, weights, what trains, kernels, and how the batch norms behave."""
         height, width = self.train_data.preprocessing.size
         text = (
             f"{len(self.train_data)} images to train and {len(self.val_data)} to validate, {height}x{width}, "
             f"{self.num_classes} classes; weights {self.loaded.weights}{' with a new head' if self.new_head else ''}, "
-            f"{count_parameters(self.model.parameters())}"
+            f"{count_parameters(self.model.parameters())}, {self.settings.kernels} kernels"
         )
         moving = moving_frozen_statistics(self.model)
         if moving:
@@ -180,8 +183,9 @@ class Finetuning:
                 raise _StopRequestedError
 
         set_mode(self.model, self.settings.mode)
-        train_loss, train_accuracy = self._train(epoch, after_batch)
-        val_loss, val_accuracy = self._validate(after_batch)
+        with using_kernels(self.settings.kernels):
+            train_loss, train_accuracy = self._train(epoch, after_batch)
+            val_loss, val_accuracy = self._validate(after_batch)
         if not math.isfinite(val_loss):
             raise DivergedError(f"the validation loss is {val_loss} after epoch {epoch}{self._advice()}")
         return EpochRecord(
@@ -192,6 +196,7 @@ class Finetuning:
             val_accuracy=val_accuracy,
             lr=self.settings.optimizer.lr,
             seconds=time.perf_counter() - start,
+            kernels=self.settings.kernels,
         )
 
     def _train(self, epoch: int, after_batch: Callable[[float], None]) -> tuple[float, float]:
@@ -236,7 +241,7 @@ class Finetuning:
             classes=self.train_data.classes if self.num_classes == len(self.train_data.classes) else None,
             preprocessing=self.train_data.preprocessing.to_dict(),
         )
-        return {**entries, "gradcli.version": __version__}
+        return {**entries, "gradcli.kernels": self.settings.kernels, "gradcli.version": __version__}
 
 
 class _Tally:

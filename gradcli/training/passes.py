@@ -16,6 +16,7 @@ from gradcli.autograd import Tensor, no_grad
 from gradcli.data.inputs import check_target, load_input, load_target
 from gradcli.data.preprocessing import Preprocessing
 from gradcli.errors import DataError, DivergedError
+from gradcli.kernels.policy import Kernels, using_kernels
 from gradcli.models import DEFAULT_WEIGHTS, LoadedModel, ResNet, load_model
 from gradcli.ops.random import manual_seed, rand, randint
 from gradcli.training.batch_norms import (
@@ -54,6 +55,7 @@ class PassSettings:
     mode: Literal["train", "eval"] | None = None
     freeze: Sequence[FreezeRule] = ()
     seed: int = 0
+    kernels: Kernels = "exact"
 
 
 @dataclass
@@ -78,8 +80,8 @@ class Pass:
         return self.settings.mode or "train"
 
     def describe(self) -> str:
-        """Weights and mode in words."""
-        text = f"weights {self.loaded.weights}, {self.mode} mode"
+        """Weights, mode and kernels in words."""
+        text = f"weights {self.loaded.weights}, {self.mode} mode, {self.settings.kernels} kernels"
         if self.frozen_batch_norms:
             text += f", {self.frozen_batch_norms} frozen batch norms keep their statistics"
         return text
@@ -129,7 +131,7 @@ def prepare(settings: PassSettings) -> Pass:
 def run_forward(run: Pass, *, with_loss: bool) -> tuple[Tensor, Tensor | None, float]:
     """Prediction, loss (None unless asked for) and seconds of a forward pass that records nothing."""
     start = time.perf_counter()
-    with no_grad(), overflow_allowed():
+    with no_grad(), overflow_allowed(), using_kernels(run.settings.kernels):
         prediction = _predict(run)
         loss = run.loss(prediction) if with_loss else None
     return prediction, loss, time.perf_counter() - start
@@ -138,7 +140,7 @@ def run_forward(run: Pass, *, with_loss: bool) -> tuple[Tensor, Tensor | None, f
 def run_backward(run: Pass) -> tuple[Tensor, Tensor, float]:
     """Prediction, loss and seconds of a forward and a backward pass; gradients are left on the parameters."""
     start = time.perf_counter()
-    with overflow_allowed():
+    with overflow_allowed(), using_kernels(run.settings.kernels):
         prediction = _predict(run)
         loss = run.loss(prediction)
         loss.backward()

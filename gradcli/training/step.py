@@ -11,6 +11,7 @@ import numpy as np
 
 from gradcli.autograd import Tensor, no_grad
 from gradcli.errors import DivergedError
+from gradcli.kernels.policy import Kernels
 from gradcli.kernels.statistics import sum_of_squares
 from gradcli.nn import Module
 from gradcli.optim import SGD, Optimizer
@@ -47,6 +48,7 @@ class StepRecord:
     weights: str
     mode: str
     frozen_batch_norms: int
+    kernels: Kernels
 
 
 def run_steps(run: Pass, settings: SGDSettings, steps: int = 1) -> Iterator[StepRecord]:
@@ -84,6 +86,7 @@ def _steps(run: Pass, optimizer: SGD, steps: int) -> Iterator[StepRecord]:
             weights=run.loaded.weights,
             mode=run.mode,
             frozen_batch_norms=run.frozen_batch_norms,
+            kernels=run.settings.kernels,
         )
 
 

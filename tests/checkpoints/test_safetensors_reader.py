@@ -43,6 +43,37 @@ def test_bool_bytes_other_than_0_and_1_are_true(tmp_path: Path) -> None:
     assert load_checkpoint(path).tensors["b"].tolist() == [False, True, True]
 
 
+def test_what_is_written_to_an_array_stays_out_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_safetensors(path, {"a": np.arange(3.0), "b": np.zeros(2)})
+    before = path.read_bytes()
+    tensors = load_checkpoint(path).tensors
+    tensors["a"][...] = -1
+    assert tensors["b"].tolist() == [0, 0]
+    assert path.read_bytes() == before
+    assert load_checkpoint(path).tensors["a"].tolist() == [0, 1, 2]
+
+
+def test_the_arrays_outlive_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_safetensors(path, {"a": np.arange(3.0)})
+    array = load_checkpoint(path).tensors["a"]
+    save_safetensors(path, {"a": np.zeros(3)})
+    path.unlink()
+    assert array.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("padding", range(4))
+def test_arrays_are_aligned_whatever_the_length_of_the_header(padding: int, tmp_path: Path) -> None:
+    text = json.dumps({"a": entry("F32", [2], 0, 8)}).encode() + b" " * padding
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(safetensors_bytes(text, np.float32([1.5, -2]).tobytes()))
+    array = load_checkpoint(path).tensors["a"]
+    assert array.tolist() == [1.5, -2]
+    assert array.flags.aligned
+    assert array.flags.writeable
+
+
 def test_the_container_is_told_by_content(tmp_path: Path) -> None:
     save_safetensors(tmp_path / "w.pth", {"w": np.ones(2)})
     assert load_checkpoint(tmp_path / "w.pth").container == "safetensors"

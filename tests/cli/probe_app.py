@@ -6,7 +6,6 @@ In process through the `probe_app` fixture, as a process through `run_probe`.
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 import time
@@ -25,7 +24,7 @@ from gradcli.cli.option_groups import (
     OutputOptions,
     SGDOptions,
 )
-from gradcli.cli.options import FORMAT, ParamOption
+from gradcli.cli.options import FORMAT, KernelsOption, ParamOption
 from gradcli.cli.progress import progress
 from gradcli.cli.tables import Column
 from gradcli.errors import (
@@ -72,10 +71,13 @@ def show(
     sgd: SGDOptions,
     output: OutputOptions,
     param: ParamOption = None,
+    kernels: KernelsOption = "exact",
     data: Annotated[str | None, typer.Argument()] = None,
     format: Annotated[RecordFormat | None, FORMAT] = None,
 ) -> None:
     """Show the options as they arrive."""
+    from gradcli.kernels.threads import get_num_threads
+
     record = {
         "weights": model.weights,
         "mode": model.mode,
@@ -89,7 +91,8 @@ def show(
         "nesterov": sgd.nesterov,
         "param": param,
         "data": data,
-        "threads": os.environ.get("OPENBLAS_NUM_THREADS"),
+        "kernels": kernels,
+        "threads": get_num_threads(),
     }
     output.resolve(format or "json", get_args(RecordFormat)).write_records([record], [Column("seed")])
 

@@ -36,7 +36,8 @@ ACCEPTED = [
     ("[show]\nlr = 0.5\nseed = 3", {"lr": 0.5, "seed": 3}),
     ("lr = 0.1\nseed = 3\n[show]\nlr = 0.5", {"lr": 0.5, "seed": 3}),
     ("lr = 0.1\n[rows]\ncount = 3\n[files.copy]\nx = 1", {"lr": 0.1}),
-    ("threads = 3", {"threads": "3"}),
+    ("threads = 3", {"threads": 3}),
+    ('kernels = "fast"', {"kernels": "fast"}),
     ("", {"lr": 0.01, "weights": "random:0"}),
 ]
 

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 import gradcli as gradcli_package
 
 Run = Callable[..., Any]
-FIELDS = ["epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds"]
+FIELDS = ["epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds", "kernels"]
 
 
 def metadata(path: Path) -> dict[str, str]:
@@ -55,6 +55,7 @@ def test_a_run_learns_and_its_folder_repeats_it_bit_for_bit(
     assert json.loads(entries["gradcli.classes"]) == ["0", "1", "2"]
     assert json.loads(entries["gradcli.preprocessing"])["size"] == [32, 32]
     assert len(json.loads(entries["gradcli.frozen"])) == 60
+    assert entries["gradcli.kernels"] == tomllib.loads((folder / "config.toml").read_text())["kernels"] == "fast"
     assert entries["gradcli.version"] == gradcli_package.__version__
     before, after = load_file(model_file), load_file(folder / "model.safetensors")
     changed = {name for name in before if before[name].tobytes() != after[name].tobytes()}

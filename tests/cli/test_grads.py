@@ -206,5 +206,8 @@ def test_an_option_silences_those_of_the_file_that_contradict_it(
 
 def test_verbose_tells_weights_mode_and_what_trains(gradcli: Run, model_file: Path) -> None:
     result = gradcli("grads", "-w", model_file, "--freeze-backbone", "--shape", "2,3,32,32", "-v")
-    assert f"weights {model_file}, train mode, 20 frozen batch norms keep their statistics, " in result.stderr
+    assert (
+        f"weights {model_file}, train mode, exact kernels, 20 frozen batch norms keep their statistics, "
+        in result.stderr
+    )
     assert "parameters train" in result.stderr

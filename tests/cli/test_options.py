@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from gradcli.cli.options import Shape, parse_shape
-from gradcli.cli.runtime import THREAD_VARIABLES
+from gradcli.kernels.threads import get_num_threads
 
 
 @pytest.mark.parametrize(("text", "shape"), [("1,3,64,64", (1, 3, 64, 64)), (" 8, 3 ,224,96", (8, 3, 224, 96))])
@@ -27,8 +27,8 @@ def test_another_shape_is_refused_by_name(text: str) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_threads_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in THREAD_VARIABLES:
+def _nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GRADCLI_THREADS", "GRADCLI_KERNELS"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -48,7 +48,8 @@ def test_the_defaults_are_the_contracts(invoke: Callable[..., Any]) -> None:
         "nesterov": False,
         "param": None,
         "data": None,
-        "threads": "1",
+        "kernels": "exact",
+        "threads": get_num_threads(),
     }
 
 
@@ -59,9 +60,26 @@ def test_short_names_and_repeated_options(invoke: Callable[..., Any]) -> None:
 
 
 def test_threads_are_set_for_the_command_only(invoke: Callable[..., Any]) -> None:
-    assert json.loads(invoke("show", "--threads", "2").stdout)["threads"] == "2"
-    assert json.loads(invoke("show", env={"GRADCLI_THREADS": "3"}).stdout)["threads"] == "3"
-    assert json.loads(invoke("show").stdout)["threads"] == "1"
+    before = get_num_threads()
+    assert json.loads(invoke("show", "--threads", 5).stdout)["threads"] == 5
+    assert json.loads(invoke("show", env={"GRADCLI_THREADS": "3"}).stdout)["threads"] == 3
+    assert json.loads(invoke("show").stdout)["threads"] == before
     refused = invoke("show", "--threads", "0")
     assert refused.exit_code == 2
     assert "--threads" in refused.stderr
+
+
+def test_kernels_come_from_the_command_line_then_from_the_environment(invoke: Callable[..., Any]) -> None:
+    fast = {"GRADCLI_KERNELS": "fast"}
+    assert json.loads(invoke("show", "--kernels", "fast").stdout)["kernels"] == "fast"
+    assert json.loads(invoke("show", env=fast).stdout)["kernels"] == "fast"
+    assert json.loads(invoke("show", "--kernels", "exact", env=fast).stdout)["kernels"] == "exact"
+
+
+@pytest.mark.parametrize(("words", "environment"), [(["--kernels", "quick"], {}), ([], {"GRADCLI_KERNELS": "quick"})])
+def test_other_kernels_are_a_usage_error(
+    words: list[str], environment: dict[str, str], invoke: Callable[..., Any]
+) -> None:
+    refused = invoke("show", *words, env=environment)
+    assert refused.exit_code == 2
+    assert "'quick' is not one of 'exact', 'fast'" in refused.stderr

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from gradcli.cli.runtime import THREAD_VARIABLES, prepared_runtime
+from gradcli.cli.runtime import BLAS_THREAD_VARIABLES, prepared_runtime
 from gradcli.errors import UsageError
+from gradcli.kernels.threads import get_num_threads
 
 NEWS = ["some news", "warning: a doubt", "warning: a library's doubt", "epoch 1: 2 of 2, loss 0.5"]
 
@@ -28,19 +29,32 @@ def test_verbosity_decides_what_standard_error_shows(
     assert result.returncode == 0
 
 
-def test_threads_are_in_the_environment_and_gone_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("threads", [None, 3])
+def test_blas_has_one_thread_whatever_the_environment_says(
+    threads: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     before = dict(os.environ)
-    with prepared_runtime(threads=2, quiet=False, verbose=False):
-        assert {os.environ[name] for name in THREAD_VARIABLES} == {"2"}
+    with prepared_runtime(threads=threads, quiet=False, verbose=False):
+        assert {os.environ[name] for name in BLAS_THREAD_VARIABLES} == {"1"}
     assert dict(os.environ) == before
 
 
-def test_the_environments_threads_stay_when_none_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+def test_threads_share_the_kernels_work_and_are_put_back_after_an_error() -> None:
+    before = get_num_threads()
+    inside = []
+
+    def fail() -> None:
+        with prepared_runtime(threads=before + 1, quiet=False, verbose=False):
+            inside.append(get_num_threads())
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert (inside, get_num_threads()) == ([before + 1], before)
     with prepared_runtime(threads=None, quiet=False, verbose=False):
-        assert os.environ["OMP_NUM_THREADS"] == "7"
+        assert get_num_threads() == before
 
 
 def test_logging_and_warnings_are_put_back_after_an_error() -> None:

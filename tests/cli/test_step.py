@@ -46,6 +46,7 @@ def test_the_tutorials_step(gradcli: Run) -> None:
         "weights",
         "mode",
         "frozen_batch_norms",
+        "kernels",
     ]
     assert (record["schema"], record["step"], record["weights"], record["mode"]) == (
         "gradcli.step/1",

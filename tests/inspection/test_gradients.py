@@ -92,7 +92,9 @@ def test_norms_by_layer_and_in_total() -> None:
 
 def test_numbers_that_are_not_finite_are_found_by_name() -> None:
     arrays = {"a": np.ones(3), "b": np.array([1.0, np.nan])}
-    gradients = Gradients(arrays=arrays, loss=1.0, seconds=0.1, weights="random:0", mode="train", frozen_batch_norms=0)
+    gradients = Gradients(
+        arrays=arrays, loss=1.0, seconds=0.1, weights="random:0", mode="train", frozen_batch_norms=0, kernels="exact"
+    )
     with pytest.raises(DivergedError, match="the gradient of b is not finite"):
         gradients.check_finite()
     assert math.isnan(norms_by_layer(arrays)[1].norm)

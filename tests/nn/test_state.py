@@ -7,6 +7,7 @@ import pytest
 
 import gradcli
 from gradcli import nn
+from gradcli.kernels.threads import get_num_threads, set_num_threads
 from gradcli.nn.state import IncompatibleKeys, StateDictError
 
 
@@ -171,3 +172,26 @@ def test_errors_and_order_are_pytorchs():
         with pytest.raises(RuntimeError) as caught:
             model_with_statistics().load_state_dict(misfit, strict=strict)
         assert str(caught.value) == str(expected.value)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_large_values_are_converted_piece_by_piece(threads: int, dtype: str) -> None:
+    model = nn.Sequential(nn.Conv2d(190, 67, 3, bias=False), nn.Linear(70_001, 3), nn.Linear(3, 70_001))
+    generator = np.random.default_rng(0)
+    state = {name: generator.normal(size=tensor.shape).astype(dtype) for name, tensor in model.state_dict().items()}
+    before = get_num_threads()
+    set_num_threads(threads)
+    try:
+        model.load_state_dict(state)
+    finally:
+        set_num_threads(before)
+    for name, tensor in model.state_dict().items():
+        np.testing.assert_array_equal(tensor.array, state[name].astype(np.float32))
+    assert model[0].weight.array.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+def test_a_value_beyond_the_parameters_type_becomes_infinite_without_a_warning() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    model.load_state_dict({"weight": np.array([[1e300]])})
+    assert model.weight.array.tolist() == [[np.inf]]

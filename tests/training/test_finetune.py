@@ -11,6 +11,7 @@ import pytest
 
 from gradcli.autograd import Tensor, no_grad
 from gradcli.errors import DataError, DivergedError, UsageError
+from gradcli.kernels.policy import Kernels, get_kernels
 from gradcli.models import load_model
 from gradcli.training.finetune import EpochRecord, FinetuneSettings, Finetuning
 from gradcli.training.freezing import FreezeRule
@@ -155,9 +156,22 @@ def test_batches_of_one_are_fine_where_no_batch_norm_trains(settings: FinetuneSe
 def test_the_description_says_what_trains(settings: FinetuneSettings) -> None:
     text = Finetuning(settings).describe()
     assert text.startswith("16 images to train and 4 to validate, 32x32, 3 classes; weights ")
-    assert text.endswith(", 1,539 of 11,178,051 parameters train")
+    assert text.endswith(", 1,539 of 11,178,051 parameters train, fast kernels")
     text = Finetuning(replace(settings, mode="train")).describe()
     assert text.endswith("running statistics of 20 frozen batch norms move in train mode, as in PyTorch")
+
+
+@pytest.mark.parametrize("kernels", ["exact", "fast"])
+def test_a_run_trains_and_validates_on_its_own_kernels(
+    kernels: Kernels, settings: FinetuneSettings, tmp_path: Path
+) -> None:
+    finetuning = Finetuning(replace(settings, kernels=kernels, epochs=1))
+    seen = []
+    finetuning.model.layer1.register_forward_hook(lambda *_: seen.append(get_kernels()))
+    (record,) = run(finetuning, tmp_path / "run")
+    assert seen == [kernels] * finetuning.batches_per_epoch
+    assert get_kernels() == "exact"
+    assert record.kernels == kernels
 
 
 def test_one_class_is_nothing_to_learn(settings: FinetuneSettings, tmp_path: Path) -> None:

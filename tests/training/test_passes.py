@@ -13,6 +13,7 @@ import pytest
 
 from gradcli.autograd import Tensor
 from gradcli.errors import DataError, DivergedError
+from gradcli.kernels.policy import Kernels, get_kernels
 from gradcli.ops.random import manual_seed, rand, randint
 from gradcli.training import passes
 from gradcli.training.passes import (
@@ -176,6 +177,26 @@ def test_frozen_batch_norms_are_counted_where_they_keep_their_statistics(prepare
     backbone = [("freeze-backbone", "")]
     assert prepared().frozen_batch_norms == 0
     assert prepared(freeze=backbone).frozen_batch_norms == 20
-    assert prepared(freeze=backbone).describe().endswith("train mode, 20 frozen batch norms keep their statistics")
+    text = prepared(freeze=backbone).describe()
+    assert text.endswith("train mode, exact kernels, 20 frozen batch norms keep their statistics")
     assert prepared(freeze=backbone, mode="train").frozen_batch_norms == 0
     assert prepared(freeze=backbone, mode="eval").frozen_batch_norms == 0
+
+
+@pytest.mark.parametrize("kernels", ["exact", "fast"])
+def test_a_pass_runs_on_its_own_kernels_and_leaves_the_processs_alone(kernels: Kernels, prepared: Prepare) -> None:
+    run = prepared(kernels=kernels)
+    seen = []
+    run.model.layer1.register_forward_hook(lambda *_: seen.append(get_kernels()))
+    run_forward(run, with_loss=True)
+    run_backward(run)
+    assert seen == [kernels, kernels]
+    assert get_kernels() == "exact"
+    assert f", {kernels} kernels" in run.describe()
+
+
+def test_fast_kernels_agree_with_exact_ones(prepared: Prepare) -> None:
+    exact, fast = prepared(shape=(2, 3, 64, 64)), prepared(shape=(2, 3, 64, 64), kernels="fast")
+    expected, _, _ = run_forward(exact, with_loss=False)
+    found, _, _ = run_forward(fast, with_loss=False)
+    np.testing.assert_allclose(found.array, expected.array, rtol=0, atol=1e-4 * float(np.abs(expected.array).max()))
