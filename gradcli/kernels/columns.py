@@ -1,0 +1,120 @@
+"""im2col for one piece of a convolution: what its windows read, gathered into a matrix; and col2im, its adjoint.
+
+A product of that matrix with the filters is the convolution (Chellapilla, Puri and Simard, "High performance
+convolutional neural networks for document processing", 2006). The matrix is kh * kw times as large as the images, so it
+is made for one piece at a time and multiplied while it is in the cache.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gradcli.kernels import memory
+from gradcli.kernels.layout import Array, Pair
+from gradcli.kernels.pieces import Piece
+from gradcli.kernels.rows import ImageRows
+from gradcli.kernels.windows import window_taps
+
+
+class Windows(NamedTuple):
+    """Windows that slide over images (H, W, C), and how many of them there are (OH, OW).
+
+    Tap (i, j) of window (y, x) reads pixel (y * stride + i * dilation - padding, likewise); outside of the image it
+    reads zeros.
+    """
+
+    image_size: Pair
+    channels: int
+    size: Pair
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+    groups: int
+
+    @property
+    def depth(self) -> int:
+        """Values that one window reads from one group of channels."""
+        return self.kernel[0] * self.kernel[1] * (self.channels // self.groups)
+
+
+def im2col(images: ImageRows, windows: Windows, piece: Piece) -> Array:
+    """The columns (groups, P', kh * kw * C / groups) of the P' windows of `piece`, in this thread's scratch memory.
+
+    A row for each window; in it, tap after tap, the channels of the group.
+    """
+    bordered = _bordered_rows(images, windows, piece)
+    kernel, stride, dilation, groups = windows.kernel, windows.stride, windows.dilation, windows.groups
+    channels = windows.channels // groups
+    image_step, row_step, pixel_step, channel_step = bordered.strides
+    # (g, n, R, OW, kh, kw, C/g), overlapping
+    view: Array = np.ndarray(
+        (groups, piece.image_count, piece.row_count, windows.size[1], *kernel, channels),
+        bordered.dtype,
+        bordered,
+        0,
+        (
+            channel_step * channels,
+            image_step,
+            row_step * stride[0],
+            pixel_step * stride[1],
+            row_step * dilation[0],
+            pixel_step * dilation[1],
+            channel_step,
+        ),
+    )
+    columns = memory.scratch("columns.columns", view.shape, bordered.dtype)
+    np.copyto(columns, view)
+    return columns.reshape(groups, piece.pixels, windows.depth)
+
+
+def _bordered_rows(images: ImageRows, windows: Windows, piece: Piece) -> Array:
+    """The rows (n, h, w, C) of the images that the piece's windows read, with zeros where they reach beyond."""
+    height, width = windows.image_size
+    reach = windows.dilation[0] * (windows.kernel[0] - 1) + 1, windows.dilation[1] * (windows.kernel[1] - 1) + 1
+    left = windows.padding[1]
+    bordered = memory.scratch(
+        "columns.bordered",
+        (
+            piece.image_count,
+            (piece.row_count - 1) * windows.stride[0] + reach[0],
+            max((windows.size[1] - 1) * windows.stride[1] + reach[1], left + width),
+            windows.channels,
+        ),
+        images.dtype,
+    )
+    top = piece.rows.start * windows.stride[0] - windows.padding[0]  # image row of the first row; may be negative
+    first, last = max(0, top), min(height, top + bordered.shape[1])
+    if first >= last:
+        bordered.fill(0)
+        return bordered
+    for border in (
+        bordered[:, : first - top],
+        bordered[:, last - top :],
+        bordered[:, first - top : last - top, :left],
+        bordered[:, first - top : last - top, left + width :],
+    ):
+        if border.size:
+            border.fill(0)
+    images.write(bordered[:, first - top : last - top, left : left + width], piece.images, slice(first, last))
+    return bordered
+
+
+def col2im(columns: Array, images: Array, windows: Windows, piece: Piece) -> None:
+    """Adds columns as `im2col` returns them back onto the pixels that they were read from, in place.
+
+    `images` (n, H, W, C) holds the images of the piece. What falls beyond their edges is dropped.
+    """
+    groups = windows.groups
+    channels = windows.channels // groups
+    size = piece.row_count, windows.size[1]
+    values = columns.reshape(groups, piece.image_count, *size, *windows.kernel, channels)
+    pixels = images.reshape(piece.image_count, *windows.image_size, groups, channels)
+    # The padding as seen from the first of the piece's rows.
+    padding = windows.padding[0] - piece.rows.start * windows.stride[0], windows.padding[1]
+    for tap in window_taps(windows.image_size, size, windows.kernel, windows.stride, padding, windows.dilation):
+        i, j = divmod(tap.number, windows.kernel[1])
+        # (g, n, R, OW, C/g) -> (n, R, OW, g, C/g)
+        pixels[tap.elements] += values[:, *tap.outputs, i, j].transpose(1, 2, 3, 0, 4)
