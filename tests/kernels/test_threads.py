@@ -1,0 +1,124 @@
+"""The compute threads: every piece once, in any thread; errors, nesting and forks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from gradcli.kernels import threads
+from gradcli.kernels.threads import get_num_threads, parallel, set_num_threads
+
+
+@pytest.fixture(params=[1, 2, 5])
+def thread_count(request):
+    before = get_num_threads()
+    set_num_threads(request.param)
+    yield request.param
+    set_num_threads(before)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 1000])
+def test_every_piece_runs_once(thread_count, count):
+    runs = np.zeros(count, np.int64)
+
+    def task(number):
+        runs[number] += 1
+
+    for _ in range(5):
+        parallel(task, count)
+    assert (runs == 5).all()
+
+
+def test_the_helpers_take_part():
+    before = get_num_threads()
+    set_num_threads(3)
+    try:
+        barrier = threading.Barrier(3, timeout=20)
+        parallel(lambda number: barrier.wait() and None, 3)  # passes only with three threads at once
+    finally:
+        set_num_threads(before)
+
+
+def test_an_error_of_any_piece_is_raised_and_leaves_the_threads_usable(thread_count):
+    def fail(number):
+        if number == 3:
+            raise ValueError(f"piece {number}")
+
+    for _ in range(3):
+        with pytest.raises(ValueError, match="piece 3"):
+            parallel(fail, 8)
+    done = []
+    parallel(done.append, 4)
+    assert sorted(done) == [0, 1, 2, 3]
+
+
+def test_tasks_may_share_out_work_themselves(thread_count):
+    runs = np.zeros((4, 6), np.int64)
+
+    def outer(row):
+        def inner(column):
+            runs[row, column] += 1
+
+        parallel(inner, 6)
+
+    parallel(outer, 4)
+    assert (runs == 1).all()
+
+
+def test_callers_in_several_threads_do_not_disturb_each_other(thread_count):
+    totals = np.zeros((3, 50), np.int64)
+
+    def caller(row):
+        for column in range(50):
+            squares = np.zeros(8, np.int64)
+
+            def task(number, squares=squares):
+                squares[number] = number * number
+
+            parallel(task, 8)
+            totals[row, column] = squares.sum()
+
+    callers = [threading.Thread(target=caller, args=(row,)) for row in range(3)]
+    for thread in callers:
+        thread.start()
+    for thread in callers:
+        thread.join()
+    assert (totals == 140).all()
+
+
+def test_floating_point_warnings_are_off_in_helpers_too(thread_count):
+    with np.errstate(all="ignore"):
+        parallel(lambda number: np.log(np.zeros(1000)), 8)
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_a_thread_count_below_one_is_refused(count):
+    with pytest.raises(ValueError, match="at least 1"):
+        set_num_threads(count)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_computes_with_threads_of_its_own():
+    script = """
+import os, warnings
+from gradcli.kernels.threads import parallel, set_num_threads
+warnings.simplefilter("ignore")
+set_num_threads(3)
+parallel(lambda number: None, 8)
+child = os.fork()
+if child == 0:
+    done = []
+    parallel(done.append, 8)
+    os._exit(0 if sorted(done) == list(range(8)) else 1)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert subprocess.run([sys.executable, "-c", script], timeout=60, check=False).returncode == 0
+
+
+def test_available_cores_are_those_of_this_process():
+    assert 1 <= threads.available_cores() <= (os.cpu_count() or 1)

@@ -1,0 +1,126 @@
+"""Values that are computed when somebody looks: the same for everyone, whatever happens in between."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+
+import gradcli
+from gradcli import nn
+from gradcli.deferred import DeferredArray, settle_deferred
+from gradcli.nn import functional as F
+
+
+def block(seed=0):
+    gradcli.manual_seed(seed)
+    return nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), gradcli.randn(2, 3, 5, 5, requires_grad=True)
+
+
+def is_put_off(tensor):
+    return isinstance(tensor._value, DeferredArray) and not tensor._value.is_computed
+
+
+def test_batch_norm_addition_and_relu_wait_for_somebody_to_look():
+    conv, norm, x = block()
+    h = conv(x)
+    normalized = norm(h)
+    total = normalized + h
+    out = F.relu(total)
+    assert all(is_put_off(tensor) for tensor in (normalized, total, out))
+    assert out.shape == total.shape == (2, 4, 5, 5)
+    assert out.dtype is gradcli.float32
+    assert [t.grad_fn.name() for t in (out, total, normalized)] == [
+        "ReluBackward0",
+        "AddBackward0",
+        "NativeBatchNormBackward0",
+    ]
+    assert all(is_put_off(tensor) for tensor in (normalized, total, out))
+    np.testing.assert_array_equal(out.array, np.maximum(total.array, 0))
+    np.testing.assert_allclose(total.array, normalized.array + h.array, rtol=1e-6, atol=1e-6)
+
+
+def gradients(look, retain=False):
+    """Gradients of a small residual block, with somebody looking at values in between, or not."""
+    conv, norm, x = block()
+    second = nn.BatchNorm2d(4)
+    h = conv(x)
+    steps = [h, norm(h)]
+    steps.append(F.relu(steps[-1]))
+    steps.append(second(steps[-1]))
+    steps.append(steps[-1] + h)
+    steps.append(F.relu(steps[-1]))
+    steps.append(F.max_pool2d(steps[-1], 3, 2, 1))
+    if look:
+        for tensor in steps:
+            str(tensor.detach())
+    if retain:
+        for tensor in steps:
+            tensor.retain_grad()
+    (steps[-1] * steps[-1]).sum().backward()
+    leaves = [x, *conv.parameters(), *norm.parameters(), *second.parameters()]
+    return [leaf.grad.array for leaf in leaves], [tensor.grad for tensor in steps]
+
+
+@pytest.mark.parametrize("retain", [False, True])
+def test_looking_changes_nothing(retain):
+    plain, _ = gradients(look=False)
+    looked, retained = gradients(look=True, retain=retain)
+    for one, other in zip(plain, looked, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    assert all((gradient is not None) == retain for gradient in retained)
+
+
+def test_retained_gradients_are_those_of_the_steps():
+    conv, norm, x = block()
+    h = conv(x)
+    normalized = norm(h)
+    out = F.relu(normalized)
+    for tensor in (h, normalized, out):
+        tensor.retain_grad()
+    out.sum().backward()
+    np.testing.assert_array_equal(out.grad.array, np.ones((2, 4, 5, 5)))
+    np.testing.assert_array_equal(normalized.grad.array, (out.array > 0).astype(np.float32))
+    assert normalized.grad.array is not out.grad.array
+    np.testing.assert_allclose(h.grad.array.sum(axis=(0, 2, 3)), 0, atol=1e-4)  # the mean's share is taken out
+
+
+def test_values_are_those_of_the_time_of_the_call():
+    conv, norm, x = block()
+    h = conv(x).detach()
+    with gradcli.no_grad():
+        expected = norm(h).array.copy()
+        put_off = norm(h)
+        norm.weight.array[...] *= 3
+        norm.running_mean.array[...] = 7
+        h.numpy()[...] = 100  # handing the array out computes what still waits for it
+    np.testing.assert_array_equal(put_off.array, expected)
+
+
+def test_gradients_of_leaves_are_arrays_of_their_own():
+    a = gradcli.randn(2, 3, 4, 4, requires_grad=True)
+    b = gradcli.randn(2, 3, 4, 4, requires_grad=True)
+    norm = nn.BatchNorm2d(3)
+    F.relu(norm(a) + b + a).sum().backward()
+    F.relu(a + b).sum().backward()
+    assert not np.may_share_memory(a.grad.array, b.grad.array)
+    assert a.grad.array.flags.writeable
+    a.grad.array[...] = 0
+    assert b.grad.array.any()
+
+
+def test_copies_and_pickles_have_values():
+    conv, norm, x = block()
+    with gradcli.no_grad():
+        out = norm(conv(x))
+        twin = copy.deepcopy(out)
+    np.testing.assert_array_equal(twin.array, out.array)
+
+
+def test_settling_computes_whatever_still_waits():
+    conv, norm, x = block()
+    out = norm(conv(x))
+    assert is_put_off(out)
+    settle_deferred()
+    assert not is_put_off(out)
