@@ -48,7 +48,7 @@ LARGEST_SUM_BY_PIECE = (
     64 * 64
 )  # the same where filters' gradients are summed: memory is read and written for each piece
 FREQUENCIES_AT_ONCE = 2
-FILTERS_AT_ONCE = 1 << 12  # pairs of channels whose filters are transformed at a time, in the second-level cache
+FILTERS_AT_ONCE = 1 << 13  # pairs of channels whose filters are transformed at a time, in the second-level cache
 
 
 class Winograd:
