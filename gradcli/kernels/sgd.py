@@ -1,83 +1,209 @@
-"""The stochastic gradient descent update, in place and in PyTorch's order of operations."""
+"""The stochastic gradient descent update, in place and in PyTorch's order of operations.
+
+The update does little with each number and so runs at the pace of the memory. All parameters go through in one pass
+that the threads share, in blocks that stay in the cache from the first operation to the last.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from gradcli.kernels.layout import Array
+from gradcli.kernels import memory
+from gradcli.kernels.layout import Array, from_nhwc
+from gradcli.kernels.low_rank import LowRankGradient
+from gradcli.kernels.threads import parallel
 
-BLOCK_ELEMENTS = 1 << 16  # elements updated at a time, so that a block stays in the cache
+BLOCK_ELEMENTS = 1 << 17  # elements updated at a time: with fewer, threads wait for each other in Python
+FILTERS_AT_ONCE = 8  # low-rank gradients are formed by multiples of so many rows
+SMALL_PARAMETER = 1 << 12  # elements whose update takes as long as the calls for it
 ACCESS: list[list[Literal["readwrite", "readonly"]]] = [["readwrite"], ["readonly"], ["readwrite"]]
 
 
-def sgd_update(
-    parameter: Array,
-    grad: Array,
-    momentum_buffer: Array | None,
-    *,
-    lr: float,
-    momentum: float,
-    dampening: float,
-    weight_decay: float,
-    nesterov: bool,
-    maximize: bool,
-    first_step: bool,
-) -> None:
-    """Moves `parameter` one step against `grad`, and `momentum_buffer` with it; both change in place.
+class Update(NamedTuple):
+    """A parameter, its gradient and its momentum buffer: of one shape and dtype, with any strides.
 
-    With g = ±grad + weight_decay * parameter (minus when `maximize`), the buffer becomes
-    momentum * buffer + (1 - dampening) * g and the parameter moves by -lr times the buffer, or by
-    -lr * (g + momentum * buffer) with `nesterov`; without momentum it moves by -lr * g. On the
-    `first_step` the buffer's content is ignored and it becomes g itself, without dampening, as in
-    PyTorch's `torch.optim.SGD`.
-
-    The three arrays share shape and dtype and may have any strides; equal strides are fastest. `grad` is
-    left alone. A missing buffer is right only without momentum. Raises ValueError when they don't match.
+    Equal strides without gaps are fastest. A `LowRankGradient` (O, kh, kw, C) belongs to a parameter (O, C, kh, kw).
+    A missing buffer is right only without momentum. On the `first_step` the buffer's content is ignored.
     """
-    arrays = [parameter, grad] if momentum_buffer is None else [parameter, grad, momentum_buffer]
-    for array in arrays:
-        if array.shape != parameter.shape or array.dtype != parameter.dtype:
+
+    parameter: Array
+    gradient: Array | LowRankGradient
+    momentum_buffer: Array | None
+    first_step: bool
+
+
+class Rule(NamedTuple):
+    """How a parameter moves; see `sgd_update`."""
+
+    lr: float
+    momentum: float
+    dampening: float
+    weight_decay: float
+    nesterov: bool
+    maximize: bool
+
+
+def sgd_update(updates: Sequence[Update], rule: Rule) -> None:
+    """Moves parameters one step against their gradients, and the momentum buffers with them; both change in place.
+
+    With g = ±gradient + weight_decay * parameter (minus when `maximize`), the buffer becomes
+    momentum * buffer + (1 - dampening) * g and the parameter moves by -lr times the buffer, or by
+    -lr * (g + momentum * buffer) with `nesterov`; without momentum it moves by -lr * g. On the first step the buffer
+    becomes g itself, without dampening, as in PyTorch's `torch.optim.SGD`.
+
+    Gradients are left alone; low-rank ones are formed block by block. Raises ValueError before anything changes when
+    an array doesn't match its parameter, or a buffer is missing.
+    """
+    for update in updates:
+        _check(update, rule)
+    pieces = _pieces(updates, rule)
+
+    def move(number: int) -> None:
+        for block in pieces[number]:
+            block()
+
+    parallel(move, len(pieces))
+
+
+def empty_momentum_buffer(parameter: Array) -> Array:
+    """An uninitialised array in the parameter's own memory order, so that updates run through both side by side."""
+    axes = _memory_order(parameter)
+    if axes is None:
+        return np.empty_like(parameter)
+    buffer = memory.empty(tuple(parameter.shape[axis] for axis in axes), parameter.dtype)
+    return buffer.transpose(np.argsort(axes))
+
+
+def _check(update: Update, rule: Rule) -> None:
+    parameter, gradient, buffer, _ = update
+    if isinstance(gradient, LowRankGradient):
+        filters, height, width, channels = gradient.shape
+        shape: tuple[int, ...] = (filters, channels, height, width)
+    else:
+        shape = gradient.shape
+    found = [(shape, gradient.dtype)] if buffer is None else [(shape, gradient.dtype), (buffer.shape, buffer.dtype)]
+    for shape, dtype in found:
+        if shape != parameter.shape or dtype != parameter.dtype:
             raise ValueError(
-                f"gradient or momentum buffer is {array.dtype} {list(array.shape)}, "
+                f"gradient or momentum buffer is {dtype} {list(shape)}, "
                 f"but the parameter is {parameter.dtype} {list(parameter.shape)}"
             )
-    if momentum and momentum_buffer is None:
-        raise ValueError(f"momentum is {momentum}, which needs a momentum buffer")
+    if rule.momentum and buffer is None:
+        raise ValueError(f"momentum is {rule.momentum}, which needs a momentum buffer")
 
-    scratch = np.empty(BLOCK_ELEMENTS, parameter.dtype)
-    scaled = np.empty(BLOCK_ELEMENTS, parameter.dtype)
+
+def _pieces(updates: Sequence[Update], rule: Rule) -> list[list[Callable[[], None]]]:
+    """Blocks of all updates, in lists of about equal work."""
+    pieces: list[list[Callable[[], None]]] = [[]]
+    size = 0
+    for update in updates:
+        for elements, block in _blocks(update, rule):
+            if size >= BLOCK_ELEMENTS:
+                pieces.append([])
+                size = 0
+            pieces[-1].append(block)
+            size += max(SMALL_PARAMETER, elements)
+    return pieces
+
+
+def _blocks(update: Update, rule: Rule) -> Iterator[tuple[int, Callable[[], None]]]:
+    """The blocks of one update, each with its number of elements."""
+    parameter, gradient, buffer, first_step = update
+    if not rule.momentum:
+        buffer = None
+    axes = _memory_order(parameter)
+    if isinstance(gradient, LowRankGradient):
+        if axes == CHANNELS_LAST and not gradient.is_computed and (buffer is None or _memory_order(buffer) == axes):
+            yield from _low_rank_blocks(parameter, gradient, buffer, first_step, rule)
+            return
+        gradient = from_nhwc(gradient.array())
+    arrays = [parameter, gradient] if buffer is None else [parameter, gradient, buffer]
+    if axes is not None:
+        ordered = [array.transpose(axes) for array in arrays]
+        if all(array.flags.c_contiguous for array in ordered):
+            flat = [array.reshape(-1) for array in ordered]
+            for first in range(0, parameter.size, BLOCK_ELEMENTS):
+                block = [array[first : first + BLOCK_ELEMENTS] for array in flat]
+                yield block[0].size, partial(_move, *block, first_step=first_step, rule=rule)
+            return
+    yield parameter.size, partial(_move_strided, arrays, first_step, rule)
+
+
+CHANNELS_LAST = (0, 2, 3, 1)  # (O, C, kh, kw) -> (O, kh, kw, C)
+
+
+def _memory_order(array: Array) -> tuple[int, ...] | None:
+    """The order of axes in which the array's elements follow one another in memory; None where they don't."""
+    axes = tuple(range(array.ndim))
+    if array.flags.c_contiguous and array.ndim != 4:
+        return axes
+    if array.ndim == 4 and array.transpose(CHANNELS_LAST).flags.c_contiguous:
+        return CHANNELS_LAST
+    axes = tuple(sorted(axes, key=lambda axis: -array.strides[axis]))
+    return axes if array.transpose(axes).flags.c_contiguous else None
+
+
+def _low_rank_blocks(
+    parameter: Array, gradient: LowRankGradient, buffer: Array | None, first_step: bool, rule: Rule
+) -> Iterator[tuple[int, Callable[[], None]]]:
+    """The blocks of a parameter (O, C, kh, kw) over (O, kh, kw, C) memory, each some whole filters."""
+    filters = parameter.shape[0]
+    depth = parameter.size // max(1, filters)
+    values = parameter.transpose(CHANNELS_LAST).reshape(filters, depth)
+    buffers = None if buffer is None else buffer.transpose(CHANNELS_LAST).reshape(filters, depth)
+    step = max(FILTERS_AT_ONCE, BLOCK_ELEMENTS // max(1, depth) // FILTERS_AT_ONCE * FILTERS_AT_ONCE)
+
+    def move(first: int, last: int) -> None:
+        formed = memory.scratch("sgd.gradient", (last - first, depth), parameter.dtype)
+        gradient.rows(first, last, formed)
+        rows = None if buffers is None else buffers[first:last].reshape(-1)
+        _move(values[first:last].reshape(-1), formed.reshape(-1), rows, first_step=first_step, rule=rule)
+
+    for first in range(0, filters, step):
+        last = min(first + step, filters)
+        yield (last - first) * depth, partial(move, first, last)
+
+
+def _move_strided(arrays: Sequence[Array], first_step: bool, rule: Rule) -> None:
+    """`_move` for arrays whose memory differs in order or has gaps."""
     blocks = np.nditer(
-        arrays if momentum else [parameter, grad],
+        arrays,
         flags=["external_loop", "buffered", "delay_bufalloc", "zerosize_ok"],
-        op_flags=ACCESS if momentum else ACCESS[:2],
+        op_flags=ACCESS[: len(arrays)],
         order="K",
         buffersize=BLOCK_ELEMENTS,
     )
     with blocks:
         blocks.reset()
-        for values, gradient, *buffers in blocks:
-            direction, product = scratch[: values.size], scaled[: values.size]
-            if maximize:
-                np.negative(gradient, out=direction)
-                gradient = direction
-            if weight_decay:
-                np.multiply(values, weight_decay, out=product)
-                gradient = np.add(gradient, product, out=direction)
-            if momentum:
-                (buffer,) = buffers
-                if first_step:
-                    buffer[...] = gradient
-                else:
-                    buffer *= momentum
-                    if dampening:
-                        buffer += np.multiply(gradient, 1 - dampening, out=product)
-                    else:
-                        buffer += gradient
-                if nesterov:
-                    np.multiply(buffer, momentum, out=product)
-                    gradient = np.add(gradient, product, out=direction)
-                else:
-                    gradient = buffer
-            values -= np.multiply(gradient, lr, out=product)
+        for block in blocks:
+            _move(*block, first_step=first_step, rule=rule)
+
+
+def _move(values: Array, gradient: Array, buffer: Array | None = None, *, first_step: bool, rule: Rule) -> None:
+    """The update of `sgd_update` for one block of one axis; without momentum there is no buffer."""
+    direction = memory.scratch("sgd.direction", values.shape, values.dtype)
+    product = memory.scratch("sgd.product", values.shape, values.dtype)
+    if rule.maximize:
+        gradient = np.negative(gradient, out=direction)
+    if rule.weight_decay:
+        np.multiply(values, rule.weight_decay, out=product)
+        gradient = np.add(gradient, product, out=direction)
+    if buffer is not None:
+        if first_step:
+            np.copyto(buffer, gradient)
+        else:
+            np.multiply(buffer, rule.momentum, out=buffer)
+            if rule.dampening:
+                np.add(buffer, np.multiply(gradient, 1 - rule.dampening, out=product), out=buffer)
+            else:
+                np.add(buffer, gradient, out=buffer)
+        if rule.nesterov:
+            np.multiply(buffer, rule.momentum, out=product)
+            gradient = np.add(gradient, product, out=direction)
+        else:
+            gradient = buffer
+    np.subtract(values, np.multiply(gradient, rule.lr, out=product), out=values)

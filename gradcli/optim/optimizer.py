@@ -58,13 +58,17 @@ class Optimizer:
                 loss = closure()
         with no_grad():
             for group in self.param_groups:
-                for parameter in group["params"]:
-                    if parameter.grad is not None:
-                        self.update(parameter, group)
+                parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+                if parameters:
+                    self.update_all(parameters, group)
         return loss
 
     def update(self, parameter: Tensor, group: dict[str, Any]) -> None:
         """Move one parameter by its gradient, in place, with the options of its group."""
+        self.update_all([parameter], group)
+
+    def update_all(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        """Move parameters of one group, all of which have gradients, in place, with the options of that group."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from gradcli.autograd import Tensor
-from gradcli.kernels.sgd import sgd_update
+from gradcli.kernels.sgd import Rule, Update, empty_momentum_buffer, sgd_update
 from gradcli.optim.optimizer import Optimizer, Parameters
 
 
@@ -58,24 +56,17 @@ class SGD(Optimizer):
         }
         super().__init__(params, options)
 
-    def update(self, parameter: Tensor, group: dict[str, Any]) -> None:
-        assert parameter.grad is not None
-        buffer = self.state.get(parameter, {}).get("momentum_buffer")
-        first_step = buffer is None
-        if group["momentum"] != 0 and buffer is None:
-            # In the parameter's own memory order, so that the update runs through all three side by side.
-            buffer = Tensor(np.empty_like(parameter.array))
-        sgd_update(
-            parameter.array,
-            parameter.grad.array,
-            None if buffer is None else buffer.array,
-            lr=group["lr"],
-            momentum=group["momentum"],
-            dampening=group["dampening"],
-            weight_decay=group["weight_decay"],
-            nesterov=group["nesterov"],
-            maximize=group["maximize"],
-            first_step=first_step,
-        )
-        if buffer is not None:
+    def update_all(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        rule = Rule(*(group[name] for name in Rule._fields))
+        updates, new_buffers = [], {}
+        for parameter in parameters:
+            assert parameter.grad is not None
+            buffer = self.state.get(parameter, {}).get("momentum_buffer")
+            first_step = buffer is None
+            if buffer is None and rule.momentum != 0:
+                buffer = new_buffers[parameter] = Tensor(empty_momentum_buffer(parameter.array))
+            memory = None if buffer is None else buffer.array
+            updates.append(Update(parameter.array, parameter.grad.array, memory, first_step))
+        sgd_update(updates, rule)
+        for parameter, buffer in new_buffers.items():
             self.state[parameter] = {"momentum_buffer": buffer}

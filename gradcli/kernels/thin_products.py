@@ -1,0 +1,89 @@
+"""Products of a large matrix with a few rows: what a convolution of few pixels comes down to.
+
+Such a product reads, or writes, the large matrix once and does little with each element, so the memory sets its pace.
+A general product first copies its operands into an order of its own, which costs more here than the multiplications.
+OpenBLAS leaves that copy out for products of fewer than a million multiplications. So the large matrix is cut into
+blocks that small, and one call of `np.matmul` on a stack of blocks runs through them all.
+
+The functions here compute one thread's piece; their operands have one dtype and contiguous rows.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from gradcli.kernels.layout import Array
+from gradcli.kernels.memory import scratch
+
+SMALL_PRODUCT = 1_000_000  # multiplications below which OpenBLAS multiplies without copying first
+BLOCK_ROWS = 8  # more rows of thousands of elements, read side by side, get in each other's way in the first cache
+MOST_BLOCK_ROWS = 128  # the same where only some hundred columns are read of each row
+BLOCK_DEPTH = 512  # longest sum within a block, which also keeps rounding errors short
+FEW = 16  # with more rows than this the general product is as fast
+FEW_TO_READ = 32  # the same for the product that sums along the large matrix's rows
+
+
+def rows_times_transpose(few: Array, matrix: Array, out: Array) -> None:
+    """`out` (P, M) = `few` (P, K) times the transpose of `matrix` (M, K), which is read once, row after row."""
+    count, depth = few.shape
+    part = _divisor_below(depth, BLOCK_DEPTH)
+    rows = len(matrix) - len(matrix) % BLOCK_ROWS
+    if count > FEW_TO_READ or count * BLOCK_ROWS * part >= SMALL_PRODUCT:
+        rows = 0
+    if rows:
+        # (M, K) -> (M/8, K/k, 8, k) and (P, K) -> (K/k, k, P)
+        blocks = matrix[:rows].reshape(-1, BLOCK_ROWS, depth // part, part).transpose(0, 2, 1, 3)
+        columns = few.reshape(count, -1, part).transpose(1, 2, 0)
+        sums = scratch("thin_products.sums", (*blocks.shape[:3], count), out.dtype)
+        np.matmul(blocks, columns, out=sums)
+        # (M/8, K/k, 8, P) -> (M/8, 8, P)
+        np.add.reduce(sums, axis=1, out=out[:, :rows].reshape(count, -1, BLOCK_ROWS).transpose(1, 2, 0))
+    if rows < len(matrix):
+        # With few rows the other operand is better off as the first one: (M, P) = (M, K) times (K, P).
+        product = scratch("thin_products.product", (len(matrix) - rows, count), out.dtype)
+        np.copyto(out[:, rows:], np.matmul(matrix[rows:], few.T, out=product).T)
+
+
+def rows_times_matrix(few: Array, matrix: Array, out: Array) -> None:
+    """`out` (P, K) = `few` (P, M) times `matrix` (M, K), which may be some hundred columns of a wider one."""
+    count, width = few.shape[0], matrix.shape[1]
+    if not 1 < count <= FEW or width == 0:
+        np.matmul(few, matrix, out=out)
+        return
+    block = min(MOST_BLOCK_ROWS, SMALL_PRODUCT // (count * width))
+    rows = len(matrix) - len(matrix) % block if block >= BLOCK_ROWS else 0
+    if rows == 0:
+        np.matmul(few, matrix, out=out)
+        return
+    # (P, M) -> (M/m, P, m) and (M, K) -> (M/m, m, K)
+    pieces = few[:, :rows].reshape(count, -1, block).transpose(1, 0, 2)
+    sums = scratch("thin_products.sums", (rows // block, count, width), out.dtype)
+    np.matmul(pieces, matrix[:rows].reshape(-1, block, width), out=sums)
+    np.add.reduce(sums, axis=0, out=out)
+    if rows < len(matrix):
+        out += np.matmul(few[:, rows:], matrix[rows:])
+
+
+def columns_times_rows(left: Array, few: Array, out: Array) -> None:
+    """`out` (M, K) = `left` (M, P) times `few` (P, K): a large matrix of low rank, written once, row after row."""
+    count, width = few.shape
+    if count == 1:
+        np.multiply(left, few, out=out)
+        return
+    rows = len(left) - len(left) % BLOCK_ROWS
+    if count > FEW or count * BLOCK_ROWS * width >= SMALL_PRODUCT:
+        rows = 0
+    if rows:
+        # (M, P) -> (M/8, 8, P) and (M, K) -> (M/8, 8, K)
+        np.matmul(left[:rows].reshape(-1, BLOCK_ROWS, count), few, out=out[:rows].reshape(-1, BLOCK_ROWS, width))
+    if rows < len(left):
+        np.matmul(left[rows:], few, out=out[rows:])
+
+
+@functools.lru_cache(maxsize=256)
+def _divisor_below(number: int, limit: int) -> int:
+    """The largest divisor of `number` up to `limit`; `number` itself where that would be less than a quarter of it."""
+    largest = next(divisor for divisor in range(max(1, min(number, limit)), 0, -1) if number % divisor == 0)
+    return largest if 4 * largest >= limit else number
