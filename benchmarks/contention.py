@@ -1,8 +1,9 @@
 """Measures how much a training step slows down beside another busy process, for gradcli and for PyTorch.
 
-    python benchmarks/contention.py [--size SIDE:BATCH] [--rounds N] [--threads N] [--burner-threads N] [--json PATH]
+    python benchmarks/contention.py [--size SIDE:BATCH] [--kernels exact] [--rounds N] [--threads N]
+                                    [--burner-threads N] [--json PATH]
 
-In each round both take one turn on the machine as it is and one beside a process that keeps its threads busy.
+In each round all take one turn on the machine as it is and one beside a process that keeps its threads busy.
 """
 
 from __future__ import annotations
@@ -13,29 +14,30 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from machine import describe_measurement, format_measurement
-from options import Size, count, parser_with_shared_options, size, write_json
+from options import Size, add_kernels_option, count, parser_with_shared_options, size, write_json
 from processes import Worker
 from training_workers import (
-    GRADCLI,
     PYTORCH,
     Setup,
     TrainingWorkers,
     Turn,
+    gradcli_configuration,
     median_and_minimum,
     prepared_setup,
     training_workers,
 )
 from workers.training_case import TrainingCase
 
-CONFIGURATIONS = (GRADCLI, PYTORCH)
+GOAL = 3.0
+"""How many times slower gradcli may get."""
 ALONE, BESIDE = "alone", "beside the burner"
 Turns = dict[str, dict[str, list[Turn]]]
 """Turns by configuration, then by ALONE and BESIDE."""
 
 
-def measure(workers: TrainingWorkers, burner: Worker, rounds: int) -> Turns:
+def measure(workers: TrainingWorkers, configurations: Sequence[str], burner: Worker, rounds: int) -> Turns:
     """Let every worker take a turn with the burner at rest and one with the burner at work, round by round."""
-    turns: Turns = {name: {ALONE: [], BESIDE: []} for name in CONFIGURATIONS}
+    turns: Turns = {name: {ALONE: [], BESIDE: []} for name in configurations}
     for configuration in workers.in_turns(rounds):
         turns[configuration][ALONE].append(workers.take_turn(configuration))
         burner.ask("on")
@@ -44,13 +46,18 @@ def measure(workers: TrainingWorkers, burner: Worker, rounds: int) -> Turns:
     return turns
 
 
-def measure_case(setup: Setup, case: TrainingCase, rounds: int, burner_threads: int) -> dict[str, Any]:
+def measure_case(
+    setup: Setup, case: TrainingCase, configurations: Sequence[str], rounds: int, burner_threads: int
+) -> dict[str, Any]:
     """Start the workers and the burner, measure, and report."""
     burner_command = [sys.executable, "-P", "-m", "workers.burner", str(burner_threads)]
     head = describe_measurement(setup.threads)  # now: later the load average would count the burner
-    with training_workers(setup, case, CONFIGURATIONS) as workers, Worker(burner_command, setup.environment) as burner:
-        turns = measure(workers, burner, rounds)
+    with training_workers(setup, case, configurations) as workers, Worker(burner_command, setup.environment) as burner:
+        turns = measure(workers, configurations, burner, rounds)
         libraries = sorted(set(workers.libraries.values()))
+    summaries = {name: summarize(own) for name, own in turns.items()}
+    slowdowns = {name: row["slowdown"] for name, row in summaries.items()}
+    of_gradcli = [name for name in configurations if name != PYTORCH]
     return {
         "schema": "gradcli.benchmarks.contention/1",
         **head,
@@ -59,7 +66,16 @@ def measure_case(setup: Setup, case: TrainingCase, rounds: int, burner_threads: 
         "batch": case.batch,
         "rounds": rounds,
         "burner_threads": burner_threads,
-        "configurations": {name: summarize(own) for name, own in turns.items()},
+        "configurations": summaries,
+        "pytorch_slowdown_over": {
+            name: {
+                statistic: slowdowns[PYTORCH][statistic] / slowdowns[name][statistic] for statistic in slowdowns[name]
+            }
+            for name in of_gradcli
+        },
+        "goals_met": {
+            f"{name} slows down at most {GOAL:g} times": slowdowns[name]["median"] <= GOAL for name in of_gradcli
+        },
     }
 
 
@@ -90,6 +106,10 @@ def format_report(report: Mapping[str, Any]) -> str:
         ]
         slowdown = " / ".join(f"{factor:.2f}" for factor in row["slowdown"].values())
         lines.append(f"| {name} | {' | '.join(cells)} | {slowdown} |")
+    lines.append("")
+    for name, ratio in report["pytorch_slowdown_over"].items():
+        lines.append(f"- PyTorch's slowdown / that of {name}: {ratio['median']:.2f} / {ratio['minimum']:.2f}")
+    lines += [f"- {goal}: {'met' if met else 'missed'}" for goal, met in report["goals_met"].items()]
     return "\n".join(lines)
 
 
@@ -103,6 +123,7 @@ def parse_arguments() -> argparse.Namespace:
         metavar="SIDE:BATCH",
         help="images of the step (default: %(default)s)",
     )
+    add_kernels_option(parser, ["exact"])
     parser.add_argument(
         "--burner-threads", type=count, default=2, metavar="N", help="threads of the other process (default: 2)"
     )
@@ -114,7 +135,8 @@ def main() -> None:
     arguments = parse_arguments()
     case = TrainingCase("step", arguments.size.side, arguments.size.batch)
     with prepared_setup(arguments.pytorch_python, arguments.threads) as setup:
-        report = measure_case(setup, case, arguments.rounds, arguments.burner_threads)
+        configurations = [*map(gradcli_configuration, arguments.kernels), PYTORCH]
+        report = measure_case(setup, case, configurations, arguments.rounds, arguments.burner_threads)
     print(format_report(report))
     write_json(arguments.json, report)
 

@@ -14,18 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-THREAD_VARIABLES = (
-    "GRADCLI_THREADS",
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
+BLAS_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 def thread_environment(threads: int) -> dict[str, str]:
     """This process's environment with every library's thread count set, for processes that have yet to start."""
-    environment = os.environ | {variable: str(threads) for variable in THREAD_VARIABLES}
+    environment = os.environ | {variable: str(threads) for variable in ("GRADCLI_THREADS", *BLAS_THREAD_VARIABLES)}
+    environment.pop("GRADCLI_KERNELS", None)
     # An installed package has its byte code compiled; let the warm-up do that for a checkout.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     return environment

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def count(text: str) -> int:
     return int(text)
 
 
-def json_path(text: str) -> Path:
+def file_path(text: str) -> Path:
     """Read the path of a file to write: found out before the measurement, not after it, that its folder is missing."""
     path = Path(text)
     if not path.parent.is_dir() or path.is_dir():
@@ -58,7 +59,7 @@ def parser_with_shared_options(description: str, rounds_option: str, rounds: int
         metavar="N",
         help="compute threads of both (default: all CPUs)",
     )
-    parser.add_argument("--json", type=json_path, metavar="PATH", help="write every sample and the summary here too")
+    parser.add_argument("--json", type=file_path, metavar="PATH", help="write every sample and the summary here too")
     parser.add_argument(
         "--pytorch-python",
         default=sys.executable,
@@ -66,6 +67,20 @@ def parser_with_shared_options(description: str, rounds_option: str, rounds: int
         help="the Python that has PyTorch, NumPy and safetensors installed (default: this one)",
     )
     return parser
+
+
+KERNELS = ("exact", "fast")
+
+
+def add_kernels_option(parser: argparse.ArgumentParser, default: Sequence[str]) -> None:
+    """`--kernels`, whose every value is a configuration of gradcli; `default` are those measured without it."""
+    parser.add_argument(
+        "--kernels",
+        choices=KERNELS,
+        nargs="+",
+        default=list(default),
+        help=f"gradcli's kernels, each a configuration of its own (default: {' '.join(default)})",
+    )
 
 
 def write_json(path: Path | None, report: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Measures gradcli's training steps and passes against PyTorch's, in both of its memory layouts.
 
-    python benchmarks/training.py [--sizes 64:1 224:8] [--modes step eval] [--rounds N] [--threads N] [--json PATH]
+    python benchmarks/training.py [--sizes 64:1 224:8] [--modes step eval] [--kernels exact fast] [--rounds N]
+                                  [--threads N] [--json PATH]
 
 Each configuration has a process of its own that builds the model once and then measures one step whenever it is its
 turn, so that a change in the machine's load meets all. Only one of them computes at a time.
@@ -11,33 +12,33 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from machine import describe_measurement
-from options import Size, parser_with_shared_options, size, write_json
+from options import KERNELS, Size, add_kernels_option, parser_with_shared_options, size, write_json
 from processes import output_of
-from training_report import format_report, summarize_case
+from training_report import format_report, goals_met, summarize_case
 from training_workers import (
-    GRADCLI,
     PYTORCH,
     PYTORCH_CHANNELS_LAST,
     Setup,
     Turn,
+    gradcli_configuration,
     prepared_setup,
     training_workers,
 )
 from workers.training_case import MODES, TrainingCase
 
-CONFIGURATIONS = (GRADCLI, PYTORCH, PYTORCH_CHANNELS_LAST)
-
-
 SIZES = (Size(64, 1), Size(64, 8), Size(64, 32), Size(64, 128), Size(224, 1), Size(224, 8))
 
 
-def measure_case(setup: Setup, case: TrainingCase, rounds: int) -> tuple[dict[str, list[Turn]], list[str]]:
+def measure_case(
+    setup: Setup, case: TrainingCase, configurations: Sequence[str], rounds: int
+) -> tuple[dict[str, list[Turn]], list[str]]:
     """The turns of every configuration in one case, and the libraries' names and versions."""
-    turns: dict[str, list[Turn]] = {name: [] for name in CONFIGURATIONS}
-    with training_workers(setup, case, CONFIGURATIONS) as workers:
+    turns: dict[str, list[Turn]] = {name: [] for name in configurations}
+    with training_workers(setup, case, configurations) as workers:
         for configuration in workers.in_turns(rounds):
             turns[configuration].append(workers.take_turn(configuration))
         return turns, sorted(set(workers.libraries.values()))
@@ -61,7 +62,9 @@ def count_multiply_adds(setup: Setup, sizes: list[Size]) -> dict[str, dict[str, 
     return counts
 
 
-def measure_all(setup: Setup, modes: list[str], sizes: list[Size], rounds: int) -> dict[str, Any]:
+def measure_all(
+    setup: Setup, modes: list[str], sizes: list[Size], configurations: Sequence[str], rounds: int
+) -> dict[str, Any]:
     """Measure the bound, then case after case; everything that there is to report."""
     report = {"schema": "gradcli.benchmarks.training/1", **describe_measurement(setup.threads), "rounds": rounds}
     multiply_adds = count_multiply_adds(setup, sizes)
@@ -72,9 +75,10 @@ def measure_all(setup: Setup, modes: list[str], sizes: list[Size], rounds: int) 
         for images in sizes:
             print(f"{mode}, {images.side}x{images.side}, batch {images.batch}", file=sys.stderr)
             case = TrainingCase(mode, images.side, images.batch)
-            turns, report["libraries"] = measure_case(setup, case, rounds)
+            turns, report["libraries"] = measure_case(setup, case, configurations, rounds)
             count = multiply_adds[str(images.side)][mode]
             report["cases"].append(summarize_case(case, turns, count, max(sgemm.values())))
+    report["goals_met"] = goals_met(report["cases"])
     return report
 
 
@@ -89,6 +93,7 @@ def parse_arguments() -> argparse.Namespace:
         metavar="SIDE:BATCH",
         help=f"default: {' '.join(map(str, SIZES))}",
     )
+    add_kernels_option(parser, KERNELS)
     parser.add_argument("--modes", choices=MODES, nargs="+", default=list(MODES), help="default: all")
     return parser.parse_args()
 
@@ -97,7 +102,8 @@ def main() -> None:
     """Measure, print the tables and write the JSON file that was asked for."""
     arguments = parse_arguments()
     with prepared_setup(arguments.pytorch_python, arguments.threads) as setup:
-        report = measure_all(setup, arguments.modes, arguments.sizes, arguments.rounds)
+        configurations = [*map(gradcli_configuration, arguments.kernels), PYTORCH, PYTORCH_CHANNELS_LAST]
+        report = measure_all(setup, arguments.modes, arguments.sizes, configurations, arguments.rounds)
     print(format_report(report))
     write_json(arguments.json, report)
 

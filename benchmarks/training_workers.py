@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from machine import thread_environment
+from machine import BLAS_THREAD_VARIABLES, thread_environment
 from processes import Worker, output_of, require_modules
 from workers.training_case import TrainingCase
 
@@ -25,9 +25,19 @@ WARM_UP_TURNS = 2
 MAGNITUDE_TOLERANCE = 1e-2
 """How far mean outputs may lie apart, relative: different work differs by far more, rounding by far less."""
 
-GRADCLI = "gradcli"
 PYTORCH = "PyTorch"
 PYTORCH_CHANNELS_LAST = "PyTorch channels-last"
+
+
+def gradcli_configuration(kernels: str) -> str:
+    """The name of gradcli's configuration with `exact` or `fast` kernels."""
+    return f"gradcli {kernels}"
+
+
+def kernels_of(configuration: str) -> str | None:
+    """The kernels of one of gradcli's configurations; None for PyTorch's."""
+    library, _, kernels = configuration.partition(" ")
+    return kernels if library == "gradcli" else None
 
 
 @dataclass(frozen=True)
@@ -48,17 +58,22 @@ class Setup:
     weights: Path
     threads: int
 
-    def worker_command(self, configuration: str, case: TrainingCase) -> list[str]:
-        """How to start the worker of a configuration."""
-        if configuration == GRADCLI:
+    def start_worker(self, configuration: str, case: TrainingCase) -> Worker:
+        """Start the worker of a configuration."""
+        environment = dict(self.environment)
+        options = [*case.arguments(), "--threads", str(self.threads)]
+        kernels = kernels_of(configuration)
+        if kernels is not None:
             program = [sys.executable, "-P", "-m", "workers.gradcli"]
-            options = ["--weights", str(self.weights / "resnet18.safetensors")]
+            options += ["--weights", str(self.weights / "resnet18.safetensors"), "--kernels", kernels]
+            # As the command line has it: the threads are gradcli's own.
+            environment.update(dict.fromkeys(BLAS_THREAD_VARIABLES, "1"))
         else:
             program = [self.pytorch_python, "-P", "-m", "workers.pytorch"]
-            options = ["--weights", str(self.weights / "resnet18.pth"), "--threads", str(self.threads)]
+            options += ["--weights", str(self.weights / "resnet18.pth")]
             if configuration == PYTORCH_CHANNELS_LAST:
                 options.append("--channels-last")
-        return [*program, *case.arguments(), *options]
+        return Worker([*program, *options], environment)
 
 
 @contextmanager
@@ -106,12 +121,7 @@ class TrainingWorkers:
 def training_workers(setup: Setup, case: TrainingCase, configurations: Sequence[str]) -> Iterator[TrainingWorkers]:
     """Start workers, warm them up and see that they compute the same; they end with the `with` block."""
     with ExitStack() as stack:
-        yield TrainingWorkers(
-            {
-                name: stack.enter_context(Worker(setup.worker_command(name, case), setup.environment))
-                for name in configurations
-            }
-        )
+        yield TrainingWorkers({name: stack.enter_context(setup.start_worker(name, case)) for name in configurations})
 
 
 def require_same_work(turns: Mapping[str, Turn]) -> None:

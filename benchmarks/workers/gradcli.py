@@ -1,8 +1,6 @@
 """Training worker for gradcli.
 
-python -m workers.gradcli --mode step --side 64 --batch 8 --weights resnet18.safetensors
-
-The number of threads is whatever the environment said before NumPy was imported.
+python -m workers.gradcli --mode step --side 64 --batch 8 --weights resnet18.safetensors --threads 2 --kernels fast
 """
 
 from __future__ import annotations
@@ -67,7 +65,11 @@ def make_step(model: ResNet, images: Tensor, loss_of: Callable[[Any], Any]) -> C
 
 def main() -> None:
     """Build the model once, then take turns."""
-    arguments = argument_parser().parse_args()
+    parser = argument_parser()
+    parser.add_argument("--kernels", choices=("exact", "fast"), required=True)
+    arguments = parser.parse_args()
+    gradcli.set_num_threads(arguments.threads)
+    gradcli.set_kernels(arguments.kernels)
     model = resnet18(weights=arguments.weights)
     serve_turns(f"gradcli {gradcli.__version__}", make_run(case_of(arguments), model))
 

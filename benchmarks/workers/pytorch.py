@@ -66,7 +66,6 @@ def make_step(model: ResNet, images: Tensor, loss_of: Callable[[Tensor], Tensor]
 def main() -> None:
     """Build the model once, then take turns."""
     parser = argument_parser()
-    parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--channels-last", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

@@ -74,6 +74,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--side", type=int, required=True)
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--threads", type=int, required=True)
     return parser
 
 
