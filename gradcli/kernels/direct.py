@@ -21,7 +21,7 @@ import numpy as np
 
 from gradcli.kernels import memory
 from gradcli.kernels.algorithm import ConvGradients, Epilogue
-from gradcli.kernels.columns import Windows, col2im, im2col
+from gradcli.kernels.columns import Windows, col2im, im2col, multiply_columns
 from gradcli.kernels.geometry import ConvGeometry
 from gradcli.kernels.layout import Array, Pair
 from gradcli.kernels.pieces import Piece, cut_into_pieces, for_each_piece, sum_over_pieces
@@ -60,7 +60,7 @@ class Direct:
         def convolve(piece: Piece) -> None:
             columns = im2col(source, windows, piece)
             rows = out_rows[piece.span]
-            np.matmul(columns, matrices, out=_by_group(rows, geometry.groups))
+            multiply_columns(columns, matrices, _by_group(rows, geometry.groups))
             if epilogue is not None:
                 epilogue(piece.first_pixel, rows)
 
@@ -97,7 +97,7 @@ def _gradients_by_mirrored_filters(
 
     def add_image_gradient(piece: Piece) -> Array:
         columns = im2col(grad, windows, piece)  # (g, P', K), where K runs over (kh, kw, O/g)
-        np.matmul(columns, matrices, out=_by_group(image_gradient_rows[piece.span], groups))
+        multiply_columns(columns, matrices, _by_group(image_gradient_rows[piece.span], groups))
         return columns
 
     def add_both(piece: Piece, contribution: Array) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from gradcli.kernels import memory
 from gradcli.kernels.algorithm import ConvGradients, Epilogue
+from gradcli.kernels.columns import multiply_columns
 from gradcli.kernels.direct import Direct
 from gradcli.kernels.geometry import ConvGeometry
 from gradcli.kernels.layout import Array, Pair
@@ -104,7 +105,7 @@ class StridedByParity:
                     np.matmul(selected.T, _read_pixels(geometry, images, piece, parity), out=target)
                 if matrices is not None and image_gradient is not None:
                     pixels = memory.scratch("strided.gradient", (piece.pixels, channels), geometry.dtype)
-                    np.matmul(selected, matrices[taps].reshape(-1, channels), out=pixels)
+                    multiply_columns(selected[None], matrices[taps].reshape(1, -1, channels), pixels[None])
                     target = _pixels_of(image_gradient, piece, parity)
                     np.copyto(target, pixels.reshape(target.shape))
 

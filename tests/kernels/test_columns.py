@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from gradcli.kernels.columns import Windows, col2im, im2col
+from gradcli.kernels.columns import DEEPEST_CUT_SUM, LONGEST_RUN, Windows, col2im, im2col, multiply_columns
 from gradcli.kernels.pieces import cut_into_pieces
 from gradcli.kernels.rows import StoredRows
 from gradcli.kernels.windows import conv_output_size
@@ -70,6 +70,19 @@ def test_col2im_is_the_adjoint_of_im2col(arguments, groups, budget):
         product += np.vdot(columns, other)
         col2im(other, back[piece.images], windows, piece)
     assert np.vdot(images, back) == pytest.approx(product, rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(
+    "depth", [1, LONGEST_RUN, LONGEST_RUN + 1, 5 * LONGEST_RUN, DEEPEST_CUT_SUM, DEEPEST_CUT_SUM + 1]
+)
+def test_long_sums_in_runs_are_the_same_sums(depth, dtype):
+    generator = np.random.RandomState(3)
+    columns = generator.randint(-1, 2, (2, 5, depth)).astype(dtype)  # sums that every dtype holds exactly
+    matrices = generator.randint(-1, 2, (2, depth, 3)).astype(dtype)
+    rows = np.full((5, 2, 3), np.nan, dtype)
+    multiply_columns(columns, matrices, rows.transpose(1, 0, 2))
+    np.testing.assert_array_equal(rows.transpose(1, 0, 2), columns.astype(int) @ matrices.astype(int))
 
 
 def test_rows_beyond_the_edges_are_not_read():
