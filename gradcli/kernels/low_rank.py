@@ -8,8 +8,8 @@ import numpy as np
 
 from gradcli.kernels.layout import Array
 from gradcli.kernels.memory import empty
+from gradcli.kernels.slices import for_each_slice
 from gradcli.kernels.thin_products import columns_times_rows
-from gradcli.kernels.threads import parallel
 
 MOST_PIXELS = 128  # with a higher rank the factors save little
 PIECE_ELEMENTS = 1 << 18  # formed at a time by one thread: as much as the second-level cache holds
@@ -39,14 +39,11 @@ class LowRankGradient:
         """The gradient itself, formed at the first call by all threads and kept."""
         if self._array is None:
             gradient = empty(self.shape, self.dtype)
-            filters, size = self.shape[0], max(1, gradient.size)
-            pieces = max(1, min(filters // 8, size // PIECE_ELEMENTS))
-
-            def form(number: int) -> None:
-                first, last = number * filters // pieces, (number + 1) * filters // pieces
-                self.rows(first, last, gradient[first:last])
-
-            parallel(form, pieces)
+            for_each_slice(
+                lambda some: self.rows(some.start, some.stop, gradient[some]),
+                self.shape[0],
+                min(self.shape[0] // 8, gradient.size // PIECE_ELEMENTS),
+            )
             self._array, self._factors = gradient, None
         return self._array
 

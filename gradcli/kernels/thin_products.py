@@ -34,12 +34,13 @@ def rows_times_transpose(few: Array, matrix: Array, out: Array) -> None:
         rows = 0
     if rows:
         # (M, K) -> (M/8, K/k, 8, k) and (P, K) -> (K/k, k, P)
-        blocks = matrix[:rows].reshape(-1, BLOCK_ROWS, depth // part, part).transpose(0, 2, 1, 3)
-        columns = few.reshape(count, -1, part).transpose(1, 2, 0)
+        blocks = matrix[:rows].reshape(rows // BLOCK_ROWS, BLOCK_ROWS, depth // part, part).transpose(0, 2, 1, 3)
+        columns = few.reshape(count, depth // part, part).transpose(1, 2, 0)
         sums = scratch("thin_products.sums", (*blocks.shape[:3], count), out.dtype)
         np.matmul(blocks, columns, out=sums)
         # (M/8, K/k, 8, P) -> (M/8, 8, P)
-        np.add.reduce(sums, axis=1, out=out[:, :rows].reshape(count, -1, BLOCK_ROWS).transpose(1, 2, 0))
+        target = out[:, :rows].reshape(count, rows // BLOCK_ROWS, BLOCK_ROWS).transpose(1, 2, 0)
+        np.add.reduce(sums, axis=1, out=target)
     if rows < len(matrix):
         # With few rows the other operand is better off as the first one: (M, P) = (M, K) times (K, P).
         product = scratch("thin_products.product", (len(matrix) - rows, count), out.dtype)
@@ -77,7 +78,8 @@ def columns_times_rows(left: Array, few: Array, out: Array) -> None:
         rows = 0
     if rows:
         # (M, P) -> (M/8, 8, P) and (M, K) -> (M/8, 8, K)
-        np.matmul(left[:rows].reshape(-1, BLOCK_ROWS, count), few, out=out[:rows].reshape(-1, BLOCK_ROWS, width))
+        blocks = left[:rows].reshape(rows // BLOCK_ROWS, BLOCK_ROWS, count)
+        np.matmul(blocks, few, out=out[:rows].reshape(rows // BLOCK_ROWS, BLOCK_ROWS, width))
     if rows < len(left):
         np.matmul(left[rows:], few, out=out[rows:])
 

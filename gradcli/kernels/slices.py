@@ -1,0 +1,17 @@
+"""Cuts one axis into nearly equal slices and shares them among the threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gradcli.kernels.threads import parallel
+
+
+def for_each_slice(task: Callable[[slice], object], length: int, count: int) -> None:
+    """Run `task` for `count` slices, at least one, that together make up 0..length; some are empty if it is short."""
+    count = max(1, count)
+
+    def run(number: int) -> None:
+        task(slice(number * length // count, (number + 1) * length // count))
+
+    parallel(run, count)

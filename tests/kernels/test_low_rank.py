@@ -1,0 +1,65 @@
+"""Gradients kept as two factors: what they form, in pieces and at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gradcli.kernels.low_rank import LowRankGradient
+from gradcli.kernels.threads import get_num_threads, set_num_threads
+from tests.kernels.references import random_array, relative_error
+
+SHAPE = (150, 3, 3, 300)  # large enough for several pieces
+
+
+@pytest.fixture
+def thread_count():
+    before = get_num_threads()
+    yield set_num_threads
+    set_num_threads(before)
+
+
+def factors(pixels, dtype=np.float32):
+    filters, *window = SHAPE
+    return random_array((filters, pixels), 1, dtype), random_array((pixels, int(np.prod(window))), 2, dtype)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-6), (np.float64, 1e-14)])
+@pytest.mark.parametrize("pixels", [1, 2, 7, 16, 17, 64])
+def test_the_array_is_the_product(pixels, dtype, tolerance):
+    left, right = factors(pixels, dtype)
+    gradient = LowRankGradient(left, right, SHAPE)
+    assert (gradient.shape, gradient.dtype, gradient.is_computed) == (SHAPE, dtype, False)
+    expected = (left.astype(np.float64) @ right.astype(np.float64)).reshape(SHAPE)
+    assert gradient.array().shape == SHAPE
+    assert gradient.array().dtype == dtype
+    assert relative_error(gradient.array(), expected) < tolerance
+    assert gradient.is_computed
+
+
+@pytest.mark.parametrize("pixels", [1, 7, 64])
+def test_threads_change_nothing(pixels, thread_count):
+    formed = []
+    for count in (1, 3):
+        thread_count(count)
+        formed.append(LowRankGradient(*factors(pixels), SHAPE).array())
+    np.testing.assert_array_equal(*formed)
+
+
+@pytest.mark.parametrize("pixels", [1, 7, 64])
+@pytest.mark.parametrize(("first", "last"), [(0, 8), (3, 20), (149, 150), (5, 5), (0, 150)])
+def test_rows_are_those_of_the_array(pixels, first, last):
+    gradient = LowRankGradient(*factors(pixels, np.float64), SHAPE)
+    rows = np.full((last - first, *SHAPE[1:]), np.nan)
+    gradient.rows(first, last, rows)
+    assert not gradient.is_computed
+    np.testing.assert_allclose(rows, gradient.array()[first:last], rtol=1e-13, atol=1e-13)
+
+
+def test_the_array_is_kept_and_rows_follow_its_changes():
+    gradient = LowRankGradient(*factors(3), SHAPE)
+    gradient.array()[2] = 7
+    assert gradient.array() is gradient.array()
+    row = np.empty((1, *SHAPE[1:]), np.float32)
+    gradient.rows(2, 3, row)
+    assert (row == 7).all()
