@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from gradcli.autograd.dtypes import Array
+from gradcli.autograd.grad_mode import is_grad_enabled
 from gradcli.autograd.operation import op
-from gradcli.kernels import pooling as kernels
+from gradcli.kernels import average_pooling, max_pooling
 from gradcli.ops.dims import pair
 from gradcli.ops.promotion import require_kind
 from gradcli.ops.reduction import mean_dims
@@ -22,7 +23,16 @@ def max_pool2d_with_positions(
 ) -> tuple[Array, Array]:
     """Largest element of each window of input (N, C, H, W), and its position in the window."""
     require_kind("max_pool2d", input, "iuf")
-    return kernels.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode)
+    return max_pooling.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+@op(differentiable=False)
+def max_pool2d_values(
+    input: Array, kernel_size: IntPair, stride: IntPair, padding: IntPair, dilation: IntPair, ceil_mode: bool
+) -> Array:
+    """Largest element of each window of input (N, C, H, W), where no gradient will ask for its position."""
+    require_kind("max_pool2d", input, "iuf")
+    return max_pooling.max_pool2d_values(input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 @op("MaxPool2DWithIndicesBackwardBackward0")
@@ -36,7 +46,7 @@ def max_pool2d_gradient(
     dilation: IntPair,
 ) -> Array:
     """The gradient of each window, at the place of its largest element."""
-    return kernels.max_pool2d_input_gradient(
+    return max_pooling.max_pool2d_input_gradient(
         grad_output, positions, input_shape, kernel_size, stride, padding, dilation
     )
 
@@ -51,7 +61,7 @@ def max_pool2d_gather(
     dilation: IntPair,
 ) -> Array:
     """The elements of values (N, C, H, W) that the windows took."""
-    return kernels.max_pool2d_gather(values, positions, kernel_size, stride, padding, dilation)
+    return max_pooling.max_pool2d_gather(values, positions, kernel_size, stride, padding, dilation)
 
 
 max_pool2d_with_positions.gradient(
@@ -87,7 +97,8 @@ def max_pool2d(
         return squeeze_dim(max_pool2d(unsqueeze(input, 0), kernel_size, stride, padding, dilation, ceil_mode), 0)
     _check_planes("max_pool2d", input)
     kernel = pair(kernel_size, "kernel_size")
-    return max_pool2d_with_positions(
+    pool = max_pool2d_with_positions if input.requires_grad and is_grad_enabled() else max_pool2d_values
+    return pool(
         input,
         kernel_size=kernel,
         stride=_stride(stride, kernel),
@@ -109,7 +120,9 @@ def avg_pool2d_windows(
 ) -> Array:
     """Mean of each window of input (N, C, H, W)."""
     require_kind("avg_pool2d", input)
-    return kernels.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    return average_pooling.avg_pool2d(
+        input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
 
 
 @op("AvgPool2DBackwardBackward0")
@@ -124,7 +137,7 @@ def avg_pool2d_gradient(
     divisor_override: int | None,
 ) -> Array:
     """The gradient of each window's mean, spread over the window."""
-    return kernels.avg_pool2d_input_gradient(
+    return average_pooling.avg_pool2d_input_gradient(
         grad_output, input_shape, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
     )
 
@@ -173,7 +186,7 @@ def avg_pool2d(
 def adaptive_avg_pool2d_to(input: Array, output_size: IntPair) -> Array:
     """Means of input (N, C, H, W) over a grid of output_size areas."""
     require_kind("adaptive_avg_pool2d", input)
-    return kernels.adaptive_avg_pool2d(input, output_size)
+    return average_pooling.adaptive_avg_pool2d(input, output_size)
 
 
 @op("AdaptiveAvgPool2DBackwardBackward0")
@@ -181,7 +194,7 @@ def adaptive_avg_pool2d_gradient(
     grad_output: Array, input_shape: tuple[int, int, int, int], output_size: IntPair
 ) -> Array:
     """The gradient of each area's mean, spread over the area."""
-    return kernels.adaptive_avg_pool2d_input_gradient(grad_output, input_shape)
+    return average_pooling.adaptive_avg_pool2d_input_gradient(grad_output, input_shape)
 
 
 adaptive_avg_pool2d_to.gradient(

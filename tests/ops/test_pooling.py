@@ -121,6 +121,13 @@ CASES = [
         for name, draw, size, options in AVERAGE
     ],
     Case(
+        "max unrecorded",
+        lambda torch, x: torch.nn.functional.max_pool2d(x.detach(), 3, 2, 1),
+        distinct(2, 3, 7, 8),
+        expected=lambda x: naive(largest, x, sliding_windows(x, (4, 4), 3, 2, 1)),
+        differentiable=False,
+    ),
+    Case(
         "average padded",
         lambda torch, x: torch.nn.functional.avg_pool2d(x, 3, 2, 1),
         real(2, 2, 5, 7),

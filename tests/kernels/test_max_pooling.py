@@ -1,4 +1,4 @@
-"""Pooling against naive loops, its gradients as adjoints, and PyTorch's ties, NaNs and edge windows."""
+"""Max pooling against naive loops, its gradient as adjoint, and PyTorch's ties, NaNs and edge windows."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ import itertools
 import numpy as np
 import pytest
 
-from gradcli.kernels import pooling
-from gradcli.kernels.pooling import (
-    adaptive_avg_pool2d,
-    adaptive_avg_pool2d_input_gradient,
-    avg_pool2d,
-    avg_pool2d_input_gradient,
+from gradcli.kernels import max_pooling
+from gradcli.kernels.max_pooling import (
     max_pool2d,
     max_pool2d_gather,
     max_pool2d_indices,
     max_pool2d_input_gradient,
+    max_pool2d_values,
 )
+from gradcli.kernels.threads import get_num_threads, set_num_threads
 from tests.kernels.references import MEMORY_LAYOUTS, random_array, windows_of
 
 #         input shape, kernel, stride, padding, dilation, ceil_mode
@@ -30,33 +28,14 @@ MAX_CASES = [
     ((3, 2, 1, 1), (3, 3), (2, 2), (1, 1), (1, 1), False),
     ((1, 1, 1, 1), (1, 1), (1, 1), (0, 0), (1, 1), False),
     ((0, 2, 6, 6), (3, 3), (2, 2), (1, 1), (1, 1), False),
+    ((1, 2, 9, 4), (2, 1), (5, 1), (0, 0), (3, 1), False),  # rows between windows are never read
     ((1, 2, 18, 17), (17, 16), (1, 1), (8, 8), (1, 1), False),  # positions need more than a byte
 ]
 
-#         input shape, kernel, stride, padding, ceil_mode
-AVERAGE_CASES = [
-    ((2, 3, 8, 7), (3, 3), (2, 2), (1, 1), False),
-    ((2, 3, 8, 7), (3, 3), (2, 2), (1, 1), True),
-    ((1, 2, 5, 6), (2, 3), (2, 3), (1, 1), True),
-    ((1, 2, 7, 5), (4, 2), (3, 4), (2, 0), True),
-    ((3, 2, 1, 1), (3, 3), (1, 1), (1, 1), False),
-    ((0, 2, 6, 6), (2, 2), (2, 2), (0, 0), False),
-]
-DIVISORS = [(True, None), (False, None), (True, 5), (False, 3)]
 
-ADAPTIVE_CASES = [
-    ((2, 3, 7, 5), (1, 1)),
-    ((2, 3, 7, 5), (3, 2)),
-    ((1, 2, 4, 4), (4, 4)),
-    ((1, 2, 2, 3), (5, 4)),
-    ((0, 2, 4, 4), (1, 1)),
-    ((1, 1, 1, 1), (1, 1)),
-]
-
-
-@pytest.fixture(params=[1, pooling.CHUNK_ELEMENTS], ids=["image-by-image", "default-chunks"], autouse=True)
-def chunk_elements(request, monkeypatch):
-    monkeypatch.setattr(pooling, "CHUNK_ELEMENTS", request.param)
+@pytest.fixture(params=[1, max_pooling.PIECE_BYTES], ids=["row-by-row", "default-pieces"], autouse=True)
+def piece_bytes(request, monkeypatch):
+    monkeypatch.setattr(max_pooling, "PIECE_BYTES", request.param)
 
 
 def naive_max_pool(x, kernel, stride, padding, dilation, output_size):
@@ -96,6 +75,7 @@ def test_max_pool_finds_the_winner_of_each_window(make, input_shape, kernel, str
     indices = max_pool2d_indices(positions, input_shape[3], kernel, stride, padding, dilation)
     expected, expected_indices = naive_max_pool(x, kernel, stride, padding, dilation, out.shape[2:])
     np.testing.assert_array_equal(out, expected)
+    np.testing.assert_array_equal(max_pool2d_values(x, kernel, stride, padding, dilation, ceil_mode), expected)
     np.testing.assert_array_equal(indices, expected_indices)
     assert indices.dtype == np.int64
     np.testing.assert_array_equal(max_pool2d_gather(x, positions, kernel, stride, padding, dilation), expected)
@@ -135,62 +115,44 @@ def test_max_pool_gradient_keeps_infinities_out_of_the_losers():
     np.testing.assert_array_equal(gradient[0, 0], [[0, 0], [np.inf, 0]])
 
 
-def naive_avg_pool(x, kernel, stride, padding, count_include_pad, divisor_override, output_size):
-    n, channels, height, width = x.shape
-    out = np.zeros((n, channels, *output_size))
-    for oh, ow in np.ndindex(*output_size):
-        top, left = oh * stride[0] - padding[0], ow * stride[1] - padding[1]
-        bottom, right = min(top + kernel[0], height + padding[0]), min(left + kernel[1], width + padding[1])
-        padded_count = (bottom - top) * (right - left)
-        window = x[:, :, max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
-        count = padded_count if count_include_pad else window.shape[2] * window.shape[3]
-        out[:, :, oh, ow] = window.sum(axis=(2, 3)) / (divisor_override or count)
-    return out
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int64])
+def test_integers_pool_down_to_their_lowest(dtype):
+    lowest = np.iinfo(dtype).min
+    x = np.full((1, 2, 3, 3), lowest, dtype)
+    x[0, 1, 1, 1] = lowest + 1
+    out, positions = max_pool2d(x, (2, 2), (1, 1), (1, 1), (1, 1), False)
+    assert out.dtype == dtype
+    expected, _ = naive_max_pool(x.astype(np.float64), (2, 2), (1, 1), (1, 1), (1, 1), (4, 4))
+    np.testing.assert_array_equal(out, expected)
+    np.testing.assert_array_equal(positions[0, 0], [[3, 2, 2, 2], [1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]])
 
 
-@pytest.mark.parametrize(("count_include_pad", "divisor_override"), DIVISORS)
-@pytest.mark.parametrize(("input_shape", "kernel", "stride", "padding", "ceil_mode"), AVERAGE_CASES)
-def test_avg_pool_matches_the_definition_and_its_gradient_is_adjoint(
-    input_shape, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override
-):
-    options = (kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)
-    x = random_array(input_shape, 1)
-    out = avg_pool2d(x, *options)
-    expected = naive_avg_pool(x, kernel, stride, padding, count_include_pad, divisor_override, out.shape[2:])
-    np.testing.assert_allclose(out, expected, rtol=1e-13, atol=1e-13)
-    grad = random_array(out.shape, 2)
-    gradient = avg_pool2d_input_gradient(grad, input_shape, *options)
-    assert gradient.shape == input_shape
-    assert np.vdot(out, grad) == pytest.approx(np.vdot(x, gradient), rel=1e-12, abs=1e-12)
-
-
-@pytest.mark.parametrize(("input_shape", "output_size"), ADAPTIVE_CASES)
-def test_adaptive_avg_pool_averages_regions_and_its_gradient_is_adjoint(input_shape, output_size):
-    x = random_array(input_shape, 1)
-    out = adaptive_avg_pool2d(x, output_size)
-    assert out.shape == (*input_shape[:2], *output_size)
-    for oh, ow in np.ndindex(*output_size):
-        rows = slice(
-            int(np.floor(oh * input_shape[2] / output_size[0])),
-            int(np.ceil((oh + 1) * input_shape[2] / output_size[0])),
-        )
-        columns = slice(
-            int(np.floor(ow * input_shape[3] / output_size[1])),
-            int(np.ceil((ow + 1) * input_shape[3] / output_size[1])),
-        )
-        np.testing.assert_allclose(out[:, :, oh, ow], x[:, :, rows, columns].mean(axis=(2, 3)), rtol=1e-13)
-    grad = random_array(out.shape, 2)
-    gradient = adaptive_avg_pool2d_input_gradient(grad, input_shape)
-    assert gradient.shape == input_shape
-    assert np.vdot(out, grad) == pytest.approx(np.vdot(x, gradient), rel=1e-12, abs=1e-12)
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_number_of_threads_changes_nothing(count):
+    geometry = ((3, 3), (2, 2), (1, 1), (1, 1))
+    before = get_num_threads()
+    x = random_array((9, 5, 17, 16), 1, np.float32).round(1)
+    x[4, 2, 5, 5] = np.nan
+    out, positions = max_pool2d(x, *geometry, False)
+    grad = random_array(out.shape, 2, np.float32)
+    gradient = max_pool2d_input_gradient(grad, positions, x.shape, *geometry)
+    try:
+        set_num_threads(count)
+        again, positions_again = max_pool2d(x, *geometry, False)
+        np.testing.assert_array_equal(again, out)
+        np.testing.assert_array_equal(positions_again, positions)
+        np.testing.assert_array_equal(max_pool2d_values(x, *geometry, False), out)
+        np.testing.assert_array_equal(max_pool2d_input_gradient(grad, positions, x.shape, *geometry), gradient)
+        np.testing.assert_array_equal(max_pool2d_gather(x, positions, *geometry), out)
+    finally:
+        set_num_threads(before)
 
 
 @pytest.mark.parametrize("memory", MEMORY_LAYOUTS)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_any_strides_give_the_same_numbers_in_the_inputs_dtype(memory, dtype):
     shape = (2, 3, 6, 5)
     geometry = ((3, 2), (2, 1), (1, 1), (1, 1))
-    average = (*geometry[:3], True, False, None)
     x = random_array(shape, 1, dtype, memory)
     dense = np.ascontiguousarray(x)
     out, positions = max_pool2d(x, *geometry, False)
@@ -198,9 +160,9 @@ def test_any_strides_give_the_same_numbers_in_the_inputs_dtype(memory, dtype):
     planar_positions = np.ascontiguousarray(positions)
     grad = random_array(out.shape, 2, dtype, memory)
     dense_grad = np.ascontiguousarray(grad)
-    average_grad = random_array(avg_pool2d(x, *average).shape, 3, dtype, memory)
     pairs = [
         (out, dense_out),
+        (max_pool2d_values(x, *geometry, False), dense_out),
         (
             max_pool2d_input_gradient(grad, planar_positions, shape, *geometry),
             max_pool2d_input_gradient(dense_grad, dense_positions, shape, *geometry),
@@ -208,16 +170,6 @@ def test_any_strides_give_the_same_numbers_in_the_inputs_dtype(memory, dtype):
         (
             max_pool2d_gather(x, planar_positions, *geometry),
             max_pool2d_gather(dense, dense_positions, *geometry),
-        ),
-        (avg_pool2d(x, *average), avg_pool2d(dense, *average)),
-        (
-            avg_pool2d_input_gradient(average_grad, shape, *average),
-            avg_pool2d_input_gradient(np.ascontiguousarray(average_grad), shape, *average),
-        ),
-        (adaptive_avg_pool2d(x, (2, 3)), adaptive_avg_pool2d(dense, (2, 3))),
-        (
-            adaptive_avg_pool2d_input_gradient(grad, shape),
-            adaptive_avg_pool2d_input_gradient(dense_grad, shape),
         ),
     ]
     assert positions.dtype == np.uint8
@@ -227,18 +179,14 @@ def test_any_strides_give_the_same_numbers_in_the_inputs_dtype(memory, dtype):
         np.testing.assert_array_equal(actual, expected)
 
 
-def test_impossible_poolings_are_refused():
-    x = np.zeros((1, 1, 2, 2))
+@pytest.mark.parametrize("pool", [max_pool2d, max_pool2d_values])
+def test_impossible_poolings_are_refused(pool):
     with pytest.raises(RuntimeError, match="padding is 2"):
-        max_pool2d(x, (3, 3), (1, 1), (2, 2), (1, 1), False)
+        pool(np.zeros((1, 1, 2, 2)), (3, 3), (1, 1), (2, 2), (1, 1), False)
     with pytest.raises(RuntimeError, match="doesn't fit an input of 2"):
-        avg_pool2d(x, (3, 3), (1, 1), (0, 0), False, True, None)
+        pool(np.zeros((1, 1, 2, 2)), (3, 3), (1, 1), (0, 0), (1, 1), False)
     with pytest.raises(RuntimeError, match="read nothing but padding"):
-        max_pool2d(np.zeros((1, 1, 1, 9)), (2, 2), (1, 1), (2, 0), (3, 1), False)
-    with pytest.raises(RuntimeError, match="divisor_override is 0"):
-        avg_pool2d(x, (2, 2), (1, 1), (0, 0), False, True, 0)
-    with pytest.raises(RuntimeError, match="needs pixels"):
-        adaptive_avg_pool2d(np.zeros((1, 1, 0, 2)), (1, 1))
+        pool(np.zeros((1, 1, 1, 9)), (2, 2), (1, 1), (2, 0), (3, 1), False)
 
 
 @pytest.mark.parity
@@ -263,35 +211,3 @@ def test_max_pool_agrees_with_pytorch(make, input_shape, kernel, stride, padding
     expected.backward(torch.from_numpy(grad))
     gradient = max_pool2d_input_gradient(grad, positions, input_shape, kernel, stride, padding, dilation)
     np.testing.assert_allclose(gradient, tensor.grad.numpy(), rtol=1e-14, atol=1e-14)
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize(("count_include_pad", "divisor_override"), DIVISORS)
-@pytest.mark.parametrize(("input_shape", "kernel", "stride", "padding", "ceil_mode"), AVERAGE_CASES)
-def test_avg_pool_agrees_with_pytorch(
-    input_shape, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override
-):
-    torch = pytest.importorskip("torch")
-    options = (kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)
-    x = torch.tensor(random_array(input_shape, 1), requires_grad=True)
-    expected = torch.nn.functional.avg_pool2d(x, *options)
-    grad = random_array(tuple(expected.shape), 2)
-    expected.backward(torch.from_numpy(grad))
-    out = avg_pool2d(x.detach().numpy(), *options)
-    np.testing.assert_allclose(out, expected.detach().numpy(), rtol=1e-13, atol=1e-14)
-    gradient = avg_pool2d_input_gradient(grad, input_shape, *options)
-    np.testing.assert_allclose(gradient, x.grad.numpy(), rtol=1e-13, atol=1e-14)
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize(("input_shape", "output_size"), ADAPTIVE_CASES)
-def test_adaptive_avg_pool_agrees_with_pytorch(input_shape, output_size):
-    torch = pytest.importorskip("torch")
-    x = torch.tensor(random_array(input_shape, 1), requires_grad=True)
-    expected = torch.nn.functional.adaptive_avg_pool2d(x, output_size)
-    grad = random_array(tuple(expected.shape), 2)
-    expected.backward(torch.from_numpy(grad))
-    out = adaptive_avg_pool2d(x.detach().numpy(), output_size)
-    np.testing.assert_allclose(out, expected.detach().numpy(), rtol=1e-13, atol=1e-14)
-    gradient = adaptive_avg_pool2d_input_gradient(grad, input_shape)
-    np.testing.assert_allclose(gradient, x.grad.numpy(), rtol=1e-13, atol=1e-14)
