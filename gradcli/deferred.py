@@ -7,7 +7,6 @@ the same values for everyone who asks. Autograd carries such values without know
 from __future__ import annotations
 
 import weakref
-from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 _unsettled: weakref.WeakSet[DeferredArray] = weakref.WeakSet()
 
 
-class DeferredArray(ABC):
+class DeferredArray:
     """Stands for an array of known shape and dtype; `array()` computes it once and keeps it."""
 
     # NumPy arrays on the left of `+` leave the work to `__radd__`.
@@ -48,13 +47,13 @@ class DeferredArray(ABC):
         self._array = array
         _unsettled.discard(self)
 
-    @abstractmethod
     def _compute(self) -> np.ndarray[Any, Any]:
         """Compute the array."""
+        raise NotImplementedError
 
-    @abstractmethod
     def __add__(self, other: Any) -> Any:
         """The sum with an array or another deferred one of the same shape."""
+        return self.array() + settled(other)
 
     def __radd__(self, other: Any) -> Any:
         return self + other

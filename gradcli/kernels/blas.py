@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from numpy.linalg import _umath_linalg
 
@@ -45,26 +45,29 @@ _holders = 0
 _threads_before = 1
 
 
-@contextlib.contextmanager
-def single_threaded_blas() -> Iterator[None]:
-    """One BLAS thread for the length of the block, afterwards as many as before. Blocks may nest and overlap.
+class single_threaded_blas:  # noqa: N801 - used like contextlib's functions
+    """One BLAS thread for the length of a `with` block, afterwards as many as before. Blocks may nest and overlap.
 
     Where BLAS is none that we know to set (Accelerate, say), nothing happens.
     """
-    if _thread_functions is None:
-        yield
-        return
-    get_threads, set_threads = _thread_functions
-    global _holders, _threads_before
-    with _lock:
-        if _holders == 0:
-            _threads_before = get_threads()
-            if _threads_before != 1:
-                set_threads(1)
-        _holders += 1
-    try:
-        yield
-    finally:
+
+    def __enter__(self) -> None:
+        global _holders, _threads_before
+        if _thread_functions is None:
+            return
+        get_threads, set_threads = _thread_functions
+        with _lock:
+            if _holders == 0:
+                _threads_before = get_threads()
+                if _threads_before != 1:
+                    set_threads(1)
+            _holders += 1
+
+    def __exit__(self, *_: object) -> None:
+        global _holders
+        if _thread_functions is None:
+            return
+        set_threads = _thread_functions[1]
         with _lock:
             _holders -= 1
             if _holders == 0 and _threads_before != 1:

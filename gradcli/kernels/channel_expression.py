@@ -83,7 +83,7 @@ class ChannelExpression(DeferredArray):
         other_expression = isinstance(other, ChannelExpression | np.ndarray)
         if other_expression and other.shape == self.shape and other.dtype == self.dtype:
             return self.plus(other)
-        return self.array() + (other.array() if isinstance(other, DeferredArray) else other)
+        return super().__add__(other)
 
     def rectified(self) -> ChannelExpression:
         """ReLU of it."""
@@ -224,7 +224,9 @@ def _scale(values: Array, factors: Array, center: Array | None, out: Array) -> A
 
 def _line(vector: Array, width: int) -> Array:
     """A vector (C,) once for each pixel of a line: (W, C)."""
-    return np.tile(vector, (width, 1))
+    line = np.empty((width, vector.size), vector.dtype)
+    line[...] = vector
+    return line
 
 
 def _mask(target: Array, values: Array) -> None:

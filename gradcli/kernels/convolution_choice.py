@@ -6,13 +6,49 @@ import functools
 
 from gradcli.kernels.algorithm import ConvAlgorithm
 from gradcli.kernels.direct import Direct
+from gradcli.kernels.few_pixels import FewPixels
 from gradcli.kernels.geometry import ConvGeometry
+from gradcli.kernels.pointwise import Pointwise
 from gradcli.kernels.policy import Kernels
+from gradcli.kernels.small_map import SmallMap
+from gradcli.kernels.strided import StridedByParity
+from gradcli.kernels.winograd import Winograd
+from gradcli.kernels.winograd_transforms import TILE
 
-DIRECT = Direct()
+WINOGRAD, SMALL_MAP, FEW_PIXELS = Winograd(), SmallMap(), FewPixels()
+POINTWISE, STRIDED, DIRECT = Pointwise(), StridedByParity(), Direct()
+
+ALGORITHMS: tuple[ConvAlgorithm, ...] = (WINOGRAD, SMALL_MAP, FEW_PIXELS, POINTWISE, STRIDED, DIRECT)
+
+# Winograd reads 36 numbers for each pair of channels where the filters have 9, so it takes the more tiles the more
+# channels there are: pairs of channels, and the tiles that are enough up to there.
+FEWEST_TILES = ((128 * 128, 16), (256 * 256, 24), (512 * 512, 64))
+SMALLEST_FILL = 0.7  # of the tiles with pixels of the output: what hangs over the edges is computed, too
+FEWEST_SMALL_MAPS = 12  # images of 2 x 2 pixels; with fewer the columns of all are the smaller price
+MOST_FEW_PIXELS = 256  # beyond, columns of all pixels at once leave the caches
 
 
 @functools.lru_cache(maxsize=1024)
 def choose_algorithm(geometry: ConvGeometry, kernels: Kernels) -> ConvAlgorithm:
-    """The algorithm for a convolution, given which kernels are allowed."""
+    """The algorithm for a convolution, given which kernels are allowed: the first that supports it and pays.
+
+    Measured on two cores with the sizes of ResNet-18 (`benchmarks/convolutions.py`).
+    """
+    if kernels == "fast" and WINOGRAD.supports(geometry) and _has_tiles_enough(geometry):
+        return WINOGRAD  # a quarter of the multiplications
+    if SMALL_MAP.supports(geometry) and geometry.batch >= FEWEST_SMALL_MAPS:
+        return SMALL_MAP  # leaves the multiplications with padding out: more than half of them
+    if POINTWISE.supports(geometry):
+        return POINTWISE  # pixels are columns already
+    if FEW_PIXELS.supports(geometry) and geometry.pixels <= MOST_FEW_PIXELS:
+        return FEW_PIXELS  # the filters are the larger part: read them once
+    if STRIDED.supports(geometry):
+        return STRIDED  # no multiplications with the zeros between the strides
     return DIRECT
+
+
+def _has_tiles_enough(geometry: ConvGeometry) -> bool:
+    tiles = geometry.batch * -(-geometry.out_height // TILE) * -(-geometry.out_width // TILE)
+    channel_pairs = geometry.channels * geometry.out_channels
+    enough = any(channel_pairs <= most and tiles >= fewest for most, fewest in FEWEST_TILES)
+    return enough and geometry.pixels >= SMALLEST_FILL * tiles * TILE * TILE

@@ -183,7 +183,11 @@ def _sum_block(rows: Array) -> Array:
     """Column sums of a block of rows, float64. Folding gives long inner loops, whatever the number of channels."""
     count, channels = rows.shape
     folded = count // FOLD
-    short = rows[: folded * FOLD].reshape(FOLD, folded * channels).sum(axis=0)  # (FOLD * R', C) -> (R' * C)
-    total: Array = short.reshape(folded, channels).sum(axis=0, dtype=np.float64)
-    total += rows[folded * FOLD :].sum(axis=0, dtype=np.float64)
+    if folded == 0:
+        few: Array = np.add.reduce(rows, axis=0, dtype=np.float64)
+        return few
+    short = np.add.reduce(rows[: folded * FOLD].reshape(FOLD, folded * channels))  # (FOLD * R', C) -> (R' * C)
+    total: Array = np.add.reduce(short.reshape(folded, channels), axis=0, dtype=np.float64)
+    if count > folded * FOLD:
+        total += np.add.reduce(rows[folded * FOLD :], axis=0, dtype=np.float64)
     return total
