@@ -264,6 +264,27 @@ def test_a_step_that_fails_leaves_no_momentum_behind():
     assert optimizer.state == {}
 
 
+def test_a_group_moves_as_a_whole_or_not_at_all():
+    first, second = parameter(1.0), parameter(1.0)
+    optimizer = optim.SGD([first, second], lr=1, momentum=0.9)
+    step_with(optimizer, {first: [1.0], second: None})
+    first.grad, second.grad = gradcli.tensor([1.0]), gradcli.tensor([1.0])
+    second.data = gradcli.ones(1, dtype=gradcli.float64)
+    with pytest.raises(ValueError, match="float64"):
+        optimizer.step()
+    assert first.tolist() == [0]
+    assert list(optimizer.state) == [first]
+
+
+def test_one_parameter_can_be_moved_alone():
+    first, second = parameter(1.0), parameter(1.0)
+    optimizer = optim.SGD([first, second], lr=0.5)
+    first.grad, second.grad = gradcli.tensor([1.0]), gradcli.tensor([1.0])
+    with gradcli.no_grad():
+        optimizer.update(first, optimizer.param_groups[0])
+    assert (first.tolist(), second.tolist()) == ([0.5], [1])
+
+
 def test_loaded_state_takes_the_parameters_type_or_nothing_changes():
     parameter = gradcli.ones(1, requires_grad=True)
     optimizer = optim.SGD([parameter], lr=1, momentum=0.5)
