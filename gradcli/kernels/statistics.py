@@ -1,17 +1,26 @@
-"""Statistics of an array, accumulated in double precision, in blocks that need little memory."""
+"""Statistics of an array, accumulated in double precision, in blocks that need little memory.
+
+The threads share the blocks. What is summed over them is added up in order, so that results don't depend on who
+computed what.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from gradcli.kernels import memory
+from gradcli.kernels.threads import parallel
+
 Array = np.ndarray[Any, Any]
 
-BLOCK_ELEMENTS = 1 << 16
+T = TypeVar("T")
+
+BLOCK_ELEMENTS = 1 << 17  # 1 MB in double precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,34 +39,32 @@ class Statistics:
 
 def statistics(array: Array) -> Statistics:
     """Compute the statistics of a real array of any shape, in two passes for an exact deviation."""
-    count = array.size
-    total = squares = 0.0
-    lowest, highest = math.inf, -math.inf
-    zeros = nonfinite = 0
-    with np.errstate(over="ignore", invalid="ignore"):
-        for block in _blocks(array):
-            total += float(block.sum())
-            squares += float(np.dot(block, block))
-            lowest, highest = float(np.minimum(lowest, block.min())), float(np.maximum(highest, block.max()))
-            zeros += count_of(block == 0)
-            nonfinite += count_of(~np.isfinite(block))
-        mean = total / count if count else math.nan
-        deviations = sum(float(np.square(block - mean).sum()) for block in _blocks(array))
+    if array.size == 0:
+        return Statistics(norm=0.0, mean=math.nan, std=math.nan, min=math.nan, max=math.nan, zeros=0, nonfinite=0)
+    blocks = _of_blocks(_block_statistics, array)
+    squares = sum(block.squares for block in blocks)
+    mean = sum(block.total for block in blocks) / array.size
+
+    def squared_deviations(block: Array) -> float:
+        deviations = _as_double(block)
+        np.subtract(deviations, mean, out=deviations)
+        return float(np.dot(deviations, deviations))
+
+    deviations = sum(_of_blocks(squared_deviations, array))
     return Statistics(
         norm=math.sqrt(squares) if squares == squares else math.nan,
         mean=mean,
-        std=math.sqrt(deviations / (count - 1)) if count > 1 and deviations == deviations else math.nan,
-        min=lowest if count else math.nan,
-        max=highest if count else math.nan,
-        zeros=zeros,
-        nonfinite=nonfinite,
+        std=math.sqrt(deviations / (array.size - 1)) if array.size > 1 and deviations == deviations else math.nan,
+        min=float(np.min([block.lowest for block in blocks])),  # NaN where there is one, unlike Python's `min`
+        max=float(np.max([block.highest for block in blocks])),
+        zeros=sum(block.zeros for block in blocks),
+        nonfinite=sum(block.nonfinite for block in blocks),
     )
 
 
 def sum_of_squares(array: Array) -> float:
     """The sum of the squared elements, in double precision; infinite where it overflows."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return sum(float(np.dot(block, block)) for block in _blocks(array))
+    return float(sum(_of_blocks(_squares, array)))
 
 
 def count_of(mask: Array) -> int:
@@ -65,8 +72,50 @@ def count_of(mask: Array) -> int:
     return int(np.count_nonzero(mask))
 
 
-def _blocks(array: Array) -> Iterator[Array]:
-    """The elements in memory order, a block at a time, as float64."""
+@dataclass(frozen=True, slots=True)
+class _BlockStatistics:
+    total: float
+    squares: float
+    lowest: float
+    highest: float
+    zeros: int
+    nonfinite: int
+
+
+def _block_statistics(block: Array) -> _BlockStatistics:
+    values = _as_double(block)
+    squares = float(np.dot(values, values))
+    return _BlockStatistics(
+        total=float(values.sum()),
+        squares=squares,
+        lowest=float(block.min()),
+        highest=float(block.max()),
+        zeros=block.size - count_of(block),
+        nonfinite=0 if math.isfinite(squares) else block.size - count_of(np.isfinite(block)),
+    )
+
+
+def _squares(block: Array) -> float:
+    values = _as_double(block)
+    return float(np.dot(values, values))
+
+
+def _as_double(block: Array) -> Array:
+    """The block in double precision, in memory that is this thread's own until it asks again."""
+    values = memory.scratch("statistics.block", block.shape, np.dtype(np.float64))
+    np.copyto(values, block)
+    return values
+
+
+def _of_blocks(function: Callable[[Array], T], array: Array) -> list[T]:
+    """What `function` gives for each block of elements, in memory order. It may overflow without a word."""
     flat = array.ravel(order="K")
-    for start in range(0, flat.size, BLOCK_ELEMENTS):
-        yield flat[start : start + BLOCK_ELEMENTS].astype(np.float64)
+    count = -(-flat.size // BLOCK_ELEMENTS)
+    results: list[Any] = [None] * count
+
+    def compute(number: int) -> None:
+        results[number] = function(flat[number * BLOCK_ELEMENTS : (number + 1) * BLOCK_ELEMENTS])
+
+    with np.errstate(over="ignore", invalid="ignore"):  # of this thread; the helpers keep quiet anyway
+        parallel(compute, count)
+    return results

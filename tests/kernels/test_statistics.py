@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gradcli.kernels.statistics import BLOCK_ELEMENTS, Statistics, count_of, statistics, sum_of_squares
+from gradcli.kernels.threads import get_num_threads, set_num_threads
 
 RANDOM = np.random.default_rng(11)
 ARRAYS = {
@@ -83,3 +84,15 @@ def test_the_deviation_is_torchs() -> None:
     tensor = torch.from_numpy(array)
     assert found.std == pytest.approx(tensor.double().std().item(), rel=1e-9)
     assert found.norm == pytest.approx(tensor.double().norm().item(), rel=1e-9)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_number_of_threads_changes_nothing(count: int) -> None:
+    array = ARRAYS["several blocks"]
+    expected = statistics(array), sum_of_squares(array)
+    before = get_num_threads()
+    try:
+        set_num_threads(count)
+        assert (statistics(array), sum_of_squares(array)) == expected
+    finally:
+        set_num_threads(before)
