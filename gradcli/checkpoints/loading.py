@@ -9,7 +9,6 @@ from typing import Final
 
 from gradcli.checkpoints.checkpoint import Checkpoint
 from gradcli.checkpoints.safetensors_reader import looks_like_safetensors, read_safetensors
-from gradcli.checkpoints.torch_zip_reader import looks_like_zip, read_torch_zip
 from gradcli.errors import WeightsError
 
 # The first pickle of a legacy file is this number: PROTO 2, LONG1 of 10 bytes.
@@ -36,10 +35,12 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         opening = _opening(path)
         if looks_like_safetensors(opening):
             checkpoint = read_safetensors(path)
-        elif looks_like_zip(opening):
-            checkpoint = read_torch_zip(path)
         else:
-            raise _not_a_checkpoint(path, opening)
+            from gradcli.checkpoints.torch_zip_reader import looks_like_zip, read_torch_zip
+
+            if not looks_like_zip(opening):
+                raise _not_a_checkpoint(path, opening)
+            checkpoint = read_torch_zip(path)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error
     return _without_data_parallel_prefix(checkpoint)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gradcli import checkpoints
 from gradcli.checkpoints import load_checkpoint, save_safetensors
 from gradcli.errors import WeightsError
 
@@ -101,3 +102,21 @@ def test_importing_the_package_loads_no_container_library() -> None:
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_a_safetensors_file_is_read_without_loading_the_unpickler(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_safetensors(path, {"w": np.ones(2)})
+    program = (
+        "import sys; from gradcli.checkpoints import load_checkpoint; load_checkpoint(sys.argv[1]); "
+        "print([name for name in sys.modules if name.startswith('gradcli.checkpoints.torch') or name == 'zipfile'])"
+    )
+    run = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"
+
+
+def test_every_name_of_the_package_is_there_and_no_other() -> None:
+    for name in checkpoints.__all__:
+        assert getattr(checkpoints, name).__module__.startswith("gradcli.checkpoints.")
+    with pytest.raises(AttributeError, match="no attribute 'load_weights'"):
+        _ = checkpoints.load_weights
