@@ -7,6 +7,7 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op
 from gradcli.deferred import DeferredArray, settled
+from gradcli.kernels import elementwise
 from gradcli.kernels.channel_expression import ChannelExpression
 from gradcli.ops.promotion import as_floating
 
@@ -19,7 +20,7 @@ def relu(input: Array | DeferredArray) -> Array | DeferredArray:
     values: Array = settled(input)
     if values.dtype == np.bool_:
         raise RuntimeError("Boolean inputs not supported for relu")
-    return np.asarray(np.maximum(values, values.dtype.type(0)))
+    return elementwise.rectify(values)
 
 
 @op("ThresholdBackwardBackward0", deferred=True)
@@ -27,8 +28,7 @@ def threshold_backward(grad: Array | DeferredArray, out: Array | DeferredArray) 
     """The gradient of relu: grad where its result `out` is above zero, else zero."""
     if isinstance(out, ChannelExpression):
         return ChannelExpression.of(grad if isinstance(grad, ChannelExpression) else settled(grad)).masked(out)
-    share: Array = settled(grad)
-    return np.where(settled(out) <= 0, share.dtype.type(0), share)
+    return elementwise.masked(settled(grad), settled(out))
 
 
 relu.gradient(input=lambda grad, out: threshold_backward(grad, out))

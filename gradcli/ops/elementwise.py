@@ -21,6 +21,7 @@ from gradcli.autograd.dtypes import (
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
 from gradcli.deferred import DeferredArray, settled
+from gradcli.kernels import elementwise as kernels
 from gradcli.ops.promotion import as_floating, promote, promote_floating, require_broadcastable, require_kind
 
 # --- sums and products ------------------------------------------------------------------------------------------------
@@ -34,7 +35,7 @@ def add(input: Array | DeferredArray, other: Any, *, alpha: float = 1) -> Array 
         return total
     input, other = settled(input), settled(other)
     first, second = promote(input, other)
-    return np.add(first, _times_alpha(second, alpha))
+    return kernels.add(first, _times_alpha(second, alpha))
 
 
 def _one_is_put_off(first: Any, second: Any) -> bool:
@@ -61,7 +62,7 @@ def sub(input: Array, other: Any, *, alpha: float = 1) -> Array:
     """input - alpha * other, broadcast."""
     _refuse_bools("Subtraction", input, other)
     first, second = promote(input, other)
-    return np.subtract(first, _times_alpha(second, alpha))
+    return kernels.apply(np.subtract, first, _times_alpha(second, alpha))
 
 
 def _refuse_bools(operation: str, *operands: Any) -> None:
@@ -80,7 +81,7 @@ def rsub(input: Array, other: Any) -> Array:
     """other - input, for a number `other`."""
     _refuse_bools("Subtraction", input, other)
     first, second = promote(other, input)
-    return np.subtract(first, second)
+    return kernels.apply(np.subtract, first, second)
 
 
 rsub.gradient(input=lambda grad: -grad)
@@ -96,7 +97,7 @@ def _reflected_sub(input: Tensor, other: Any) -> Tensor:
 @op("MulBackward0", method=True, operators=("__mul__", "__rmul__"))
 def mul(input: Array, other: Any) -> Array:
     """input * other, broadcast."""
-    return np.multiply(*promote(input, other))
+    return kernels.apply(np.multiply, *promote(input, other))
 
 
 mul.gradient(input=lambda grad, other: grad * other, other=lambda grad, input: grad * input)
@@ -106,7 +107,7 @@ mul.gradient(input=lambda grad, other: grad * other, other=lambda grad, input: g
 def div(input: Array, other: Any) -> Array:
     """input / other, broadcast; integers are divided as float32. Division by zero gives inf or nan."""
     first, second = promote_floating(input, other)
-    return np.divide(first, second)
+    return kernels.apply(np.divide, first, second)
 
 
 div.gradient(input=lambda grad, other: div(grad, other), other=lambda grad, other, out: div(-grad * out, other))
@@ -132,7 +133,7 @@ def _reflected_div(input: Tensor, other: Any) -> Tensor:
 def neg(input: Array) -> Array:
     """-input."""
     _refuse_bools("Negation", input)
-    return np.negative(input)
+    return kernels.apply(np.negative, input)
 
 
 neg.gradient(input=lambda grad: -grad)

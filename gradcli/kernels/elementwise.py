@@ -1,0 +1,110 @@
+"""Elementwise work on large arrays, shared among the threads.
+
+Arrays of one shape whose elements lie in memory without gaps and in the same order are cut into blocks of that
+memory, whatever the order is. All others, and small ones, are left to plain NumPy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gradcli.kernels import memory
+from gradcli.kernels.layout import Array
+from gradcli.kernels.threads import parallel
+
+BLOCK_ELEMENTS = 1 << 17
+LARGE = 2 * BLOCK_ELEMENTS  # elements from which on it pays to wake a thread
+MASKED_BY_BITS = 1 << 13  # elements from which on integers decide faster than a choice between two arrays
+
+
+def apply(function: np.ufunc, *operands: Array, out: Array | None = None) -> Array:
+    """function(*operands), written to `out` if given, for a function whose result has the dtype of its operands.
+
+    Operands may be broadcast, but only numbers (0-d) go with the fast way for large arrays. A new array has the memory
+    order of the operands.
+    """
+    largest = max(operands, key=_size)
+    if largest.size >= LARGE:
+        order = _memory_order(largest)
+        arrays = [array for array in operands if array.ndim] + ([] if out is None else [out])
+        if all(_is_like(array, largest, order) and array.dtype == largest.dtype for array in arrays):
+            result = _empty_like(largest, order) if out is None else out
+            target = _flat(result, order)
+            sources = [_flat(array, order) if array.ndim else array for array in operands]
+
+            def block(number: int) -> None:
+                part = slice(number * BLOCK_ELEMENTS, (number + 1) * BLOCK_ELEMENTS)
+                function(*(source[part] if source.ndim else source for source in sources), out=target[part])
+
+            parallel(block, -(-target.size // BLOCK_ELEMENTS))
+            return result
+    return np.asarray(function(*operands, out=out))
+
+
+def _size(array: Array) -> int:
+    return array.size
+
+
+def add(first: Array, second: Array, out: Array | None = None) -> Array:
+    """The sum of two arrays of one dtype, written to `out` if given."""
+    return apply(np.add, first, second, out=out)
+
+
+def rectify(x: Array) -> Array:
+    """max(x, 0), the ReLU function; NaN stays."""
+    return apply(np.maximum, x, np.zeros((), x.dtype))
+
+
+def masked(grad: Array, out: Array) -> Array:
+    """`grad` where `out`, of the same shape, is above zero or NaN, else zero: the gradient of ReLU with result `out`.
+
+    In large arrays the decision becomes an integer of all or no bits, which lets the bits of `grad` through or not:
+    products would make NaN of infinite gradients, and a masked copy takes several times as long.
+    """
+    order = _memory_order(out)
+    eligible = grad.size >= MASKED_BY_BITS and grad.dtype.kind == "f" and _is_like(grad, out, order)
+    if not eligible or not _is_like(out, out, order):
+        return np.where(out <= 0, grad.dtype.type(0), grad)
+    result = _empty_like(grad, order)
+    bits = np.dtype(f"i{grad.dtype.itemsize}")
+    target, source, decisive = _flat(result, order).view(bits), _flat(grad, order).view(bits), _flat(out, order)
+
+    def block(number: int) -> None:
+        part = slice(number * BLOCK_ELEMENTS, (number + 1) * BLOCK_ELEMENTS)
+        values, kept = decisive[part], target[part]
+        dropped = memory.scratch("elementwise.dropped", values.shape, np.dtype(np.int8))
+        np.less_equal(values, values.dtype.type(0), out=dropped.view(np.bool_))
+        np.subtract(dropped, np.int8(1), out=dropped)  # 0 where dropped, else -1: all bits
+        np.copyto(kept, dropped)
+        np.bitwise_and(kept, source[part], out=kept)
+
+    parallel(block, -(-grad.size // BLOCK_ELEMENTS))
+    return result
+
+
+# --------------------------------------------------------------------------------------------- memory order
+
+
+def _memory_order(array: Array) -> tuple[int, ...]:
+    """The axes from the largest stride to the smallest."""
+    if array.flags.c_contiguous:
+        return tuple(range(array.ndim))
+    return tuple(sorted(range(array.ndim), key=lambda axis: -array.strides[axis]))
+
+
+def _is_like(array: Array, other: Array, order: tuple[int, ...]) -> bool:
+    """Whether `array` has the shape of `other`, and fills its memory without gaps with the axes in that order."""
+    return array.shape == other.shape and bool(array.transpose(order).flags.c_contiguous)
+
+
+def _flat(array: Array, order: tuple[int, ...]) -> Array:
+    """The elements of an array that `_is_like` accepts, in memory order, as a view."""
+    return array.transpose(order).reshape(-1)
+
+
+def _empty_like(array: Array, order: tuple[int, ...]) -> Array:
+    result = memory.empty(tuple(array.shape[axis] for axis in order), array.dtype)
+    inverse: Any = np.argsort(order)
+    return result.transpose(inverse)
