@@ -15,23 +15,30 @@ _unsettled: weakref.WeakSet[DeferredArray] = weakref.WeakSet()
 
 
 class DeferredArray:
-    """Stands for an array of known shape and dtype; `array()` computes it once and keeps it."""
+    """Stands for an array of known shape and dtype; `array()` computes it once and keeps it.
+
+    `reads_others` says that it is computed from arrays that are not its own, and so before those may change.
+    """
+
+    exclusive = False
+    """Whether whoever is given it is the only one: the array may then be kept, and changed."""
 
     # NumPy arrays on the left of `+` leave the work to `__radd__`.
     __array_ufunc__: None = None
 
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], *, reads_others: bool = True) -> None:
         self.shape = shape
         self.dtype = dtype
         self._array: np.ndarray[Any, Any] | None = None
-        _unsettled.add(self)
+        if reads_others:
+            _unsettled.add(self)
 
     @property
     def ndim(self) -> int:
         return len(self.shape)
 
     def array(self) -> np.ndarray[Any, Any]:
-        """The array itself; it may share memory with what it was computed from, so it is not to be changed."""
+        """The array itself; if not `exclusive`, others may see the same memory: it is not to be changed."""
         if self._array is None:
             self._keep(self._compute())
         assert self._array is not None
@@ -60,7 +67,7 @@ class DeferredArray:
 
 
 def settle_deferred() -> None:
-    """Compute every deferred array that is still in use: what they read may change after this.
+    """Compute every deferred array that is still in use and reads others' memory, which may change after this.
 
     For whoever is about to write into an array, or hands one out that others may write into.
     """

@@ -10,6 +10,7 @@ import pytest
 import gradcli
 from gradcli import nn
 from gradcli.deferred import DeferredArray, settle_deferred
+from gradcli.kernels.policy import using_kernels
 from gradcli.nn import functional as F
 
 
@@ -124,3 +125,29 @@ def test_settling_computes_whatever_still_waits():
     assert is_put_off(out)
     settle_deferred()
     assert not is_put_off(out)
+
+
+def test_a_weights_gradient_may_wait_as_its_factors_until_the_update_forms_it():
+    weight = nn.Parameter(gradcli.randn(64, 32, 3, 3).array.copy(order="C"))
+    x = gradcli.randn(1, 32, 2, 2)
+
+    def stepped(look):
+        leaf = nn.Parameter(weight.array.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2))
+        optimizer = gradcli.optim.SGD([leaf], lr=0.1, momentum=0.9)
+        with using_kernels("fast"):
+            for _ in range(2):
+                F.conv2d(x, leaf, padding=1).sum().backward()
+        assert isinstance(leaf.grad, gradcli.Tensor)
+        if look:
+            leaf.grad.numpy()
+        optimizer.step()
+        return leaf.array, leaf.grad.array
+
+    for one, other in zip(stepped(look=False), stepped(look=True), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+
+
+def test_exact_kernels_store_every_gradient_at_once():
+    leaf = nn.Parameter(gradcli.randn(64, 32, 3, 3).array)
+    F.conv2d(gradcli.randn(1, 32, 2, 2), leaf, padding=1).sum().backward()
+    assert isinstance(leaf.grad.deferred_array(), np.ndarray)

@@ -294,7 +294,8 @@ class OperationNode(Node):
     def _fit(self, share: Gradient, slot: InputSlot, grad: Gradient, values: dict[str, Any]) -> Gradient:
         """A rule's result with the input's own shape and dtype, in memory that the receiver may keep."""
         if isinstance(share, DeferredArray):
-            if share.shape == slot.shape and share.dtype == slot.dtype and not isinstance(slot.node, AccumulateGrad):
+            fits = share.shape == slot.shape and share.dtype == slot.dtype
+            if fits and (share.exclusive or not isinstance(slot.node, AccumulateGrad)):
                 return share
             share = share.array()
         if isinstance(share, Tensor):

@@ -73,6 +73,10 @@ class Tensor:
     def array(self, array: Array) -> None:
         self._value = array
 
+    def deferred_array(self) -> Array | DeferredArray:
+        """`array`, but as it is: for those who can do with a value that is not computed yet."""
+        return self._value
+
     @property
     def shape(self) -> Size:
         return Size(self._value.shape)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from gradcli.kernels.geometry import ConvGeometry
 from gradcli.kernels.layout import Array
+from gradcli.kernels.low_rank import LowRankGradient
 from gradcli.kernels.rows import ImageRows
 
 Epilogue = Callable[[int, Array], None]
@@ -16,10 +17,13 @@ the cuts are depends on the geometry only."""
 
 
 class ConvGradients(NamedTuple):
-    """Gradients of a convolution, None where not asked for: of images (N, H, W, C) and of filters (O, kh, kw, C/g)."""
+    """Gradients of a convolution, None where not asked for: of images (N, H, W, C) and of filters (O, kh, kw, C/g).
+
+    That of the filters may be left as its factors.
+    """
 
     images: Array | None
-    filters: Any
+    filters: Array | LowRankGradient | None
 
 
 class ConvAlgorithm(Protocol):

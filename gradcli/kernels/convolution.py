@@ -16,6 +16,7 @@ from gradcli.kernels.channel_expression import ChannelExpression
 from gradcli.kernels.convolution_choice import choose_algorithm
 from gradcli.kernels.geometry import ConvGeometry, conv_geometry
 from gradcli.kernels.layout import Array, Pair, Shape4, as_nhwc, from_nhwc
+from gradcli.kernels.low_rank import LowRankGradient
 from gradcli.kernels.policy import get_kernels
 from gradcli.kernels.rows import ImageRows, StoredRows
 
@@ -48,18 +49,19 @@ def conv2d(
 
 def conv2d_gradients(
     grad: Gradient, x: Array, weight: Array, kept: Kept, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> tuple[ChannelExpression, Array]:
+) -> tuple[ChannelExpression, Array | LowRankGradient]:
     """Gradients of `conv2d` with respect to its input and to its weight, together: they share work.
 
     `grad` is (N, O, OH, OW); the results are (N, C, H, W), and (O, C/groups, kh, kw) over (O, kh, kw, C/groups)
-    memory. Raises RuntimeError for shapes or dtypes that don't go together.
+    memory or as its two factors. Raises RuntimeError for shapes or dtypes that don't go together.
     """
     geometry, rows = _checked(grad, x.shape, weight.shape, x.dtype, stride, padding, dilation, groups)
     images, filters = kept.algorithm.gradients(
         geometry, rows, as_nhwc(x), as_nhwc(weight), kept.value, needs_images=True, needs_filters=True
     )
     assert images is not None
-    return ChannelExpression.stored(images), from_nhwc(filters)
+    assert filters is not None
+    return ChannelExpression.stored(images), _as_weight(filters)
 
 
 def conv2d_input_gradient(
@@ -95,7 +97,7 @@ def conv2d_weight_gradient(
     dilation: Pair,
     groups: int,
     kept: Kept | None = None,
-) -> Array:
+) -> Array | LowRankGradient:
     """Gradient of `conv2d` with respect to its weight.
 
     `grad` is (N, O, OH, OW), `x` (N, C, H, W). Returns `weight_shape` (O, C/groups, kh, kw) over
@@ -106,7 +108,13 @@ def conv2d_weight_gradient(
     algorithm, value = kept if kept is not None else (choose_algorithm(geometry, get_kernels()), None)
     absent = _absent(geometry.filter_shape, geometry)
     _, filters = algorithm.gradients(geometry, rows, as_nhwc(x), absent, value, needs_images=False, needs_filters=True)
-    return from_nhwc(filters)
+    assert filters is not None
+    return _as_weight(filters)
+
+
+def _as_weight(filters: Array | LowRankGradient) -> Array | LowRankGradient:
+    """A gradient (O, kh, kw, C/groups) in the shape of the weight, (O, C/groups, kh, kw)."""
+    return filters if isinstance(filters, LowRankGradient) else from_nhwc(filters)
 
 
 def _absent(shape: Shape4, geometry: ConvGeometry) -> Array:

@@ -15,17 +15,28 @@ from gradcli.kernels.strided import StridedByParity
 from gradcli.kernels.winograd import Winograd
 from gradcli.kernels.winograd_transforms import TILE
 
-WINOGRAD, SMALL_MAP, FEW_PIXELS = Winograd(), SmallMap(), FewPixels()
+WINOGRAD, SMALL_MAP = Winograd(), SmallMap()
+FEW_PIXELS, FEW_PIXELS_DEFERRED = FewPixels(), FewPixels(deferred=True)
 POINTWISE, STRIDED, DIRECT = Pointwise(), StridedByParity(), Direct()
 
-ALGORITHMS: tuple[ConvAlgorithm, ...] = (WINOGRAD, SMALL_MAP, FEW_PIXELS, POINTWISE, STRIDED, DIRECT)
+ALGORITHMS: tuple[ConvAlgorithm, ...] = (
+    WINOGRAD,
+    SMALL_MAP,
+    FEW_PIXELS,
+    FEW_PIXELS_DEFERRED,
+    POINTWISE,
+    STRIDED,
+    DIRECT,
+)
 
 # Winograd reads 36 numbers for each pair of channels where the filters have 9, so it takes the more tiles the more
 # channels there are: pairs of channels, and the tiles that are enough up to there.
 FEWEST_TILES = ((128 * 128, 16), (256 * 256, 24), (512 * 512, 64))
 SMALLEST_FILL = 0.7  # of the tiles with pixels of the output: what hangs over the edges is computed, too
-FEWEST_SMALL_MAPS = 12  # images of 2 x 2 pixels; with fewer the columns of all are the smaller price
-MOST_FEW_PIXELS = 256  # beyond, columns of all pixels at once leave the caches
+# Small maps leave out the multiplications with padding; with few images the pieces are too small for that to pay.
+FEWEST_SMALL_MAPS = {1: 1, 2: 2, 4: 12, 9: 8, 16: 8}  # images by pixels of each
+MOST_FEW_PIXELS = 128  # beyond, columns of all pixels at once leave the caches
+MOST_POINTS = 16  # the same for 1x1 windows, whose pixels are columns already
 
 
 @functools.lru_cache(maxsize=1024)
@@ -36,12 +47,15 @@ def choose_algorithm(geometry: ConvGeometry, kernels: Kernels) -> ConvAlgorithm:
     """
     if kernels == "fast" and WINOGRAD.supports(geometry) and _has_tiles_enough(geometry):
         return WINOGRAD  # a quarter of the multiplications
-    if SMALL_MAP.supports(geometry) and geometry.batch >= FEWEST_SMALL_MAPS:
-        return SMALL_MAP  # leaves the multiplications with padding out: more than half of them
+    if SMALL_MAP.supports(geometry) and _has_maps_enough(geometry):
+        return SMALL_MAP  # no multiplications with padding
+    few = MOST_POINTS if geometry.kernel == (1, 1) else MOST_FEW_PIXELS
+    if FEW_PIXELS.supports(geometry) and 0 < geometry.pixels <= few:
+        # The filters are the larger part: read them once. An update that forms their gradient on the way rounds
+        # otherwise than one of the stored gradient, so only fast kernels put that off.
+        return FEW_PIXELS_DEFERRED if kernels == "fast" else FEW_PIXELS
     if POINTWISE.supports(geometry):
         return POINTWISE  # pixels are columns already
-    if FEW_PIXELS.supports(geometry) and geometry.pixels <= MOST_FEW_PIXELS:
-        return FEW_PIXELS  # the filters are the larger part: read them once
     if STRIDED.supports(geometry):
         return STRIDED  # no multiplications with the zeros between the strides
     return DIRECT
@@ -52,3 +66,8 @@ def _has_tiles_enough(geometry: ConvGeometry) -> bool:
     channel_pairs = geometry.channels * geometry.out_channels
     enough = any(channel_pairs <= most and tiles >= fewest for most, fewest in FEWEST_TILES)
     return enough and geometry.pixels >= SMALLEST_FILL * tiles * TILE * TILE
+
+
+def _has_maps_enough(geometry: ConvGeometry) -> bool:
+    fewest = FEWEST_SMALL_MAPS.get(geometry.height * geometry.width)
+    return fewest is not None and geometry.batch >= fewest

@@ -13,8 +13,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from gradcli.deferred import DeferredArray, settled
 from gradcli.kernels import memory
-from gradcli.kernels.layout import Array, from_nhwc
+from gradcli.kernels.layout import Array
 from gradcli.kernels.low_rank import LowRankGradient
 from gradcli.kernels.threads import parallel
 
@@ -27,12 +28,12 @@ ACCESS: list[list[Literal["readwrite", "readonly"]]] = [["readwrite"], ["readonl
 class Update(NamedTuple):
     """A parameter, its gradient and its momentum buffer: of one shape and dtype, with any strides.
 
-    Equal strides without gaps are fastest. A `LowRankGradient` (O, kh, kw, C) belongs to a parameter (O, C, kh, kw).
-    A missing buffer is right only without momentum. On the `first_step` the buffer's content is ignored.
+    Equal strides without gaps are fastest. A missing buffer is right only without momentum. On the `first_step` the
+    buffer's content is ignored.
     """
 
     parameter: Array
-    gradient: Array | LowRankGradient
+    gradient: Array | DeferredArray
     momentum_buffer: Array | None
     first_step: bool
 
@@ -81,13 +82,7 @@ def empty_momentum_buffer(parameter: Array) -> Array:
 
 def _check(update: Update, rule: Rule) -> None:
     parameter, gradient, buffer, _ = update
-    if isinstance(gradient, LowRankGradient):
-        filters, height, width, channels = gradient.shape
-        shape: tuple[int, ...] = (filters, channels, height, width)
-    else:
-        shape = gradient.shape
-    found = [(shape, gradient.dtype)] if buffer is None else [(shape, gradient.dtype), (buffer.shape, buffer.dtype)]
-    for shape, dtype in found:
+    for shape, dtype in [(array.shape, array.dtype) for array in (gradient, buffer) if array is not None]:
         if shape != parameter.shape or dtype != parameter.dtype:
             raise ValueError(
                 f"gradient or momentum buffer is {dtype} {list(shape)}, "
@@ -117,12 +112,11 @@ def _blocks(update: Update, rule: Rule) -> Iterator[tuple[int, Callable[[], None
     if not rule.momentum:
         buffer = None
     axes = _memory_order(parameter)
-    if isinstance(gradient, LowRankGradient):
-        if axes == CHANNELS_LAST and not gradient.is_computed and (buffer is None or _memory_order(buffer) == axes):
-            yield from _low_rank_blocks(parameter, gradient, buffer, first_step, rule)
-            return
-        gradient = from_nhwc(gradient.array())
-    arrays = [parameter, gradient] if buffer is None else [parameter, gradient, buffer]
+    same_order = axes == CHANNELS_LAST and (buffer is None or _memory_order(buffer) == axes)
+    if isinstance(gradient, LowRankGradient) and not gradient.is_computed and same_order:
+        yield from _low_rank_blocks(parameter, gradient, buffer, first_step, rule)
+        return
+    arrays = [parameter, settled(gradient)] if buffer is None else [parameter, settled(gradient), buffer]
     if axes is not None:
         ordered = [array.transpose(axes) for array in arrays]
         if all(array.flags.c_contiguous for array in ordered):

@@ -72,7 +72,7 @@ def convolution_weight_gradient(
     dilation: IntPair,
     groups: int,
     kept: kernels.Kept | None = None,
-) -> Array:
+) -> Array | DeferredArray:
     """Gradient of a convolution with respect to its weight: linear in `grad_output` and in `input`."""
     grad, x = _as_gradient(grad_output), settled(input)
     return kernels.conv2d_weight_gradient(grad, x, weight_shape, stride, padding, dilation, groups, kept)

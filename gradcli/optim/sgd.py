@@ -66,7 +66,7 @@ class SGD(Optimizer):
             if buffer is None and rule.momentum != 0:
                 buffer = new_buffers[parameter] = Tensor(empty_momentum_buffer(parameter.array))
             memory = None if buffer is None else buffer.array
-            updates.append(Update(parameter.array, parameter.grad.array, memory, first_step))
+            updates.append(Update(parameter.array, parameter.grad.deferred_array(), memory, first_step))
         sgd_update(updates, rule)
         for parameter, buffer in new_buffers.items():
             self.state[parameter] = {"momentum_buffer": buffer}

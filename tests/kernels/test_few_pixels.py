@@ -101,7 +101,7 @@ def test_a_deferred_filter_gradient_is_low_rank_and_forms_the_same(arguments):
         return
     assert isinstance(deferred, LowRankGradient)
     grad.fill(np.nan)  # the gradient of the output may be gone by then
-    np.testing.assert_array_equal(deferred.array(), at_once)
+    np.testing.assert_array_equal(deferred.filters(), at_once)
 
 
 def test_what_was_kept_gives_the_gradient_of_the_images_before():

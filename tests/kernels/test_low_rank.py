@@ -29,11 +29,11 @@ def factors(pixels, dtype=np.float32):
 def test_the_array_is_the_product(pixels, dtype, tolerance):
     left, right = factors(pixels, dtype)
     gradient = LowRankGradient(left, right, SHAPE)
-    assert (gradient.shape, gradient.dtype, gradient.is_computed) == (SHAPE, dtype, False)
+    assert (gradient.shape, gradient.dtype, gradient.is_computed) == ((150, 300, 3, 3), dtype, False)
     expected = (left.astype(np.float64) @ right.astype(np.float64)).reshape(SHAPE)
-    assert gradient.array().shape == SHAPE
-    assert gradient.array().dtype == dtype
-    assert relative_error(gradient.array(), expected) < tolerance
+    assert gradient.array().shape == gradient.shape
+    assert gradient.filters().dtype == dtype
+    assert relative_error(gradient.filters(), expected) < tolerance
     assert gradient.is_computed
 
 
@@ -53,7 +53,7 @@ def test_rows_are_those_of_the_array(pixels, first, last):
     rows = np.full((last - first, *SHAPE[1:]), np.nan)
     gradient.rows(first, last, rows)
     assert not gradient.is_computed
-    np.testing.assert_allclose(rows, gradient.array()[first:last], rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(rows, gradient.filters()[first:last], rtol=1e-13, atol=1e-13)
 
 
 def test_the_array_is_kept_and_rows_follow_its_changes():
