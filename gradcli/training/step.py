@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -58,6 +58,9 @@ def run_steps(run: Pass, settings: SGDSettings, steps: int = 1) -> Iterator[Step
     UsageError where everything is frozen.
     """
     require_trainable(run.model)
+    if steps == 1 and not settings.nesterov:
+        # The first step with momentum is a plain one that fills buffers, as large as the model, for the steps after it.
+        settings = replace(settings, momentum=0.0)
     return _steps(run, settings.optimizer(run.model), steps)
 
 

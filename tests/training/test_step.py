@@ -87,3 +87,19 @@ def test_a_gradient_whose_square_only_overflows_float32_is_fine(prepared: Prepar
 def test_an_update_that_is_not_finite_diverges(prepared: Prepare) -> None:
     with pytest.raises(DivergedError, match=r"the update of step 1 is not finite; try a smaller --lr than 1e\+39"):
         list(run_steps(prepared(mode="eval"), SGDSettings(lr=1e39)))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [SGDSettings(lr=0.05), SGDSettings(lr=0.05, weight_decay=0.1, dampening=0.5), SGDSettings(lr=0.05, nesterov=True)],
+    ids=str,
+)
+def test_a_single_step_is_bit_for_bit_the_first_of_two(
+    settings: SGDSettings, prepared: Prepare, state_bytes: StateBytes
+) -> None:
+    single = prepared(seed=4)
+    (record,) = run_steps(single, settings, steps=1)
+    double = prepared(seed=4)
+    first = next(run_steps(double, settings, steps=2))
+    assert (record.loss, record.grad_norm, record.update_norm) == (first.loss, first.grad_norm, first.update_norm)
+    assert state_bytes(single.model) == state_bytes(double.model)
