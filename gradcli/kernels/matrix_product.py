@@ -1,18 +1,24 @@
-"""Matrix products whose long sums are added in runs, for the sake of float32 accuracy."""
+"""Matrix products: long sums are added in runs, for the sake of float32 accuracy, and large products are shared."""
 
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
+from gradcli.kernels import memory
+from gradcli.kernels.buffers import short_buffers
 from gradcli.kernels.layout import Array
+from gradcli.kernels.threads import parallel
 
 LONGEST_RUN = 144  # products that are added up one after the other
 SHORT_RUN = 64  # the same for results of few elements, where adding runs takes next to no time
 FEW_ELEMENTS = 1 << 13
 MANY_ELEMENTS = 1 << 18  # such results leave the cache between runs
 DEEPEST_SUM = 1152  # BLAS itself cuts deeper sums, and here they would take many runs
+PIECE_WORK = 4 << 20  # multiplications, some 100 us: the least that makes up for handing over and narrower products
+NARROWEST_PIECE = 128  # rows or columns: BLAS loses too much on fewer
 
 
 def matmul(left: Array, right: Array, out: Array | None = None) -> Array:
@@ -21,12 +27,23 @@ def matmul(left: Array, right: Array, out: Array | None = None) -> Array:
     BLAS adds the products of an entry one after the other, and in float32 the rounding errors of such a
     sum grow with its length. Here it is cut into equal runs, which takes up to half of the error away for
     some percent of the time. Where that would take longer, for many elements or deep sums, it is one
-    plain product.
+    plain product, and also with a vector, whose sums BLAS cuts itself or adds up as fast as memory is read.
     """
-    elements, depth = left.shape[-2] * right.shape[-1], right.shape[-2]
-    runs = -(-depth // (SHORT_RUN if elements <= FEW_ELEMENTS else LONGEST_RUN))
-    if runs < 2 or elements > MANY_ELEMENTS or depth > DEEPEST_SUM:
+    return _matmul_in_runs(left, right, out, _runs(left.shape[-2], right.shape[-2], right.shape[-1]))
+
+
+def _runs(rows: int, depth: int, columns: int) -> int:
+    """The number of runs that the sums of a product are cut into."""
+    elements = rows * columns
+    if elements > MANY_ELEMENTS or depth > DEEPEST_SUM or 1 in (rows, columns):
+        return 1
+    return -(-depth // (SHORT_RUN if elements <= FEW_ELEMENTS else LONGEST_RUN))
+
+
+def _matmul_in_runs(left: Array, right: Array, out: Array | None, runs: int) -> Array:
+    if runs < 2:
         return np.matmul(left, right, out=out)
+    depth = right.shape[-2]
     end = depth // runs
     total = np.matmul(left[..., :end], right[..., :end, :], out=out)
     product = np.empty_like(total)
@@ -34,3 +51,42 @@ def matmul(left: Array, right: Array, out: Array | None = None) -> Array:
         np.matmul(left[..., first:last], right[..., first:last, :], out=product)
         total += product
     return total
+
+
+def shared_matmul(left: Array, right: Array) -> Array:
+    """The product of two matrices, or of as many in each of two stacks (B, P, K) and (B, K, M), by all threads.
+
+    Pieces are cut from the stack, or from the longer side of the result; where they are depends on the shapes only.
+    """
+    *stack, rows, depth = left.shape
+    columns = right.shape[-1]
+    out = memory.empty((*stack, rows, columns), left.dtype)
+    if depth == 1:  # BLAS takes its time over these
+        with short_buffers():
+            return np.multiply(left, right, out=out)
+    # Few rows are computed as columns: BLAS would first rearrange all of a matrix that is stored by columns.
+    turned = rows < columns and abs(right.strides[-2]) < abs(right.strides[-1])
+    work = out.size * depth // PIECE_WORK
+    side = 0 if stack and stack[0] >= work else -2 if rows >= columns else -1
+    length = out.shape[side]
+    pieces = max(1, min(work, length if side == 0 else length // NARROWEST_PIECE))
+    runs = _runs(rows, depth, columns)
+
+    def multiply(piece: int) -> None:
+        part = slice(length * piece // pieces, length * (piece + 1) // pieces)
+        first = left[_part(side, part)] if side != -1 else left
+        second = right[_part(side, part)] if side != -2 else right
+        if turned:
+            # (P, K) times (K, M) -> (M, K) times (K, P), turned back: (M, P) -> (P, M)
+            product = _matmul_in_runs(second.swapaxes(-2, -1), first.swapaxes(-2, -1), None, runs)
+            out[_part(side, part)] = product.swapaxes(-2, -1)
+        else:
+            _matmul_in_runs(first, second, out[_part(side, part)], runs)
+
+    parallel(multiply, pieces)
+    return out
+
+
+def _part(side: int, part: slice) -> Any:
+    """The index of a part along the stack (0), the rows (-2) or the columns (-1)."""
+    return (part,) if side == 0 else (..., part, slice(None)) if side == -2 else (..., part)

@@ -59,7 +59,7 @@ mv.gradient(
 def mm(input: Array, mat2: Array) -> Array:
     """Matrix (n, m) times matrix (m, p)."""
     _check("mm", input, mat2, (2, 2))
-    return matrix_product.matmul(input, mat2)
+    return matrix_product.shared_matmul(input, mat2)
 
 
 def _mm_first_gradient(grad: Any, mat2: Any) -> Any:
@@ -87,7 +87,7 @@ def bmm(input: Array, mat2: Array) -> Array:
     _check("bmm", input, mat2, (3, 3))
     if len(input) != len(mat2):
         raise RuntimeError(f"bmm: expected as many matrices in both operands, but got {len(input)} and {len(mat2)}")
-    return matrix_product.matmul(input, mat2)
+    return matrix_product.shared_matmul(input, mat2)
 
 
 bmm.gradient(
@@ -102,7 +102,7 @@ def addmm(input: Array, mat1: Array, mat2: Array, *, beta: float = 1, alpha: flo
     _check("addmm", mat1, mat2, (2, 2))
     if input.dtype != mat2.dtype:
         raise RuntimeError(f"input and mat2 must have the same dtype, but got {input.dtype} and {mat2.dtype}")
-    product = matrix_product.matmul(mat1, mat2)
+    product = matrix_product.shared_matmul(mat1, mat2)
     if alpha != 1:
         product *= product.dtype.type(alpha)
     if beta == 0:
