@@ -10,6 +10,7 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
+from gradcli.kernels import memory
 from gradcli.ops.activation import sigmoid
 from gradcli.ops.dims import canonical_dim
 from gradcli.ops.elementwise import exp, where
@@ -31,12 +32,28 @@ def log_softmax(input: Array, dim: int = -1) -> Array:
     if input.size == 0:
         return input.copy()
     largest = np.max(input, axis=axis, keepdims=True)
+    result = np.subtract(input, largest, out=memory.empty(input.shape, input.dtype))
+    np.exp(result, out=result)
     # The logarithm shifts a whole row, so it stays in double precision: only the result is rounded.
-    log_total = largest + np.log(np.sum(np.exp(input - largest), axis=axis, keepdims=True, dtype=np.float64))
-    return np.asarray(input - log_total, input.dtype)
+    log_total = largest + np.log(np.sum(result, axis=axis, keepdims=True, dtype=np.float64))
+    np.subtract(input, log_total, out=result, casting="same_kind")
+    return result
 
 
-log_softmax.gradient(input=lambda grad, out, dim: grad - exp(out) * sum(grad, dim, keepdim=True))
+log_softmax.gradient(input=lambda grad, out, dim: _log_softmax_gradient(grad, out, dim))
+
+
+def _log_softmax_gradient(grad: Any, out: Any, dim: int) -> Any:
+    if isinstance(grad, Tensor):
+        return grad - exp(out) * sum(grad, dim, keepdim=True)
+    # The same without intermediate arrays.
+    axis = canonical_dim(dim, out.ndim) if out.ndim else None
+    total = np.sum(grad, axis=axis, keepdims=True, dtype=np.float64)
+    share = np.exp(out, out=memory.empty(out.shape, out.dtype))
+    np.multiply(share, total.astype(out.dtype), out=share)
+    return np.subtract(grad, share, out=share)
+
+
 tensor_method("log_softmax")(log_softmax)
 
 
@@ -192,7 +209,7 @@ def nll_loss_gradient(
 ) -> Array:
     """The gradient of `nll_loss_rows`: at each row's class, zero elsewhere."""
     rows, classes, scale = _picked(target, weight, ignore_index, reduction, input_shape[1])
-    result = np.zeros(input_shape, grad_output.dtype)
+    result = memory.zeros(input_shape, grad_output.dtype)
     counted = target != ignore_index  # without any, the mean is nan but its gradient zero, as in PyTorch
     result[rows, classes] = np.where(counted, -scale * grad_output, 0)
     return result
