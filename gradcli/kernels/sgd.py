@@ -17,6 +17,7 @@ from gradcli.deferred import DeferredArray, settled
 from gradcli.kernels import memory
 from gradcli.kernels.layout import Array
 from gradcli.kernels.low_rank import LowRankGradient
+from gradcli.kernels.statistics import sum_of_squares
 from gradcli.kernels.threads import parallel
 
 BLOCK_ELEMENTS = 1 << 18  # elements updated at a time; a quarter of that takes a quarter longer
@@ -49,7 +50,11 @@ class Rule(NamedTuple):
     maximize: bool
 
 
-def sgd_update(updates: Sequence[Update], rule: Rule) -> None:
+Block = Callable[[], float]
+"""Moves some elements; returns the sum of their squared changes where that is asked for."""
+
+
+def sgd_update(updates: Sequence[Update], rule: Rule, *, measured: bool = False) -> float:
     """Moves parameters one step against their gradients, and the momentum buffers with them; both change in place.
 
     With g = ±gradient + weight_decay * parameter (minus when `maximize`), the buffer becomes
@@ -57,18 +62,20 @@ def sgd_update(updates: Sequence[Update], rule: Rule) -> None:
     -lr * (g + momentum * buffer) with `nesterov`; without momentum it moves by -lr * g. On the first step the buffer
     becomes g itself, without dampening, as in PyTorch's `torch.optim.SGD`.
 
-    Gradients are left alone; low-rank ones are formed block by block. Raises ValueError before anything changes when
+    With `measured`, returns the sum of the squares of all changes, else 0. Gradients are left alone; low-rank ones
+    are formed block by block. Raises ValueError before anything changes when
     an array doesn't match its parameter, or a buffer is missing.
     """
     for update in updates:
         _check(update, rule)
-    pieces = _pieces(updates, rule)
+    pieces = _pieces(updates, rule, measured)
+    squares = [0.0] * len(pieces)
 
     def move(number: int) -> None:
-        for block in pieces[number]:
-            block()
+        squares[number] = sum(block() for block in pieces[number])
 
     parallel(move, len(pieces))
+    return sum(squares)
 
 
 def empty_momentum_buffer(parameter: Array) -> Array:
@@ -92,12 +99,12 @@ def _check(update: Update, rule: Rule) -> None:
         raise ValueError(f"momentum is {rule.momentum}, which needs a momentum buffer")
 
 
-def _pieces(updates: Sequence[Update], rule: Rule) -> list[list[Callable[[], None]]]:
+def _pieces(updates: Sequence[Update], rule: Rule, measured: bool) -> list[list[Block]]:
     """Blocks of all updates, in lists of about equal work."""
-    pieces: list[list[Callable[[], None]]] = [[]]
+    pieces: list[list[Block]] = [[]]
     size = 0
     for update in updates:
-        for elements, block in _blocks(update, rule):
+        for elements, block in _blocks(update, rule, measured):
             if size >= BLOCK_ELEMENTS:
                 pieces.append([])
                 size = 0
@@ -106,15 +113,16 @@ def _pieces(updates: Sequence[Update], rule: Rule) -> list[list[Callable[[], Non
     return pieces
 
 
-def _blocks(update: Update, rule: Rule) -> Iterator[tuple[int, Callable[[], None]]]:
+def _blocks(update: Update, rule: Rule, measured: bool) -> Iterator[tuple[int, Block]]:
     """The blocks of one update, each with its number of elements."""
     parameter, gradient, buffer, first_step = update
+    move = partial(_move, first_step=first_step, rule=rule, measured=measured)
     if not rule.momentum:
         buffer = None
     axes = _memory_order(parameter)
     same_order = axes == CHANNELS_LAST and (buffer is None or _memory_order(buffer) == axes)
     if isinstance(gradient, LowRankGradient) and not gradient.is_computed and same_order:
-        yield from _low_rank_blocks(parameter, gradient, buffer, first_step, rule)
+        yield from _low_rank_blocks(parameter, gradient, buffer, move)
         return
     arrays = [parameter, settled(gradient)] if buffer is None else [parameter, settled(gradient), buffer]
     if axes is not None:
@@ -123,9 +131,9 @@ def _blocks(update: Update, rule: Rule) -> Iterator[tuple[int, Callable[[], None
             flat = [array.reshape(-1) for array in ordered]
             for first in range(0, parameter.size, BLOCK_ELEMENTS):
                 block = [array[first : first + BLOCK_ELEMENTS] for array in flat]
-                yield block[0].size, partial(_move, *block, first_step=first_step, rule=rule)
+                yield block[0].size, partial(move, *block)
             return
-    yield parameter.size, partial(_move_strided, arrays, first_step, rule)
+    yield parameter.size, partial(_move_strided, arrays, move)
 
 
 CHANNELS_LAST = (0, 2, 3, 1)  # (O, C, kh, kw) -> (O, kh, kw, C)
@@ -143,8 +151,8 @@ def _memory_order(array: Array) -> tuple[int, ...] | None:
 
 
 def _low_rank_blocks(
-    parameter: Array, gradient: LowRankGradient, buffer: Array | None, first_step: bool, rule: Rule
-) -> Iterator[tuple[int, Callable[[], None]]]:
+    parameter: Array, gradient: LowRankGradient, buffer: Array | None, move: Callable[..., float]
+) -> Iterator[tuple[int, Block]]:
     """The blocks of a parameter (O, C, kh, kw) over (O, kh, kw, C) memory, each some whole filters."""
     filters = parameter.shape[0]
     depth = parameter.size // max(1, filters)
@@ -152,18 +160,18 @@ def _low_rank_blocks(
     buffers = None if buffer is None else buffer.transpose(CHANNELS_LAST).reshape(filters, depth)
     step = max(FILTERS_AT_ONCE, BLOCK_ELEMENTS // max(1, depth) // FILTERS_AT_ONCE * FILTERS_AT_ONCE)
 
-    def move(first: int, last: int) -> None:
+    def move_filters(first: int, last: int) -> float:
         formed = memory.scratch("sgd.gradient", (last - first, depth), parameter.dtype)
         gradient.rows(first, last, formed)
         rows = None if buffers is None else buffers[first:last].reshape(-1)
-        _move(values[first:last].reshape(-1), formed.reshape(-1), rows, first_step=first_step, rule=rule)
+        return move(values[first:last].reshape(-1), formed.reshape(-1), rows)
 
     for first in range(0, filters, step):
         last = min(first + step, filters)
-        yield (last - first) * depth, partial(move, first, last)
+        yield (last - first) * depth, partial(move_filters, first, last)
 
 
-def _move_strided(arrays: Sequence[Array], first_step: bool, rule: Rule) -> None:
+def _move_strided(arrays: Sequence[Array], move: Callable[..., float]) -> float:
     """`_move` for arrays whose memory differs in order or has gaps."""
     blocks = np.nditer(
         arrays,
@@ -174,11 +182,12 @@ def _move_strided(arrays: Sequence[Array], first_step: bool, rule: Rule) -> None
     )
     with blocks:
         blocks.reset()
-        for block in blocks:
-            _move(*block, first_step=first_step, rule=rule)
+        return sum(move(*block) for block in blocks)
 
 
-def _move(values: Array, gradient: Array, buffer: Array | None = None, *, first_step: bool, rule: Rule) -> None:
+def _move(
+    values: Array, gradient: Array, buffer: Array | None = None, *, first_step: bool, rule: Rule, measured: bool
+) -> float:
     """The update of `sgd_update` for one block of one axis; without momentum there is no buffer."""
     direction = memory.scratch("sgd.direction", values.shape, values.dtype)
     product = memory.scratch("sgd.product", values.shape, values.dtype)
@@ -201,4 +210,12 @@ def _move(values: Array, gradient: Array, buffer: Array | None = None, *, first_
             gradient = np.add(gradient, product, out=direction)
         else:
             gradient = buffer
-    np.subtract(values, np.multiply(gradient, rule.lr, out=product), out=values)
+    np.multiply(gradient, rule.lr, out=product)
+    if not measured:
+        np.subtract(values, product, out=values)
+        return 0.0
+    # What is measured is what changed, after rounding.
+    before = memory.scratch("sgd.before", values.shape, values.dtype)
+    np.copyto(before, values)
+    np.subtract(values, product, out=values)
+    return sum_of_squares(np.subtract(values, before, out=before))

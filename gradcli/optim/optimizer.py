@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -56,19 +57,27 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        self._update_groups(measured=False)
+        return loss
+
+    def measured_step(self) -> float:
+        """Move every parameter that has a gradient; returns the Euclidean norm of all changes together."""
+        return math.sqrt(self._update_groups(measured=True))
+
+    def _update_groups(self, *, measured: bool) -> float:
+        squares = 0.0
         with no_grad():
             for group in self.param_groups:
                 parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
                 if parameters:
-                    self.update_all(parameters, group)
-        return loss
+                    squares += self.update(parameters, group, measured=measured)
+        return squares
 
-    def update(self, parameter: Tensor, group: dict[str, Any]) -> None:
-        """Move one parameter by its gradient, in place, with the options of its group."""
-        self.update_all([parameter], group)
+    def update(self, parameters: list[Tensor], group: dict[str, Any], *, measured: bool) -> float:
+        """Move parameters of one group, all of which have gradients, in place, with the options of that group.
 
-    def update_all(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        """Move parameters of one group, all of which have gradients, in place, with the options of that group."""
+        Returns the sum of the squares of the changes where they are to be `measured`, else 0.
+        """
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class SGD(Optimizer):
         }
         super().__init__(params, options)
 
-    def update_all(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+    def update(self, parameters: list[Tensor], group: dict[str, Any], *, measured: bool) -> float:
         rule = Rule(*(group[name] for name in Rule._fields))
         updates, new_buffers = [], {}
         for parameter in parameters:
@@ -67,6 +67,7 @@ class SGD(Optimizer):
                 buffer = new_buffers[parameter] = Tensor(empty_momentum_buffer(parameter.array))
             memory = None if buffer is None else buffer.array
             updates.append(Update(parameter.array, parameter.grad.deferred_array(), memory, first_step))
-        sgd_update(updates, rule)
+        squares = sgd_update(updates, rule, measured=measured)
         for parameter, buffer in new_buffers.items():
             self.state[parameter] = {"momentum_buffer": buffer}
+        return squares

@@ -9,12 +9,11 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from gradcli.autograd import Tensor, no_grad
 from gradcli.errors import DivergedError
 from gradcli.kernels.policy import Kernels
 from gradcli.kernels.statistics import sum_of_squares
 from gradcli.nn import Module
-from gradcli.optim import SGD, Optimizer
+from gradcli.optim import SGD
 from gradcli.training.freezing import count_parameters, require_trainable
 from gradcli.training.passes import Pass, check_finite_loss, overflow_allowed, run_backward
 
@@ -75,7 +74,8 @@ def _steps(run: Pass, optimizer: SGD, steps: int) -> Iterator[StepRecord]:
             raise DivergedError(f"the loss is {loss.item()} in step {step}; {advice}")
         check_finite_loss(loss.item(), run)
         grad_norm = gradient_norm(run)
-        update_norm = step_measured(optimizer)
+        with overflow_allowed():
+            update_norm = optimizer.measured_step()
         if not math.isfinite(update_norm):
             raise DivergedError(f"the update of step {step} is not finite; {advice}")
         yield StepRecord(
@@ -102,21 +102,3 @@ def gradient_norm(run: Pass) -> float:
             raise DivergedError(f"the gradient of {name} is not finite; this step updated no parameter")
         total += squares
     return math.sqrt(total)
-
-
-def step_measured(optimizer: Optimizer) -> float:
-    """Take an optimizer's step and return the Euclidean norm of what it changed."""
-    total = 0.0
-    with no_grad(), overflow_allowed():
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    total += _measured_update(optimizer, parameter, group)
-    return math.sqrt(total)
-
-
-def _measured_update(optimizer: Optimizer, parameter: Tensor, group: dict[str, object]) -> float:
-    # One parameter at a time, so that the values before take little room.
-    before = np.array(parameter.array, order="K")
-    optimizer.update(parameter, group)
-    return sum_of_squares(np.subtract(parameter.array, before, out=before))

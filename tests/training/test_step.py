@@ -10,7 +10,7 @@ import pytest
 
 from gradcli.errors import DivergedError, UsageError
 from gradcli.training.passes import Pass, run_backward
-from gradcli.training.step import SGDSettings, gradient_norm, run_steps, step_measured
+from gradcli.training.step import SGDSettings, gradient_norm, run_steps
 
 Prepare = Callable[..., Pass]
 StateBytes = Callable[[Any], dict[str, bytes]]
@@ -81,7 +81,7 @@ def test_a_gradient_whose_square_only_overflows_float32_is_fine(prepared: Prepar
     run.gradients()["fc.bias"][...] = 1e30
     assert gradient_norm(run) == pytest.approx(np.sqrt(10) * 1e30, rel=1e-6)
     optimizer = SGDSettings(lr=1.0).optimizer(run.model)
-    assert step_measured(optimizer) == pytest.approx(np.sqrt(10) * 1e30, rel=1e-6)
+    assert optimizer.measured_step() == pytest.approx(np.sqrt(10) * 1e30, rel=1e-6)
 
 
 def test_an_update_that_is_not_finite_diverges(prepared: Prepare) -> None:
