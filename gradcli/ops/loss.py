@@ -32,7 +32,7 @@ def log_softmax(input: Array, dim: int = -1) -> Array:
     if input.size == 0:
         return input.copy()
     largest = np.max(input, axis=axis, keepdims=True)
-    result = np.subtract(input, largest, out=memory.empty(input.shape, input.dtype))
+    result: Array = np.subtract(input, largest, out=memory.empty(input.shape, input.dtype))
     np.exp(result, out=result)
     # The logarithm shifts a whole row, so it stays in double precision: only the result is rounded.
     log_total = largest + np.log(np.sum(result, axis=axis, keepdims=True, dtype=np.float64))
