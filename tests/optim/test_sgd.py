@@ -276,13 +276,12 @@ def test_a_group_moves_as_a_whole_or_not_at_all():
     assert list(optimizer.state) == [first]
 
 
-def test_one_parameter_can_be_moved_alone():
+def test_a_measured_step_tells_how_far_everything_moved():
     first, second = parameter(1.0), parameter(1.0)
-    optimizer = optim.SGD([first, second], lr=0.5)
-    first.grad, second.grad = gradcli.tensor([1.0]), gradcli.tensor([1.0])
-    with gradcli.no_grad():
-        optimizer.update(first, optimizer.param_groups[0])
-    assert (first.tolist(), second.tolist()) == ([0.5], [1])
+    optimizer = optim.SGD([{"params": [first]}, {"params": [second], "lr": 2.0}], lr=0.5)
+    first.grad, second.grad = gradcli.tensor([3.0]), gradcli.tensor([1.0])
+    assert optimizer.measured_step() == pytest.approx(2.5)
+    assert (first.tolist(), second.tolist()) == ([-0.5], [-1])
 
 
 def test_loaded_state_takes_the_parameters_type_or_nothing_changes():
