@@ -2,9 +2,9 @@
 
 The yardstick is PyTorch in float64. Measured against it, gradcli's float32 error (relative L2 of each parameter) may be
 at most 1.25 times PyTorch's own float32 error, or 1.25 times the error of rounding the float64 result where PyTorch
-happens to be closer than that. With fast kernels it is bounded by itself. One such ratio of two rounding errors is partly chance (that of PyTorch in channels-last
+happens to be closer than that. One such ratio of two rounding errors is partly chance (that of PyTorch in channels-last
 memory order to PyTorch in its default one goes up to 4.6), so it is the geometric mean over a few seeds that has to
-hold, and a wide bound for each.
+hold, and a wide bound for each. Fast kernels are bounded by their own distance.
 
 Where a float32 run falls on the other side of a ReLU's or max pool's kink than float64, the float64 decision is imposed
 on it: see `reference.decisions`.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 
 from gradcli.kernels import memory
-from gradcli.kernels.buffers import short_buffers
 from gradcli.kernels.layout import Array, Pair, Shape4, as_nhwc, from_nhwc
 from gradcli.kernels.pieces import Piece, cut_into_pieces, for_each_piece
 from gradcli.kernels.windows import pool_output_size, window_taps
@@ -46,10 +45,9 @@ def avg_pool2d(
         source, averages = images[piece.images], out[piece.images]
         sums = averages if wide == x.dtype else memory.scratch("average_pooling.sums", averages.shape, wide)
         sums.fill(0)
-        with short_buffers():
-            for tap in taps:
-                sums[tap.outputs] += source[tap.elements]
-            np.divide(sums, divisors, out=averages, casting="same_kind")
+        for tap in taps:
+            sums[tap.outputs] += source[tap.elements]
+        np.divide(sums, divisors, out=averages, casting="same_kind")
 
     for_each_piece(average, _image_pieces(images))
     return from_nhwc(out)
@@ -82,10 +80,9 @@ def avg_pool2d_input_gradient(
         target, source = images[piece.images], grad_images[piece.images]
         target.fill(0)
         shares = memory.scratch("average_pooling.shares", source.shape, source.dtype)
-        with short_buffers():
-            np.divide(source, divisors, out=shares)
-            for tap in taps:
-                target[tap.elements] += shares[tap.outputs]
+        np.divide(source, divisors, out=shares)
+        for tap in taps:
+            target[tap.elements] += shares[tap.outputs]
 
     for_each_piece(spread, _image_pieces(images))
     return from_nhwc(images)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from gradcli.kernels import memory
-from gradcli.kernels.buffers import short_buffers
 from gradcli.kernels.layout import Array
 from gradcli.kernels.threads import parallel
 
@@ -62,8 +61,7 @@ def shared_matmul(left: Array, right: Array) -> Array:
     columns = right.shape[-1]
     out = memory.empty((*stack, rows, columns), left.dtype)
     if depth == 1:  # BLAS takes its time over these
-        with short_buffers():
-            return np.multiply(left, right, out=out)
+        return np.multiply(left, right, out=out)
     # Few rows are computed as columns: BLAS would first rearrange all of a matrix that is stored by columns.
     turned = rows < columns and abs(right.strides[-2]) < abs(right.strides[-1])
     work = out.size * depth // PIECE_WORK

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradcli.kernels import memory
-from gradcli.kernels.buffers import short_buffers
 from gradcli.kernels.layout import Array, Pair, Shape4, as_nhwc, from_nhwc
 from gradcli.kernels.pieces import Piece, cut_into_pieces, for_each_piece
 from gradcli.kernels.windows import pool_output_size, tap_overlap
@@ -114,11 +113,10 @@ def _pool(images: Array, pooling: Pooling, values: Array, positions: Array | Non
 
     def pool(piece: Piece) -> None:
         part = piece.images, piece.rows
-        with short_buffers():
-            if positions is None or defaults is None:
-                _pool_piece(images, piece, pooling, values[part])
-            else:
-                _pool_piece(images, piece, pooling, values[part], positions[part], defaults[piece.rows])
+        if positions is None or defaults is None:
+            _pool_piece(images, piece, pooling, values[part])
+        else:
+            _pool_piece(images, piece, pooling, values[part], positions[part], defaults[piece.rows])
 
     for_each_piece(
         pool, cut_into_pieces(n, height, width, channels * values.itemsize, channels * WORK_PER_ELEMENT, PIECE_BYTES)

@@ -122,3 +122,11 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 def test_available_cores_are_those_of_this_process():
     assert 1 <= threads.available_cores() <= (os.cpu_count() or 1)
+
+
+def test_every_thread_works_with_short_buffers_and_the_callers_own_return(thread_count):
+    before = np.getbufsize()
+    sizes = []
+    parallel(lambda number: sizes.append(np.getbufsize()), 16)
+    assert set(sizes) == {threads.BUFFER_ELEMENTS}
+    assert np.getbufsize() == before
