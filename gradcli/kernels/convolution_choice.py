@@ -34,8 +34,9 @@ ALGORITHMS: tuple[ConvAlgorithm, ...] = (
 FEWEST_TILES = ((128 * 128, 16), (256 * 256, 24), (512 * 512, 64))
 SMALLEST_FILL = 0.7  # of the tiles with pixels of the output: what hangs over the edges is computed, too
 # Small maps leave out the multiplications with padding; with few images the pieces are too small for that to pay.
-FEWEST_SMALL_MAPS = {1: 1, 2: 2, 4: 12, 9: 8, 16: 8}  # images by pixels of each
+FEWEST_SMALL_MAPS = {1: 1, 2: 2, 4: 12, 9: 9, 16: 9}  # images by pixels of each
 MOST_FEW_PIXELS = 128  # beyond, columns of all pixels at once leave the caches
+MOST_STRIDED_IMAGES = 3  # with more, a thread takes whole ones
 MOST_POINTS = 16  # the same for 1x1 windows, whose pixels are columns already
 
 
@@ -56,8 +57,8 @@ def choose_algorithm(geometry: ConvGeometry, kernels: Kernels) -> ConvAlgorithm:
         return FEW_PIXELS_DEFERRED if kernels == "fast" else FEW_PIXELS
     if POINTWISE.supports(geometry):
         return POINTWISE  # pixels are columns already
-    if STRIDED.supports(geometry):
-        return STRIDED  # no multiplications with the zeros between the strides
+    if STRIDED.supports(geometry) and geometry.batch <= MOST_STRIDED_IMAGES:
+        return STRIDED  # pieces of an image don't overlap, so that threads can share one
     return DIRECT
 
 
