@@ -33,7 +33,7 @@ class AccumulateGrad(Node):
             # Copied, because the same gradient may reach several leaves.
             variable.grad = grad.clone() if variable.grad is None else variable.grad + grad
         elif variable.grad is None:
-            variable.grad = Tensor(grad)
+            variable._grad = Tensor.from_operation(grad, None)  # of the right shape and dtype: no need to check
         elif variable.grad.grad_fn is not None:
             # Recorded by an earlier pass: its values may be saved in that graph.
             variable.grad = Tensor(np.asarray(variable.grad.array + settled(grad)))

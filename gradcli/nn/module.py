@@ -67,10 +67,11 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         result = self.forward(*args, **kwargs)
-        for hook in list(self._forward_hooks.values()):
-            replaced = hook(self, args, result)
-            if replaced is not None:
-                result = replaced
+        if self._forward_hooks:
+            for hook in list(self._forward_hooks.values()):
+                replaced = hook(self, args, result)
+                if replaced is not None:
+                    result = replaced
         return result
 
     def register_forward_hook(self, hook: ForwardHook) -> RemovableHandle:
@@ -112,10 +113,10 @@ class Module:
             object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
-        for registry in ("_parameters", "_buffers", "_modules"):
-            registered = self.__dict__.get(registry, {})
-            if name in registered:
-                return registered[name]
+        own = self.__dict__
+        for registry in ("_parameters", "_modules", "_buffers"):
+            if registry in own and name in own[registry]:
+                return own[registry][name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __delattr__(self, name: str) -> None:

@@ -97,7 +97,7 @@ convolution.gradient(
 )
 
 
-@convolution.gradients("input", "weight")
+@convolution.gradients("input", "weight", fresh=True)
 def _both_gradients(
     grad: Any,
     input: Any,
