@@ -2,14 +2,23 @@
 
 Batch norm, addition and ReLU in a row, say, are one pass over memory this way and not three, with the same graph and
 the same values for everyone who asks. Autograd carries such values without knowing what they are; kernels define them.
+
+A convolution reads arrays that its caller may change afterwards, so it is put off only within the `forward` of a
+network that is known not to (`puts_off`), and what that returns is computed.
 """
 
 from __future__ import annotations
 
+import functools
+import threading
 import weakref
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _unsettled: weakref.WeakSet[DeferredArray] = weakref.WeakSet()
 
@@ -22,6 +31,9 @@ class DeferredArray:
 
     exclusive = False
     """Whether whoever is given it is the only one: the array may then be kept, and changed."""
+
+    reads_arguments = False
+    """Whether it is computed from the arguments of a call, which the caller may change as soon as it returns."""
 
     # NumPy arrays on the left of `+` leave the work to `__radd__`.
     __array_ufunc__: None = None
@@ -83,3 +95,37 @@ def settled(value: Any) -> Any:
 def computed(value: Any) -> Any:
     """As `settled`, but None for a deferred array that nobody has computed yet."""
     return value._array if isinstance(value, DeferredArray) else value
+
+
+class _Forward(threading.local):
+    depth = 0
+
+
+_forward = _Forward()
+
+
+def may_put_off() -> bool:
+    """Whether work on the arguments of a call may be put off here: within a `forward` that `puts_off`."""
+    return _forward.depth > 0
+
+
+def puts_off(forward: Callable[P, R]) -> Callable[P, R]:
+    """Decorates the `forward` of a network that changes no array between its layers.
+
+    When the outermost one returns, its result is computed, and whatever else still reads the caller's arrays.
+    """
+
+    @functools.wraps(forward)
+    def settling(*args: P.args, **kwargs: P.kwargs) -> R:
+        _forward.depth += 1
+        try:
+            result = forward(*args, **kwargs)
+        finally:
+            _forward.depth -= 1
+        if _forward.depth == 0:
+            getattr(result, "array", None)  # of a tensor: computes it
+            for deferred in [waiting for waiting in _unsettled if waiting.reads_arguments]:
+                deferred.array()
+        return result
+
+    return settling

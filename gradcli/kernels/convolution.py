@@ -6,12 +6,13 @@ and adjoint to the convolution, so gradients of gradients need no further kernel
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from gradcli.deferred import DeferredArray
 from gradcli.kernels import memory
-from gradcli.kernels.algorithm import ConvAlgorithm
+from gradcli.kernels.algorithm import Epilogue
 from gradcli.kernels.channel_expression import ChannelExpression
 from gradcli.kernels.convolution_choice import choose_algorithm
 from gradcli.kernels.geometry import ConvGeometry, conv_geometry
@@ -23,41 +24,68 @@ from gradcli.kernels.rows import ImageRows, StoredRows
 Gradient = Array | ChannelExpression
 
 
-class Kept(NamedTuple):
-    """How a convolution was computed, and what its algorithm would like to have for the gradients."""
+class Convolution(DeferredArray):
+    """The result (N, O, OH, OW) of a convolution, over channels-last memory.
 
-    algorithm: ConvAlgorithm
-    value: Any
+    Whoever computes it may have a task done with each piece of it while that is in the cache. It remembers how it was
+    computed, and what its algorithm would like to have for the gradients.
+    """
+
+    reads_arguments = True
+
+    def __init__(self, geometry: ConvGeometry, images: Array, filters: Array, keep: bool) -> None:
+        n, height, width, channels = geometry.out_shape
+        super().__init__((n, channels, height, width), geometry.dtype)
+        self.geometry = geometry
+        self.algorithm = choose_algorithm(geometry, get_kernels())
+        self.kept: Any = None
+        self._operands: tuple[Array, Array] | None = (images, filters)
+        self._keep_for_gradients = keep
+
+    def compute(self, epilogue: Epilogue) -> Array:
+        """The result, whose rows of channels `epilogue` sees, piece by piece; only while it is not computed yet."""
+        out = self.convolve(epilogue, keep=self._keep_for_gradients)
+        self._keep(from_nhwc(out))
+        self._operands = None
+        return from_nhwc(out)
+
+    def convolve(self, epilogue: Epilogue | None, *, keep: bool = False) -> Array:
+        """An array (N, OH, OW, O) of the result, as `epilogue` left it: this one is not the result from then on."""
+        assert self._operands is not None
+        out = memory.empty(self.geometry.out_shape, self.dtype)
+        self.kept = self.algorithm.forward(self.geometry, *self._operands, out, epilogue, keep)
+        return out
+
+    def _compute(self) -> Array:
+        out = self.convolve(None, keep=self._keep_for_gradients)
+        self._operands = None
+        return from_nhwc(out)
 
 
 def conv2d(
     x: Array, weight: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, keep: bool = False
-) -> tuple[Array, Kept]:
-    """Cross-correlation of `x` (N, C, H, W) with `weight` (O, C/groups, kh, kw); no bias.
+) -> Convolution:
+    """Cross-correlation of `x` (N, C, H, W) with `weight` (O, C/groups, kh, kw); no bias. Computed when needed.
 
-    Returns (N, O, OH, OW) over channels-last memory, in the dtype that both share, and what `conv2d_gradients` wants
-    to know; with `keep` that may hold intermediate results that save time there. Raises RuntimeError for shapes or
-    dtypes that don't go together.
+    The result has the dtype that both share; with `keep` it may hold on to intermediate results that save time in
+    `conv2d_gradients`. Raises RuntimeError for shapes or dtypes that don't go together.
     """
     _check_same_dtype("input", x, "weight", weight)
     geometry = conv_geometry(x.shape, weight.shape, stride, padding, dilation, groups, x.dtype)
-    algorithm = choose_algorithm(geometry, get_kernels())
-    out = memory.empty(geometry.out_shape, geometry.dtype)
-    value = algorithm.forward(geometry, as_nhwc(x), as_nhwc(weight), out, keep=keep)
-    return from_nhwc(out), Kept(algorithm, value)
+    return Convolution(geometry, as_nhwc(x), as_nhwc(weight), keep)
 
 
 def conv2d_gradients(
-    grad: Gradient, x: Array, weight: Array, kept: Kept, stride: Pair, padding: Pair, dilation: Pair, groups: int
+    grad: Gradient, x: Array, weight: Array, out: Convolution, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> tuple[ChannelExpression, Array | LowRankGradient]:
     """Gradients of `conv2d` with respect to its input and to its weight, together: they share work.
 
-    `grad` is (N, O, OH, OW); the results are (N, C, H, W), and (O, C/groups, kh, kw) over (O, kh, kw, C/groups)
+    `grad` is (N, O, OH, OW), `out` what `conv2d` returned; the results are (N, C, H, W), and (O, C/groups, kh, kw) over (O, kh, kw, C/groups)
     memory or as its two factors. Raises RuntimeError for shapes or dtypes that don't go together.
     """
     geometry, rows = _checked(grad, x.shape, weight.shape, x.dtype, stride, padding, dilation, groups)
-    images, filters = kept.algorithm.gradients(
-        geometry, rows, as_nhwc(x), as_nhwc(weight), kept.value, needs_images=True, needs_filters=True
+    images, filters = out.algorithm.gradients(
+        geometry, rows, as_nhwc(x), as_nhwc(weight), out.kept, needs_images=True, needs_filters=True
     )
     assert images is not None
     assert filters is not None
@@ -96,7 +124,7 @@ def conv2d_weight_gradient(
     padding: Pair,
     dilation: Pair,
     groups: int,
-    kept: Kept | None = None,
+    out: Convolution | None = None,
 ) -> Array | LowRankGradient:
     """Gradient of `conv2d` with respect to its weight.
 
@@ -105,9 +133,11 @@ def conv2d_weight_gradient(
     """
     _check_same_dtype("gradient", grad, "input", x)
     geometry, rows = _checked(grad, x.shape, weight_shape, x.dtype, stride, padding, dilation, groups)
-    algorithm, value = kept if kept is not None else (choose_algorithm(geometry, get_kernels()), None)
+    algorithm = choose_algorithm(geometry, get_kernels()) if out is None else out.algorithm
     absent = _absent(geometry.filter_shape, geometry)
-    _, filters = algorithm.gradients(geometry, rows, as_nhwc(x), absent, value, needs_images=False, needs_filters=True)
+    _, filters = algorithm.gradients(
+        geometry, rows, as_nhwc(x), absent, None if out is None else out.kept, needs_images=False, needs_filters=True
+    )
     assert filters is not None
     return _as_weight(filters)
 

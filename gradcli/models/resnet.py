@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from gradcli import nn
 from gradcli.autograd import Tensor
+from gradcli.deferred import puts_off
 from gradcli.nn import init
 
 
@@ -29,6 +30,7 @@ class BasicBlock(nn.Module):
         self.downsample = downsample
         self.stride = stride
 
+    @puts_off
     def forward(self, x: Tensor) -> Any:
         shortcut = x if self.downsample is None else self.downsample(x)
         out = self.relu(self.bn1(self.conv1(x)))
@@ -58,6 +60,7 @@ class ResNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
+    @puts_off
     def forward(self, x: Tensor) -> Any:
         """Class scores (N, num_classes) of images (N, 3, H, W)."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))

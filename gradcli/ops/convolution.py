@@ -9,7 +9,7 @@ from gradcli.autograd.dtypes import Array
 from gradcli.autograd.grad_mode import is_grad_enabled
 from gradcli.autograd.operation import op
 from gradcli.autograd.tensor import Tensor
-from gradcli.deferred import DeferredArray, settled
+from gradcli.deferred import DeferredArray, may_put_off, settled
 from gradcli.kernels import convolution as kernels
 from gradcli.kernels.channel_expression import ChannelExpression
 from gradcli.ops.dims import pair
@@ -19,7 +19,7 @@ from gradcli.ops.shape import squeeze_dim, unsqueeze
 IntPair = tuple[int, int]
 
 
-@op("ConvolutionBackward0", extras=("kept",), deferred=True)
+@op("ConvolutionBackward0", extras=("convolved",), deferred=True)
 def convolution(
     input: Array | DeferredArray,
     weight: Array,
@@ -29,12 +29,15 @@ def convolution(
     dilation: IntPair,
     groups: int,
     keep: bool = False,
-) -> tuple[Array, kernels.Kept]:
+) -> tuple[Array | DeferredArray, kernels.Convolution]:
     """Cross-correlation of input (N, C, H, W) with weight (O, C / groups, kH, kW), plus bias (O,).
 
     With `keep`, intermediate results that save time in the weight's gradient are kept for it.
     """
-    out, kept = kernels.conv2d(settled(input), weight, stride, padding, dilation, groups, keep)
+    convolved = kernels.conv2d(settled(input), weight, stride, padding, dilation, groups, keep)
+    if bias is None and may_put_off():
+        return convolved, convolved
+    out = convolved.array()
     if bias is not None:
         if bias.dtype != out.dtype:
             raise RuntimeError(f"Input type ({out.dtype}) and bias type ({bias.dtype}) should be the same")
@@ -44,7 +47,7 @@ def convolution(
                 f"{weight.shape[0]} elements, but got bias of size {list(bias.shape)} instead"
             )
         out += bias[:, None, None]
-    return out, kept
+    return out, convolved
 
 
 @op("ConvolutionInputGradientBackward0", deferred=True)
@@ -71,11 +74,11 @@ def convolution_weight_gradient(
     padding: IntPair,
     dilation: IntPair,
     groups: int,
-    kept: kernels.Kept | None = None,
+    convolved: kernels.Convolution | None = None,
 ) -> Array | DeferredArray:
     """Gradient of a convolution with respect to its weight: linear in `grad_output` and in `input`."""
     grad, x = _as_gradient(grad_output), settled(input)
-    return kernels.conv2d_weight_gradient(grad, x, weight_shape, stride, padding, dilation, groups, kept)
+    return kernels.conv2d_weight_gradient(grad, x, weight_shape, stride, padding, dilation, groups, convolved)
 
 
 def _as_gradient(grad: Array | DeferredArray) -> Array | ChannelExpression:
@@ -90,8 +93,8 @@ convolution.gradient(
     input=lambda grad, weight, input_shape, stride, padding, dilation, groups: convolution_input_gradient(
         grad, weight, input_shape, stride, padding, dilation, groups
     ),
-    weight=lambda grad, input, weight_shape, kept, stride, padding, dilation, groups: convolution_weight_gradient(
-        grad, input, weight_shape, stride, padding, dilation, groups, kept
+    weight=lambda grad, input, weight_shape, convolved, stride, padding, dilation, groups: convolution_weight_gradient(
+        grad, input, weight_shape, stride, padding, dilation, groups, convolved
     ),
     bias=lambda grad: sum_dims(grad, (0, 2, 3)),
 )
@@ -102,7 +105,7 @@ def _both_gradients(
     grad: Any,
     input: Any,
     weight: Any,
-    kept: kernels.Kept,
+    convolved: kernels.Convolution,
     stride: IntPair,
     padding: IntPair,
     dilation: IntPair,
@@ -114,7 +117,7 @@ def _both_gradients(
             convolution_input_gradient(grad, weight, tuple(input.shape), *options),
             convolution_weight_gradient(grad, input, tuple(weight.shape), *options),
         )
-    return kernels.conv2d_gradients(_as_gradient(grad), settled(input), settled(weight), kept, *options)
+    return kernels.conv2d_gradients(_as_gradient(grad), settled(input), settled(weight), convolved, *options)
 
 
 convolution_input_gradient.gradient(

@@ -33,7 +33,7 @@ CASES = [
 
 
 def conv2d(x, weight, *geometry):
-    return convolution.conv2d(x, weight, *geometry)[0]
+    return convolution.conv2d(x, weight, *geometry).array()
 
 
 def conv2d_input_gradient(*arguments):
@@ -177,9 +177,30 @@ def test_convolution_and_gradients_agree_with_pytorch(input_shape, weight_shape,
 def test_both_gradients_at_once_are_those_one_by_one(input_shape, weight_shape, stride, padding, dilation, groups):
     geometry = (stride, padding, dilation, groups)
     x, weight = random_array(input_shape, 1), random_array(weight_shape, 2)
-    out, kept = convolution.conv2d(x, weight, *geometry, keep=True)
+    out = convolution.conv2d(x, weight, *geometry, keep=True)
+    out.array()
     grad = random_array(out.shape, 3)
-    grad_x, grad_weight = convolution.conv2d_gradients(grad, x, weight, kept, *geometry)
+    grad_x, grad_weight = convolution.conv2d_gradients(grad, x, weight, out, *geometry)
     close = {"rtol": 1e-11, "atol": 1e-11}
     np.testing.assert_allclose(grad_x.array(), conv2d_input_gradient(grad, weight, input_shape, *geometry), **close)
     np.testing.assert_allclose(grad_weight, conv2d_weight_gradient(grad, x, weight_shape, *geometry), **close)
+
+
+def test_an_epilogue_sees_the_whole_result_and_may_leave_its_own():
+    x, weight = random_array((2, 3, 5, 6), 1), random_array((4, 3, 3, 3), 2)
+    geometry = ((1, 1), (1, 1), (1, 1), 1)
+    expected = conv2d(x, weight, *geometry)
+    seen = {}
+    out = convolution.conv2d(x, weight, *geometry)
+    computed = out.compute(lambda first, rows: seen.__setitem__(first, rows.copy()))
+    np.testing.assert_array_equal(computed, expected)
+    assert out.array() is computed
+    pixels = np.concatenate([seen[first] for first in sorted(seen)])
+    np.testing.assert_array_equal(pixels, expected.transpose(0, 2, 3, 1).reshape(-1, 4))
+
+    def double(first, rows):
+        rows *= 2
+
+    other = convolution.conv2d(x, weight, *geometry)
+    np.testing.assert_array_equal(other.convolve(double).transpose(0, 3, 1, 2), 2 * expected)
+    np.testing.assert_array_equal(other.array(), expected)
