@@ -47,7 +47,7 @@ class Convolution(DeferredArray):
         out = self.convolve(epilogue, keep=self._keep_for_gradients)
         self._keep(from_nhwc(out))
         self._operands = None
-        return from_nhwc(out)
+        return self.array()
 
     def convolve(self, epilogue: Epilogue | None, *, keep: bool = False) -> Array:
         """An array (N, OH, OW, O) of the result, as `epilogue` left it: this one is not the result from then on."""
@@ -80,8 +80,8 @@ def conv2d_gradients(
 ) -> tuple[ChannelExpression, Array | LowRankGradient]:
     """Gradients of `conv2d` with respect to its input and to its weight, together: they share work.
 
-    `grad` is (N, O, OH, OW), `out` what `conv2d` returned; the results are (N, C, H, W), and (O, C/groups, kh, kw) over (O, kh, kw, C/groups)
-    memory or as its two factors. Raises RuntimeError for shapes or dtypes that don't go together.
+    `grad` is (N, O, OH, OW), `out` what `conv2d` returned; the results are (N, C, H, W), and (O, C/groups, kh, kw)
+    over (O, kh, kw, C/groups) memory or as its two factors. Raises RuntimeError for shapes or dtypes that don't go together.
     """
     geometry, rows = _checked(grad, x.shape, weight.shape, x.dtype, stride, padding, dilation, groups)
     images, filters = out.algorithm.gradients(

@@ -8,6 +8,7 @@ the blocks of the one before.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import mmap
 import threading
@@ -75,6 +76,7 @@ class Arena:
         self.bytes_in_stock = 0
 
 
+@functools.lru_cache(maxsize=4096)
 def _block_size(size: int) -> int:
     """`size` rounded up to one of eight sizes between two powers of two, and to whole pages."""
     step = max(mmap.PAGESIZE, (1 << (size - 1).bit_length()) // (2 * FINENESS))
