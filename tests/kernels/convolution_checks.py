@@ -1,14 +1,24 @@
-"""What the tests of every convolution algorithm share: a naive reference in float64, and checks against it."""
+"""What the tests of the convolution algorithms share: a naive reference in float64, and everything checked against it.
+
+`check_every_use` is all that is asked of an algorithm: the same bits however it is called, by however many threads, and
+those bits close to the definition.
+"""
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import numpy as np
 
 from gradcli.kernels import threads
+from gradcli.kernels.channel_expression import ChannelExpression, Term
 from gradcli.kernels.geometry import conv_geometry
+from gradcli.kernels.low_rank import LowRankGradient
 from gradcli.kernels.rows import StoredRows
+
+# Threads, and which gradients to ask for: with what forward kept or without, of stored rows or uncomputed ones.
+ROUNDS = ((1, ((True, True), (False, False))), (3, ((True, False), (False, True))))
 
 
 def geometry_of(input_shape, weight_shape, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, dtype=np.float64):
@@ -42,89 +52,128 @@ def naive_results(geometry, images, filters, grad):
     return out, padded_gradient[:, top : top + height, left : left + width], filter_gradient
 
 
-def all_results(algorithm, geometry, images, filters, grad, epilogue=None):
+def all_results(algorithm, geometry, images, filters, grad):
     """Output, gradient of the images and gradient of the filters, as an algorithm computes them."""
     out = np.full(geometry.out_shape, np.nan, geometry.dtype)
-    kept = algorithm.forward(geometry, images, filters, out, epilogue, keep=True)
+    kept = algorithm.forward(geometry, images, filters, out, keep=True)
     gradients = algorithm.gradients(geometry, StoredRows(grad), images, filters, kept, True, True)
-    return out, gradients.images, np.asarray(gradients.filters)
+    return out, gradients.images, _formed(gradients.filters)
 
 
-def check_against_definition(algorithm, geometry, tolerance=1e-12):
-    """All three results, and each gradient when it is the only one asked for, are those of the definition."""
+class _Case:
+    """The arguments of one convolution, which nobody may write into, and its results by the definition.
+
+    The gradient of the output is what an expression such as the backward pass of batch norm and ReLU gives.
+    """
+
+    def __init__(self, geometry):
+        self.images, self.filters, one = random_arguments(geometry)
+        _, _, another = random_arguments(geometry, 1)
+        wide = np.result_type(geometry.dtype, np.float32)
+        center, factors, constant = np.random.RandomState(2).standard_normal((3, geometry.out_channels)).astype(wide)
+        self._expression = geometry.dtype, [Term(one), Term(another, factors, center)], constant, another
+        self.grad = self.uncomputed_grad().images().copy()
+        self.expected = naive_results(geometry, self.images, self.filters, self.grad)
+        for array in (self.images, self.filters, self.grad, one, another):
+            array.flags.writeable = False
+
+    def uncomputed_grad(self):
+        dtype, terms, constant, mask = self._expression
+        return ChannelExpression(dtype, terms, constant, mask=ChannelExpression.stored(mask))
+
+
+_case = functools.lru_cache(maxsize=None)(_Case)
+
+
+def check_every_use(algorithm, geometry, tolerance, rounds=ROUNDS):
+    """Forward and gradients in every way they can be asked for, by one thread and by three.
+
+    Forward with and without an epilogue; gradients together and one by one (the other argument not there), of stored
+    rows and of an expression that is computed while it is read, with and without what forward kept. All ways to ask for
+    the same give the same bits; `tolerance` bounds their distance from the definition, relative to the largest value.
+    """
     assert algorithm.supports(geometry)
-    images, filters, grad = random_arguments(geometry)
-    expected = naive_results(geometry, images, filters, grad)
-    actual = all_results(algorithm, geometry, images, filters, grad)
-    only_images = algorithm.gradients(geometry, StoredRows(grad), images, filters, None, True, False)
-    only_filters = algorithm.gradients(geometry, StoredRows(grad), images, filters, None, False, True)
-    assert only_images.filters is None
-    assert only_filters.images is None
-    for computed, correct in zip(
-        (*actual, only_images.images, np.asarray(only_filters.filters)), (*expected, *expected[1:]), strict=True
-    ):
-        assert computed.dtype == geometry.dtype
-        assert computed.shape == correct.shape
-        scale = np.abs(correct).max(initial=1.0)
-        np.testing.assert_allclose(computed, correct, rtol=tolerance, atol=tolerance * scale)
-
-
-def check_threads_change_nothing(algorithm, geometry):
-    """One thread and three give the same bits."""
-    arguments = random_arguments(geometry)
+    case = _case(geometry)
     before = threads.get_num_threads()
     try:
-        results = []
-        for count in (1, 3):
+        first = {}
+        for count, ways in rounds:
             threads.set_num_threads(count)
-            results.append(all_results(algorithm, geometry, *arguments))
+            for name, array in _every_use(algorithm, geometry, case, ways):
+                equal = np.array_equal(first.setdefault(name, array), array)
+                assert equal, f"{name} with {count} threads has other bits than before"
     finally:
         threads.set_num_threads(before)
-    for alone, shared in zip(*results, strict=True):
-        np.testing.assert_array_equal(alone, shared)
+    out, images, filters = case.expected
+    expected = {
+        "out": out,
+        "images of both": images,
+        "filters of both": filters,
+        "images alone": images,
+        "filters alone": filters,
+    }
+    assert first.keys() == expected.keys()
+    for name, correct in expected.items():
+        computed = first[name]
+        assert computed.dtype == geometry.dtype
+        assert computed.shape == correct.shape
+        distance = np.abs(computed - correct).max(initial=0)
+        limit = tolerance * np.abs(correct).max(initial=0)
+        assert distance <= limit, f"{name}: off by {distance:.3g}, where {limit:.3g} is allowed"
 
 
-def check_epilogue(algorithm, geometry):
-    """The epilogue gets every output pixel once, and what it changes stays changed."""
-    images, filters, _ = random_arguments(geometry)
-    plain, out = np.empty(geometry.out_shape, geometry.dtype), np.empty(geometry.out_shape, geometry.dtype)
-    algorithm.forward(geometry, images, filters, plain)
-    calls = []
+def _every_use(algorithm, geometry, case, ways):
+    """Everything that the algorithm can be asked for, as pairs of a name and an array."""
+    plain, nothing = _forward(algorithm, geometry, case, keep=False)
+    out, kept = _forward(algorithm, geometry, case, keep=True)
+    assert nothing is None
+    yield "out", plain
+    yield "out", out
+    yield "out", _forward_with_epilogue(algorithm, geometry, case, plain)
+    for with_kept, stored in ways:
+
+        def ask(images, filters, needs_images, needs_filters, value=kept if with_kept else None, stored=stored):
+            rows = StoredRows(case.grad) if stored else case.uncomputed_grad()
+            return algorithm.gradients(geometry, rows, images, filters, value, needs_images, needs_filters)
+
+        both = ask(case.images, case.filters, True, True)
+        yield "images of both", both.images
+        yield "filters of both", _formed(both.filters)
+        # An argument that the result doesn't depend on may be anything of its shape.
+        images_alone = ask(_absent(case.images), case.filters, True, False)
+        assert images_alone.filters is None
+        yield "images alone", images_alone.images
+        filters_alone = ask(case.images, _absent(case.filters), False, True)
+        assert filters_alone.images is None
+        yield "filters alone", _formed(filters_alone.filters)
+
+
+def _formed(filters):
+    """A gradient of filters (O, kh, kw, C/g), formed if it came as factors."""
+    return filters.filters() if isinstance(filters, LowRankGradient) else filters
+
+
+def _absent(array):
+    return np.broadcast_to(array.dtype.type(np.nan), array.shape)
+
+
+def _forward(algorithm, geometry, case, epilogue=None, keep=False):
+    out = np.full(geometry.out_shape, np.nan, geometry.dtype)
+    kept = algorithm.forward(geometry, case.images, case.filters, out, epilogue, keep)
+    return out, kept
+
+
+def _forward_with_epilogue(algorithm, geometry, case, plain):
+    """The output, with an epilogue that must get every finished pixel once and whose changes must stay."""
+    plain_rows, calls, differences = plain.reshape(-1, geometry.out_channels), [], []
 
     def epilogue(first_pixel, rows):
         calls.append((first_pixel, len(rows)))
-        np.testing.assert_array_equal(rows, plain.reshape(-1, geometry.out_channels)[first_pixel:][: len(rows)])
-        rows += 1
+        differences.append(not np.array_equal(rows, plain_rows[first_pixel : first_pixel + len(rows)]))
+        np.negative(rows, out=rows)
 
-    algorithm.forward(geometry, images, filters, out, epilogue)
-    np.testing.assert_array_equal(out, plain + 1)
+    out, _ = _forward(algorithm, geometry, case, epilogue)
     covered = [pixel for first, count in sorted(calls) for pixel in range(first, first + count)]
     assert covered == list(range(geometry.pixels))
-
-
-def check_float32_error(algorithm, geometry, limit=2e-6):
-    """Largest difference from float64 relative to the largest value."""
-    arguments = random_arguments(geometry)
-    expected = naive_results(geometry, *arguments)
-    for computed, correct in zip(all_results(algorithm, geometry, *arguments), expected, strict=True):
-        assert np.abs(computed - correct).max() <= limit * np.abs(correct).max()
-
-
-def check_gradients_are_computed_while_read(algorithm, geometry):
-    """A gradient that is computed row by row gives the same as a stored one, and no row beyond its edges is read."""
-    images, filters, grad = random_arguments(geometry)
-    half = grad / 2
-
-    class Doubled(StoredRows):
-        def write(self, target, some_images, rows):
-            assert 0 <= some_images.start < some_images.stop <= geometry.batch
-            assert 0 <= rows.start < rows.stop <= geometry.out_height
-            np.multiply(half[some_images, rows], 2, out=target)
-
-        def images(self):
-            return grad
-
-    stored = algorithm.gradients(geometry, StoredRows(grad), images, filters, None, True, True)
-    computed = algorithm.gradients(geometry, Doubled(half), images, filters, None, True, True)
-    np.testing.assert_array_equal(computed.images, stored.images)
-    np.testing.assert_array_equal(np.asarray(computed.filters), np.asarray(stored.filters))
+    assert not any(differences)
+    return -out

@@ -1,51 +1,20 @@
-"""3x3 convolution on small maps: every map size, and pieces of channels."""
+"""What is particular to convolution on small maps; `test_algorithms` compares every map size with the definition."""
 
 from __future__ import annotations
-
-import itertools
 
 import numpy as np
 import pytest
 
 from gradcli.kernels import small_map
-from gradcli.kernels.small_map import LARGEST_SIDE, SmallMap
-from tests.kernels.convolution_checks import (
-    check_against_definition,
-    check_epilogue,
-    check_float32_error,
-    check_gradients_are_computed_while_read,
-    check_threads_change_nothing,
-    geometry_of,
-)
-
-SIDES = range(1, LARGEST_SIDE + 1)
-#         input shape, filters: large enough for several pieces
-LARGER = [((5, 140, 2, 2), 130), ((1, 256, 1, 1), 200), ((9, 66, 3, 4), 192), ((3, 70, 1, 2), 513)]
+from gradcli.kernels.small_map import SmallMap
+from tests.kernels.convolution_checks import check_every_use, geometry_of
 
 
-def three_by_three(input_shape, filters, dtype=np.float64):
-    return geometry_of(input_shape, (filters, input_shape[1], 3, 3), (1, 1), (1, 1), dtype=dtype)
-
-
-@pytest.mark.parametrize(("height", "width", "batch"), list(itertools.product(SIDES, SIDES, (1, 3))))
-def test_every_map_size_gives_the_results_of_the_definition(height, width, batch, monkeypatch):
-    monkeypatch.setattr(small_map, "NARROWEST", 2)
-    monkeypatch.setattr(small_map, "PASSED_ELEMENTS", 20)
-    check_against_definition(SmallMap(), three_by_three((batch, 5, height, width), 9))
-
-
-@pytest.mark.parametrize(("input_shape", "filters"), LARGER)
-def test_several_pieces(input_shape, filters):
-    geometry = three_by_three(input_shape, filters, np.float32)
-    check_float32_error(SmallMap(), geometry)
-    check_threads_change_nothing(SmallMap(), geometry)
-    check_gradients_are_computed_while_read(SmallMap(), geometry)
-
-
-@pytest.mark.parametrize("passed_elements", [300, small_map.PASSED_ELEMENTS])
-def test_the_epilogue_gets_every_pixel_once(passed_elements, monkeypatch):
+@pytest.mark.parametrize("passed_elements", [300, 3000])
+def test_pieces_of_any_size(passed_elements, monkeypatch):
     monkeypatch.setattr(small_map, "PASSED_ELEMENTS", passed_elements)
-    check_epilogue(SmallMap(), three_by_three((6, 4, 3, 2), 70, np.float32))
+    geometry = geometry_of((6, 4, 3, 2), (150, 4, 3, 3), padding=(1, 1), dtype=np.float32)
+    check_every_use(SmallMap(), geometry, tolerance=3e-6)
 
 
 @pytest.mark.parametrize(
