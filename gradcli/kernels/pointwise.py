@@ -100,9 +100,8 @@ def _write_image_gradient(
     pixels = memory.scratch("pointwise.pixels", (piece.pixels, channels), geometry.dtype)
     np.matmul(grad_rows, matrix, out=pixels)
     rows = _seen_rows(geometry, piece)
-    # Rows and columns that no output reads belong to the output before them.
-    last = geometry.height if piece.rows.stop == geometry.out_height else rows.start + piece.row_count * rows.step
-    image_gradient[piece.images, rows.start : last].fill(0)
+    # Rows that no output reads belong to the output before them.
+    image_gradient[piece.images, rows.start : rows.start + piece.row_count * rows.step].fill(0)
     target = image_gradient[piece.images, rows, _seen_columns(geometry)]
     np.copyto(target, pixels.reshape(target.shape))
 
