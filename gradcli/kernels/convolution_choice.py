@@ -31,7 +31,7 @@ ALGORITHMS: tuple[ConvAlgorithm, ...] = (
 
 # Winograd reads 36 numbers for each pair of channels where the filters have 9, so it takes the more tiles the more
 # channels there are: pairs of channels, and the tiles that are enough up to there.
-FEWEST_TILES = ((128 * 128, 16), (256 * 256, 24), (512 * 512, 64))
+FEWEST_TILES = ((256 * 256, 16), (512 * 512, 32))
 SMALLEST_FILL = 0.7  # of the tiles with pixels of the output: what hangs over the edges is computed, too
 # Small maps leave out the multiplications with padding; with few images the pieces are too small for that to pay.
 FEWEST_SMALL_MAPS = {1: 1, 2: 2, 4: 12, 9: 9, 16: 9}  # images by pixels of each
