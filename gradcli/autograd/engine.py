@@ -40,7 +40,7 @@ def backward(
         if node is None:
             raise RuntimeError(f"element {index} of tensors does not require grad and does not have a grad_fn")
         grad = _initial_gradient(root, weight, index)
-        start.append((node, grad if create_graph else grad.array.copy()))
+        start.append((node, grad if create_graph else grad.array.copy(order="K")))
     run_backward(start, retain_graph=create_graph if retain_graph is None else retain_graph, create_graph=create_graph)
 
 

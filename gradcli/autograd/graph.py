@@ -68,7 +68,7 @@ class Node:
         if tensor is None:
             return
         grad = settled(grad)
-        share = type(tensor)(grad.copy()) if isinstance(grad, np.ndarray) else grad
+        share = type(tensor)(grad.copy(order="K")) if isinstance(grad, np.ndarray) else grad
         tensor.grad = share if tensor.grad is None else tensor.grad + share
 
     def __repr__(self) -> str:
