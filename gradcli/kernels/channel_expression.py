@@ -3,7 +3,8 @@
 A value is a sum of images, each centred and times a factor per channel, plus a constant per channel; then, perhaps,
 negative values are set to zero (ReLU), or those where another image isn't positive (its gradient). The forward pass
 of a residual block's end and the backward pass of a batch norm both have this form. Computed block by block, the steps
-of one block find it in the cache, and a convolution can take the value row by row without it ever being stored.
+of one block find it in the cache, and a convolution can take the value row by row without it ever being stored, or
+finish its own result that way while it is being computed.
 """
 
 from __future__ import annotations
@@ -18,16 +19,25 @@ from gradcli.kernels import memory
 from gradcli.kernels.layout import Array, as_nhwc, from_nhwc
 from gradcli.kernels.threads import parallel
 
-BLOCK_ELEMENTS = 1 << 16  # elements computed at a time: some such buffers fit into the second-level cache
+# Elements computed at a time. Between two NumPy calls a thread may have to wait for another to leave Python, for
+# about as long as a call on 64 K elements takes: with fewer, two threads are slower than one.
+BLOCK_ELEMENTS = 1 << 18
+SPREAD_FROM = 1 << 15  # elements of a value from which on it pays to repeat vectors over a line of pixels
 
 PieceTask = Callable[[int, Array], None]
 """Called with the number of a first pixel and the rows of channels (P, C) from there on, while these are cached."""
 
+Part = slice | tuple[slice, slice]
+"""Some lines of pixels among all of a batch, or some rows of some images."""
+
 
 class Term(NamedTuple):
-    """Images (N, H, W, C), less a center (C,) for each channel, times a factor; the plain images without both."""
+    """Images (N, H, W, C), less a center (C,) for each channel, times a factor; the plain images without both.
 
-    images: Array
+    In their place there may be a deferred array (N, C, H, W), whose values are asked for when they are needed.
+    """
+
+    images: Array | DeferredArray
     factors: Array | None = None
     center: Array | None = None
 
@@ -47,14 +57,19 @@ class ChannelExpression(DeferredArray):
         *,
         rectified: bool = False,
         mask: ChannelExpression | None = None,
+        reads_others: bool = True,
     ) -> None:
-        n, height, width, channels = terms[0].images.shape
-        super().__init__((n, channels, height, width), dtype)
+        images = terms[0].images
+        shape = images.shape
+        if not isinstance(images, DeferredArray):
+            shape = (shape[0], shape[3], shape[1], shape[2])  # (N, H, W, C) -> (N, C, H, W)
+        super().__init__(shape, dtype, reads_others=reads_others)
         self.terms = tuple(terms)
         self.constant = constant
         self.is_rectified = rectified
         self.mask = mask
-        self._lines: _Recipe | None = None
+        self._images: Array | None = None
+        self._recipes: dict[tuple[int, bool], _Recipe] = {}
 
     @classmethod
     def of(cls, value: Array | ChannelExpression) -> ChannelExpression:
@@ -64,7 +79,7 @@ class ChannelExpression(DeferredArray):
     @classmethod
     def stored(cls, images: Array) -> ChannelExpression:
         """The expression that is nothing but C-contiguous `images` (N, H, W, C)."""
-        expression = cls(images.dtype, [Term(images)])
+        expression = cls(images.dtype, (Term(images),), reads_others=False)
         expression._keep(from_nhwc(images))
         return expression
 
@@ -105,125 +120,178 @@ class ChannelExpression(DeferredArray):
 
     def images(self) -> Array:
         """The value as a C-contiguous array (N, H, W, C), computed once."""
-        return self.array().transpose(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C)
+        if self._images is None:
+            self.array()
+        assert self._images is not None
+        return self._images
 
     def write(self, target: Array, images: slice, rows: slice) -> None:
         """Fill `target` (n, r, W, C), of any strides, with some rows of some images; computed now if not yet."""
-        if self._array is not None:
-            np.copyto(target, self.images()[images, rows])
+        if self._images is not None:
+            np.copyto(target, self._images[images, rows])
         else:
-            self._recipe().fill(target, (images, rows))
+            self._recipe(self._line_width()).fill(target, (images, rows))
 
     def compute(self, task: PieceTask | None = None) -> Array:
         """The value as (P, C) rows of channels, P = N*H*W pixels; `task` sees every piece of it once."""
         n, channels, height, width = self.shape
-        if self._array is None:
+        recipe = None
+        if self._images is None:
             images = memory.empty((n, height, width, channels), self.dtype)
-            fill = self._recipe().fill
+            line_width = self._line_width()
+            recipe = self._recipe(line_width)
+            lines = images.reshape(-1, line_width, channels)
         else:
-            images, fill = self.images(), None
+            images = self._images
         rows = images.reshape(-1, channels)
-        lines = images.reshape(n * height, width, channels)
 
         def piece(number: int) -> None:
-            first, last = number * step, min((number + 1) * step, n * height)
-            if fill is not None:
-                fill(lines[first:last], slice(first, last))
+            first, last = number * step, min((number + 1) * step, len(rows))
+            if recipe is not None:
+                part = slice(first // line_width, last // line_width)
+                recipe.fill(lines[part], part)
             if task is not None:
-                task(first * width, rows[first * width : last * width])
+                task(first, rows[first:last])
 
-        step = max(1, BLOCK_ELEMENTS // max(1, width * channels))
-        if fill is not None or task is not None:
-            parallel(piece, -(-n * height // step))
-        if fill is not None:
+        if recipe is not None or task is not None:
+            pieces = -(-images.size // BLOCK_ELEMENTS)
+            if pieces:
+                step = -(-n * height // pieces) * width  # pixels; pieces of whole lines, all about as large
+                parallel(piece, -(-len(rows) // step))
+        if recipe is not None:
             self._keep(from_nhwc(images))
         return rows
 
     def _compute(self) -> Array:
-        rows = self.compute()
-        return from_nhwc(rows.reshape(self.shape[0], *self.shape[2:], self.shape[1]))
+        self.compute()
+        assert self._array is not None
+        return self._array
 
     def _keep(self, array: Array) -> None:
         super()._keep(array)
-        self.terms, self.constant, self.mask, self._lines = (), None, None, None
+        self._images = array.transpose(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C)
+        self.terms, self.constant, self.mask, self._recipes = (), None, None, {}
 
-    def _recipe(self) -> _Recipe:
-        if self._lines is None:
-            self._lines = _Recipe(self)
-        return self._lines
+    # --- finishing what is being computed -------------------------------------------------------------------------
+
+    def pending(self) -> DeferredArray | None:
+        """The only term that is not computed yet, which can be finished while it is; None if there isn't just one."""
+        uncomputed = [term.images for term in self.terms if _is_uncomputed(term)]
+        return uncomputed[0] if len(uncomputed) == 1 else None  # type: ignore[return-value]
+
+    def finish(self, first_pixel: int, rows: Array) -> None:
+        """Turn C-contiguous rows of channels (P, C) of the term that is `pending`, in place, into rows of the value.
+
+        May be called by several threads at once, with the pixels in any order and cut anywhere. When all are done,
+        `keep_finished` ends it.
+        """
+        width = self._line_width()
+        if first_pixel % width or len(rows) % width:
+            width = 1
+        lines = rows.reshape(-1, width, rows.shape[1])
+        first = first_pixel // width
+        self._recipe(width, finishing=True).fill(lines, slice(first, first + len(lines)))
+
+    def keep_finished(self, images: Array) -> None:
+        """The value is C-contiguous `images` (N, H, W, C), all rows of which were finished."""
+        self._keep(from_nhwc(images))
+
+    def _line_width(self) -> int:
+        """The pixels over which vectors are repeated: a line of the image, or one where that isn't worth the time."""
+        n, channels, height, width = self.shape
+        return width if n * height * width * channels >= SPREAD_FROM else 1
+
+    def _recipe(self, line_width: int, finishing: bool = False) -> _Recipe:
+        recipe = self._recipes.get((line_width, finishing))
+        if recipe is None:
+            recipe = self._recipes[line_width, finishing] = _Recipe(self, line_width, finishing)
+        return recipe
 
 
 class _Recipe:
-    """How to compute pieces of an expression: its vectors repeated over a line of pixels, which keeps loops long."""
+    """How to compute pieces of an expression, as lines of pixels or as rows of images.
 
-    def __init__(self, expression: ChannelExpression) -> None:
-        width = expression.shape[3]
+    Its vectors are repeated over `line_width` pixels, (line_width, C), which keeps NumPy's inner loops long. When
+    `finishing`, the term that is not computed yet stands in the target already.
+    """
+
+    def __init__(self, expression: ChannelExpression, line_width: int, finishing: bool) -> None:
+        channels = expression.shape[1]
+        self.line_width = line_width
+        self.finishing = finishing
         self.dtype = np.result_type(expression.dtype, np.float32)
-        self.plain = [term.images for term in expression.terms if term.factors is None]
-        self.scaled = [
-            (term.images, _line(term.factors, width), None if term.center is None else _line(term.center, width))
+        self.terms = [
+            (_term_images(term, finishing), _line(term.factors, line_width), _line(term.center, line_width))
             for term in expression.terms
-            if term.factors is not None
         ]
-        self.constant = None if expression.constant is None else _line(expression.constant, width)
-        self.rectified = expression.is_rectified
+        self.terms.sort(key=lambda term: term[0] is not None)  # what stands in the target is read before that changes
+        self.constant = _line(expression.constant, line_width)
+        # The maximum with a single number takes NumPy three times as long as that with an array.
+        self.zeros = np.zeros((line_width, channels), self.dtype) if expression.is_rectified else None
         self.mask = expression.mask
+        if self.mask is not None and self.mask.dtype != self.dtype:
+            self.mask.array()  # float16 goes through one buffer, which can't serve for both
 
-    def fill(self, target: Array, part: slice | tuple[slice, slice]) -> None:
-        """Fill `target` with a part: some lines (n, W, C), or some rows of some images (n, r, W, C)."""
+    def fill(self, target: Array, part: Part) -> None:
+        """Fill `target` with a part: some lines (n, line_width, C), or some rows of some images (n, r, W, C)."""
         if target.dtype != self.dtype:  # float16 is computed in float32
             wide = memory.scratch("expression wide", target.shape, self.dtype)
+            if self.finishing:
+                np.copyto(wide, target)
             self._fill(wide, part)
             np.copyto(target, wide, casting="same_kind")
         else:
             self._fill(target, part)
 
-    def _fill(self, target: Array, part: slice | tuple[slice, slice]) -> None:
-        plain = [_part(images, part) for images in self.plain]
-        scaled = [(_part(images, part), factors, center) for images, factors, center in self.scaled]
-        if len(plain) > 1:
-            np.add(plain.pop(), plain.pop(), out=target)
-        elif scaled:
-            _scale(*scaled.pop(), out=target)
-        else:
-            np.copyto(target, plain.pop())
-        for values in plain:
-            np.add(target, values, out=target)
-        for values, factors, center in scaled:
-            product = memory.scratch("expression product", target.shape, target.dtype)
-            np.add(target, _scale(values, factors, center, out=product), out=target)
+    def _fill(self, target: Array, part: Part) -> None:
+        total: Array | None = None
+        for images, factors, center in self.terms:
+            values = target if images is None else self._part(images, part)
+            if factors is not None:
+                out = target if total is None else memory.scratch("expression product", target.shape, target.dtype)
+                if center is not None:
+                    values = np.subtract(values, center, out=out)
+                values = np.multiply(values, factors, out=out)
+            total = values if total is None else np.add(total, values, out=target)
+        assert total is not None
         if self.constant is not None:
-            np.add(target, self.constant, out=target)
-        if self.rectified:
-            np.maximum(target, target.dtype.type(0), out=target)
+            total = np.add(total, self.constant, out=target)
+        if self.zeros is not None:
+            total = np.maximum(total, self.zeros, out=target)
+        if total is not target:
+            np.copyto(target, total)
         if self.mask is not None:
-            _mask(target, self._mask_values(target, part))
+            _mask(target, self._mask_values(self.mask, target, part))
 
-    def _mask_values(self, target: Array, part: slice | tuple[slice, slice]) -> Array:
-        assert self.mask is not None
-        if self.mask.is_computed:
-            return _part(self.mask.images(), part)
-        values = memory.scratch("expression mask", target.shape, self.mask.dtype)
-        self.mask._recipe().fill(values, part)
+    def _mask_values(self, mask: ChannelExpression, target: Array, part: Part) -> Array:
+        if mask.is_computed:
+            return self._part(mask.images(), part)
+        values = memory.scratch("expression mask", target.shape, mask.dtype)
+        mask._recipe(self.line_width).fill(values, part)
         return values
 
-
-def _part(images: Array, part: slice | tuple[slice, slice]) -> Array:
-    """Some lines of `images` (N, H, W, C) as (n, W, C), or some rows of some images as (n, r, W, C)."""
-    if isinstance(part, slice):
-        return images.reshape(-1, *images.shape[2:])[part]  # (N, H, W, C) -> (N*H, W, C)
-    return images[part]
-
-
-def _scale(values: Array, factors: Array, center: Array | None, out: Array) -> Array:
-    """(values - center) * factors."""
-    if center is not None:
-        values = np.subtract(values, center, out=out)
-    return np.multiply(values, factors, out=out)
+    def _part(self, images: Array, part: Part) -> Array:
+        """Some lines of `images` (N, H, W, C) as (n, line_width, C), or some rows of some images as (n, r, W, C)."""
+        if isinstance(part, slice):
+            return images.reshape(-1, self.line_width, images.shape[3])[part]
+        return images[part]
 
 
-def _line(vector: Array, width: int) -> Array:
+def _is_uncomputed(term: Term) -> bool:
+    return isinstance(term.images, DeferredArray) and not term.images.is_computed
+
+
+def _term_images(term: Term, finishing: bool) -> Array | None:
+    """The images (N, H, W, C) of a term; None for those that aren't computed yet while these are being finished."""
+    if not isinstance(term.images, DeferredArray):
+        return term.images
+    return None if finishing and _is_uncomputed(term) else as_nhwc(term.images.array())
+
+
+def _line(vector: Array | None, width: int) -> Array | None:
     """A vector (C,) once for each pixel of a line: (W, C)."""
+    if vector is None or width == 1:
+        return vector
     line = np.empty((width, vector.size), vector.dtype)
     line[...] = vector
     return line
@@ -231,11 +299,8 @@ def _line(vector: Array, width: int) -> Array:
 
 def _mask(target: Array, values: Array) -> None:
     """Set `target` to zero, in place, where `values` are zero or below."""
-    dropped = memory.scratch("expression dropped", target.shape, np.dtype(np.uint8))
-    np.less_equal(values, values.dtype.type(0), out=dropped.view(np.bool_))
-    np.subtract(dropped, np.uint8(1), out=dropped)  # 0 where dropped, else all bits set
-    integer = np.dtype(f"i{target.dtype.itemsize}")
-    bits = memory.scratch("expression bits", target.shape, integer)
-    np.copyto(bits, dropped.view(np.int8))
-    whole = target.view(integer)
-    np.bitwise_and(whole, bits, out=whole)
+    kept = memory.scratch("expression kept", target.shape, np.dtype(np.int8))
+    np.less_equal(values, values.dtype.type(0), out=kept.view(np.bool_))
+    np.subtract(kept, np.int8(1), out=kept)  # 0 where dropped, else -1: all bits, also after widening
+    whole = target.view(f"i{target.dtype.itemsize}")
+    np.bitwise_and(whole, kept, out=whole)

@@ -7,53 +7,98 @@ it: float32 results are rounded only where whole images are written.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from gradcli.deferred import DeferredArray
 from gradcli.kernels import memory
-from gradcli.kernels.channel_expression import ChannelExpression, Term
+from gradcli.kernels.channel_expression import SPREAD_FROM, ChannelExpression, Term
+from gradcli.kernels.column_sums import FOLD, column_sums
 from gradcli.kernels.layout import Array, as_nhwc, as_rows
 from gradcli.kernels.threads import parallel
 
-BLOCK_ELEMENTS = 1 << 16  # elements handled at a time: a few such buffers fit into the second-level cache
-FOLD = 16  # rows of a block are added that many at a time in the images' precision, then in float64
+BLOCK_ELEMENTS = 1 << 18  # elements handled at a time, as in channel_expression.py
+LINE_ELEMENTS = 1 << 11  # over which vectors of channels are repeated
 
 
 def channel_moments(x: Array) -> tuple[Array, Array]:
     """Mean and biased variance of each channel of `x` (N, C, H, W), two float64 arrays (C,).
 
-    Two passes: the variance is the mean square of the centred values, corrected for the rounding of the
-    mean. Without any pixel both are NaN.
+    Without any pixel both are NaN.
     """
     rows = as_rows(x)
     count, channels = rows.shape
-    if count == 0:
-        return np.full(channels, np.nan), np.full(channels, np.nan)
-    mean = sum_rows(rows) / count
-    center = mean.astype(x.dtype)
-    sums = _BlockSums(rows.shape)
-
-    def squares(number: int) -> None:
-        block = rows[sums.block(number)]
-        centred = memory.scratch("normalization centred", block.shape, x.dtype)
-        np.subtract(block, center, out=centred)
-        sums.store(number, np.multiply(centred, centred, out=centred))
-
-    parallel(squares, sums.blocks)
-    return mean, np.maximum(sums.total() / count - (mean - center) ** 2, 0.0)
+    moments = ChannelMoments(channels)
+    blocks = -(-rows.size // BLOCK_ELEMENTS)
+    if blocks:
+        step = -(-count // (blocks * FOLD)) * FOLD
+        parallel(
+            lambda number: moments.add(number * step, rows[number * step : (number + 1) * step]), -(-count // step)
+        )
+    return moments.result()
 
 
-def batch_norm(x: Array, mean: Array, invstd: Array, weight: Array | None, bias: Array | None) -> ChannelExpression:
+class ChannelMoments:
+    """Mean and variance of each channel of rows (P, C) that come block by block, each read once.
+
+    Each block's squares are taken about its own mean, so that large means cost no digits, and moved to the mean of all
+    in the end (Chan, Golub and LeVeque, 1983, "Algorithms for computing the sample variance"). The result depends on
+    where the blocks are cut, not on their order or on who adds them.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self._channels = channels
+        # By the number of a block's first pixel: pixels, sums, and the sums of squares about a center.
+        self._blocks: dict[int, tuple[int, Array, Array, Array]] = {}
+
+    def add(self, first_pixel: int, rows: Array) -> None:
+        """Take in C-contiguous rows of channels (P, C), P at least 1, the first of which is pixel `first_pixel`.
+
+        May be called by several threads at once.
+        """
+        count = len(rows)
+        sums = column_sums(rows)
+        center = (sums / count).astype(_precision(rows.dtype))
+        squares = _centred(rows, center)
+        np.multiply(squares, squares, out=squares)
+        self._blocks[first_pixel] = count, sums, center, column_sums(squares)
+
+    def result(self) -> tuple[Array, Array]:
+        """Mean and biased variance of all rows, two float64 arrays (C,); NaN without any."""
+        blocks = [self._blocks[first] for first in sorted(self._blocks)]
+        if len(blocks) == 1:
+            count, sums, center, squares = blocks[0]
+            mean = sums / count
+            distance = center - mean
+            return mean, np.maximum(squares / count - distance * distance, 0.0)
+        if not blocks:
+            return np.full(self._channels, np.nan), np.full(self._channels, np.nan)
+        counts = np.array([[block[0]] for block in blocks], np.float64)  # (B, 1), all others (B, C)
+        sums, centers, squares = (np.array([block[i] for block in blocks], np.float64) for i in (1, 2, 3))
+        total = counts.sum()
+        mean = sums.sum(axis=0) / total
+        distances = centers - mean
+        # The sum of (x - mean)^2 is that of ((x - center) + distance)^2.
+        squares += distances * (2 * (sums - counts * centers) + counts * distances)
+        return mean, np.maximum(squares.sum(axis=0) / total, 0.0)
+
+
+def batch_norm(
+    x: Array | DeferredArray, mean: Array, invstd: Array, weight: Array | None, bias: Array | None
+) -> ChannelExpression:
     """`(x - mean) * invstd * weight + bias` per channel, for `x` (N, C, H, W) and vectors (C,); computed when needed.
 
     `invstd` is 1 / sqrt(variance + eps). The result has the dtype of `x` and channels-last memory.
     """
     scale = _scale(invstd, weight)
-    factors, center = _rounded(x.dtype, scale, mean)
-    # What rounding the mean leaves out comes back with the bias.
-    (constant,) = _rounded(x.dtype, (center - mean) * scale + (0.0 if bias is None else bias))
-    return ChannelExpression(x.dtype, [Term(as_nhwc(x), factors, center)], constant)
+    constant = mean * -scale
+    if bias is not None:
+        constant += bias
+    images = x if isinstance(x, DeferredArray) else as_nhwc(x)
+    term, rest = _affine(images, scale, constant, _precision(x.dtype))
+    return ChannelExpression(x.dtype, (term,), rest)
 
 
 def batch_norm_gradients(
@@ -95,28 +140,43 @@ def _gradient_sums(expression: ChannelExpression, rows: Array, mean: Array) -> t
 
     They are formed while `grad` is computed, each block while it is in the cache.
     """
-    center = mean.astype(rows.dtype)
-    plain: dict[int, Array] = {}
-    products: dict[int, Array] = {}
+    center = mean.astype(_precision(rows.dtype))
+    blocks: dict[int, tuple[Array, Array]] = {}  # by the number of the first pixel
 
     def add_up(first: int, grad_rows: Array) -> None:
-        plain[first] = _sum_block(grad_rows)
-        centred = memory.scratch("normalization centred", grad_rows.shape, rows.dtype)
-        np.subtract(rows[first : first + len(grad_rows)], center, out=centred)
-        products[first] = _sum_block(np.multiply(centred, grad_rows, out=centred))
+        products = _centred(rows[first : first + len(grad_rows)], center)
+        np.multiply(products, grad_rows, out=products)
+        blocks[first] = column_sums(grad_rows), column_sums(products)
 
     expression.compute(add_up)
-    zero = np.zeros(rows.shape[1], np.float64)
-    return (
-        sum((plain[first] for first in sorted(plain)), zero),
-        sum((products[first] for first in sorted(products)), zero),
-    )
+    if not blocks:
+        return np.zeros(len(center)), np.zeros(len(center))
+    first, *others = sorted(blocks)
+    grad_sum, projection = blocks[first]
+    for number in others:
+        grad_sum += blocks[number][0]
+        projection += blocks[number][1]
+    return grad_sum, projection
+
+
+def _centred(rows: Array, center: Array) -> Array:
+    """`rows` (P, C) less `center` (C,), in this thread's working memory and the dtype of `center`."""
+    out = memory.scratch("normalization centred", rows.shape, center.dtype)
+    count, channels = rows.shape
+    pixels = math.gcd(count, max(1, LINE_ELEMENTS // max(1, channels))) if rows.size >= SPREAD_FROM else 1
+    if pixels == 1:
+        return np.subtract(rows, center, out=out)
+    line = np.empty((pixels, channels), center.dtype)  # longer inner loops than over the channels of one pixel
+    line[...] = center
+    lines = (-1, pixels, channels)
+    np.subtract(rows.reshape(lines), line, out=out.reshape(lines))
+    return out
 
 
 def _scaled(expression: ChannelExpression, scale: Array) -> ChannelExpression:
     """Times a factor per channel."""
-    (factors,) = _rounded(expression.dtype, scale)
-    return ChannelExpression(expression.dtype, [Term(expression.images(), factors)])
+    term = Term(expression.images(), scale.astype(_precision(expression.dtype)))
+    return ChannelExpression(expression.dtype, (term,))
 
 
 def _statistics_gradient(
@@ -130,64 +190,39 @@ def _statistics_gradient(
 ) -> ChannelExpression:
     """scale * (grad - mean(grad) - xhat * mean(grad * xhat)) for x given as `images` (N, H, W, C).
 
-    There xhat = (x - mean) * invstd, and `projection` holds the sums of grad * (x - mean). Multiplied
-    out, the formula takes a factor of grad, a factor of x and a constant for each channel.
+    There xhat = (x - mean) * invstd, and `projection` holds the sums of grad * (x - mean). Multiplied out, the formula
+    takes a factor of grad, which is `scale`, a factor of x and a constant for each channel.
     """
-    count = max(1, images.size // max(1, images.shape[3]))
-    slope = projection / count * np.square(invstd, dtype=np.float64)
-    (center,) = _rounded(images.dtype, mean)
-    constant = scale * (slope * (mean - center) - grad_sum / count)
-    grad_factors, factors, constants = _rounded(images.dtype, scale, -scale * slope, constant)
-    terms = [Term(expression.images(), grad_factors), Term(images, factors, center)]
-    return ChannelExpression(images.dtype, terms, constants)
+    share = scale / -max(1, images.size // max(1, images.shape[3]))
+    factors = share * projection
+    factors *= invstd
+    factors *= invstd
+    term, rest = _affine(images, factors, share * grad_sum - factors * mean, _precision(images.dtype))
+    return ChannelExpression(images.dtype, (*_scaled(expression, scale).terms, term), rest)
+
+
+def _affine(
+    images: Array | DeferredArray, factors: Array, constant: Array, precision: np.dtype[Any]
+) -> tuple[Term, Array | None]:
+    """A term, and what is to be added to it, that make up `images * factors + constant` for float64 vectors (C,).
+
+    It is computed as (images - center) * factors, which takes two steps and not three and rounds the largest values,
+    where images have a large mean, but once. Only channels whose factor is (next to) zero need their constant.
+    """
+    center = (constant / -factors).astype(precision)
+    rest = None
+    if not np.isfinite(center).all():
+        useless = ~np.isfinite(center)
+        center[useless] = 0
+        rest = np.where(useless, constant, 0.0).astype(precision)
+    return Term(images, factors.astype(precision), center), rest
 
 
 def _scale(invstd: Array, weight: Array | None) -> Array:
-    """`invstd * weight` in float64."""
-    return np.multiply(invstd, 1.0 if weight is None else weight, dtype=np.float64)
+    """`invstd * weight`; float64, as `invstd` is."""
+    return invstd if weight is None else np.multiply(invstd, weight)
 
 
-def _rounded(dtype: np.dtype[Any], *vectors: Array) -> tuple[Array, ...]:
-    """Vectors in the precision in which images of `dtype` are computed: `dtype`, but float32 for float16."""
-    return tuple(vector.astype(np.result_type(dtype, np.float32)) for vector in vectors)
-
-
-def sum_rows(rows: Array) -> Array:
-    """Sums of the columns of a C-contiguous (R, C) array; float64 (C,)."""
-    sums = _BlockSums(rows.shape)
-    parallel(lambda number: sums.store(number, rows[sums.block(number)]), sums.blocks)
-    return sums.total()
-
-
-class _BlockSums:
-    """Column sums of (R, C) rows: cuts them into blocks, keeps each block's sums, adds these up in order."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        count, channels = shape
-        self._step = max(1, BLOCK_ELEMENTS // (FOLD * max(1, channels))) * FOLD
-        self.blocks = -(-count // self._step)
-        self._sums = np.zeros((self.blocks, channels), np.float64)
-
-    def block(self, number: int) -> slice:
-        return slice(number * self._step, (number + 1) * self._step)
-
-    def store(self, number: int, rows: Array) -> None:
-        self._sums[number] = _sum_block(rows)
-
-    def total(self) -> Array:
-        total: Array = self._sums.sum(axis=0)
-        return total
-
-
-def _sum_block(rows: Array) -> Array:
-    """Column sums of a block of rows, float64. Folding gives long inner loops, whatever the number of channels."""
-    count, channels = rows.shape
-    folded = count // FOLD
-    if folded == 0:
-        few: Array = np.add.reduce(rows, axis=0, dtype=np.float64)
-        return few
-    short = np.add.reduce(rows[: folded * FOLD].reshape(FOLD, folded * channels))  # (FOLD * R', C) -> (R' * C)
-    total: Array = np.add.reduce(short.reshape(folded, channels), axis=0, dtype=np.float64)
-    if count > folded * FOLD:
-        total += np.add.reduce(rows[folded * FOLD :], axis=0, dtype=np.float64)
-    return total
+def _precision(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """In which images of `dtype` are computed: `dtype` itself, but float32 for float16."""
+    return np.dtype(np.float32) if dtype == np.float16 else dtype

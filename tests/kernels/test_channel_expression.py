@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
+from gradcli.deferred import DeferredArray
 from gradcli.kernels import channel_expression
 from gradcli.kernels.channel_expression import ChannelExpression, Term
 from gradcli.kernels.threads import get_num_threads, set_num_threads
@@ -110,3 +113,57 @@ def test_a_task_sees_every_pixel_once_whether_it_is_computed_now_or_was_before(t
             np.testing.assert_allclose(rows, nhwc(value).reshape(-1, SHAPE[1]), rtol=1e-12)
     finally:
         set_num_threads(before)
+
+
+class Unknown(DeferredArray):
+    """An array that becomes known later."""
+
+    def __init__(self, value):
+        super().__init__(value.shape, value.dtype)
+        self.value = value
+
+    def _compute(self):
+        return self.value
+
+
+@pytest.mark.parametrize("cuts", [[0, 5, 10, 60], [0, 1, 7, 8, 60], [0, 60]], ids=["lines", "anywhere", "at-once"])
+@pytest.mark.parametrize("spread_from", [1, 1000], ids=["repeated-vectors", "vectors"])
+@pytest.mark.parametrize("position", [0, 1, 2])
+@pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
+def test_what_is_being_computed_can_be_finished_in_place(cuts, spread_from, position, dtype, tolerance, monkeypatch):
+    monkeypatch.setattr(channel_expression, "SPREAD_FROM", spread_from)
+    x, y, z, mask = (random_array((3, 6, 4, 5), seed, dtype) for seed in (1, 2, 3, 4))
+    (center, factors, constant) = (vectors(6, dtype, seed) for seed in (5, 6, 7))
+    pending = Unknown(z)
+    terms = [Term(nhwc(x), factors, center), Term(nhwc(y))]
+    terms.insert(position, Term(pending, factors, center))
+
+    def value():
+        return ChannelExpression(x.dtype, terms, constant, mask=ChannelExpression.of(mask))
+
+    finished = value()
+    assert finished.shape == z.shape
+    assert finished.pending() is pending
+    images = nhwc(z)
+    rows = images.reshape(-1, 6)
+    for first, last in reversed(list(itertools.pairwise(cuts))):
+        finished.finish(first, rows[first:last])
+    finished.keep_finished(images)
+    assert finished.is_computed
+    assert not pending.is_computed
+    np.testing.assert_allclose(finished.array(), value().array(), rtol=tolerance, atol=tolerance * 10)
+    assert pending.is_computed
+    assert value().pending() is None
+
+
+def test_what_is_to_be_finished_is_the_only_pending_term():
+    pending = [Term(Unknown(random_array(SHAPE, seed, np.float32))) for seed in (1, 2)]
+    assert ChannelExpression(np.dtype(np.float32), pending).pending() is None
+
+
+def test_float16_is_masked_by_what_is_not_computed_yet():
+    x, y = random_array(SHAPE, 1, np.float16), random_array(SHAPE, 2, np.float16)
+    mask, mask_value = scaled(y, 10)
+    expression, value = scaled(x, 20)
+    masked = expression.masked(mask).array()
+    np.testing.assert_allclose(masked, np.where(mask_value.astype(np.float16) <= 0, 0, value), rtol=2e-3, atol=2e-2)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from gradcli.deferred import settled
-from gradcli.kernels import normalization
-from gradcli.kernels.normalization import channel_moments, sum_rows
+from gradcli.kernels import channel_expression, normalization
+from gradcli.kernels.normalization import ChannelMoments, channel_moments
+from gradcli.kernels.threads import get_num_threads, set_num_threads
 from tests.kernels.references import MEMORY_LAYOUTS, random_array
 
 SHAPES = [(2, 3, 4, 5), (1, 4, 1, 1), (1, 5, 3, 3), (4, 1, 7, 6), (3, 70, 33, 35)]
@@ -45,13 +46,10 @@ def reference_gradients(grad, x, mean, invstd, weight, training):
     return inner * per_channel(invstd * weight), grad_weight, grad_bias
 
 
-@pytest.mark.parametrize("rows", [0, 1, 31, 32, 33, 1000, 70_001])
-@pytest.mark.parametrize("channels", [1, 3, 64])
-def test_sum_rows_loses_next_to_nothing(rows, channels):
-    values = (np.random.RandomState(rows).standard_normal((rows, channels)) + 5).astype(np.float32)
-    total = sum_rows(values)
-    assert total.dtype == np.float64
-    np.testing.assert_allclose(total, values.sum(axis=0, dtype=np.float64), rtol=3e-7)
+@pytest.fixture(autouse=True)
+def _as_within_operations():
+    with np.errstate(all="ignore"):
+        yield
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -72,6 +70,56 @@ def test_channel_moments_survive_a_mean_far_from_zero():
     exact = x.astype(np.float64)
     np.testing.assert_allclose(mean, exact.mean(axis=(0, 2, 3)), rtol=1e-7)
     np.testing.assert_allclose(variance, exact.var(axis=(0, 2, 3)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_channel_moments_of_blocks_in_any_order(dtype):
+    rows = (random_array((60, 5, 1, 1), 1).reshape(60, 5) * 0.1 + np.arange(5)).astype(dtype)
+    rows[20:] += dtype(3)
+    exact = rows.astype(np.float64)
+    moments = ChannelMoments(5)
+    for first, last in ((33, 60), (0, 1), (20, 33), (1, 20)):
+        moments.add(first, rows[first:last])
+    mean, variance = moments.result()
+    np.testing.assert_allclose(mean, exact.mean(axis=0), rtol=3e-7, atol=1e-7)
+    np.testing.assert_allclose(variance, exact.var(axis=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("block", [64, 1 << 18])
+def test_neither_moments_nor_gradients_depend_on_the_number_of_threads(block, monkeypatch):
+    monkeypatch.setattr(normalization, "BLOCK_ELEMENTS", block)
+    monkeypatch.setattr(channel_expression, "BLOCK_ELEMENTS", block)
+    x, grad = (random_array((5, 3, 8, 7), seed, np.float32, "channels-last") for seed in (1, 2))
+    vector = np.array([1.0, 2.0, -3.0], np.float32)
+    before = get_num_threads()
+    results = []
+    try:
+        for threads in (1, 3):
+            set_num_threads(threads)
+            mean, variance = channel_moments(x)
+            results.append((mean, variance, *batch_norm_gradients(grad, x, mean, 1 / variance, vector, True)))
+    finally:
+        set_num_threads(before)
+    for one, three in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, three)
+
+
+def test_a_weight_of_zero_leaves_the_bias():
+    x = random_array((2, 4, 5, 5), 1, np.float32)
+    weight, bias = np.array([0, 1, 1e-45, -0.0], np.float32), np.array([3, 4, 5, 0], np.float32)
+    out = batch_norm(x, *reference_statistics(x), weight, bias)
+    for channel in (0, 2, 3):
+        np.testing.assert_array_equal(out[:, channel], bias[channel])
+    assert out[:, 1].mean() == pytest.approx(4)
+
+
+def test_a_gradient_of_zero_stays_zero():
+    x = random_array((2, 3, 4, 4), 1, np.float32)
+    grad_x, grad_weight, grad_bias = batch_norm_gradients(
+        np.zeros_like(x), x, *reference_statistics(x), np.ones(3, np.float32), True
+    )
+    for gradient in (grad_x, grad_weight, grad_bias):
+        np.testing.assert_array_equal(gradient, 0)
 
 
 def test_channel_moments_of_nothing_are_nan():
