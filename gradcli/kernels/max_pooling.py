@@ -1,9 +1,12 @@
-"""Max pooling with PyTorch's meaning, its gradient, and the adjoint of that.
+"""Max pooling with PyTorch's meaning.
 
 The largest element of a window is the largest of its rows' largest elements, so one axis is pooled after the other:
 a 3 x 3 window takes three taps along each instead of nine. Along with the values goes an account of where they were
 found, in a byte for ordinary windows: the winner's *position* in its window, `i * kw + j`. `max_pool2d_indices`
 converts positions to PyTorch's indices.
+
+What is pooled may be an expression that nobody has computed yet. The rows that a piece of the results needs are then
+computed, pooled while they are in the cache, and forgotten.
 
 Kernel size, stride, padding and dilation are (vertical, horizontal) pairs; results have channels-last memory.
 """
@@ -16,13 +19,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradcli.deferred import DeferredArray, computed
 from gradcli.kernels import memory
-from gradcli.kernels.layout import Array, Pair, Shape4, as_nhwc, from_nhwc
+from gradcli.kernels.channel_expression import ChannelExpression
+from gradcli.kernels.layout import Array, Pair, as_nhwc, from_nhwc
 from gradcli.kernels.pieces import Piece, cut_into_pieces, for_each_piece
 from gradcli.kernels.windows import pool_output_size, tap_overlap
 
 PIECE_BYTES = 1 << 19  # of results at a time: calls long enough for two threads, on arrays that the cache about holds
 WORK_PER_ELEMENT = 30  # in the unit of `cut_into_pieces`: a result takes about as long as so many multiply-adds
+
+
+class Winners(NamedTuple):
+    """Which elements the windows of a max pooling took: their `positions` in the windows (N, C, OH, OW).
+
+    If what was pooled was computed only meanwhile, this is its `source`, and `values` (N, C, OH, OW) are the results.
+    """
+
+    positions: Array
+    source: DeferredArray | None = None
+    values: Array | None = None
 
 
 class Pooling(NamedTuple):
@@ -44,6 +60,14 @@ class AxisTap(NamedTuple):
     elements: slice
 
 
+class PiecePlan(NamedTuple):
+    """How to pool a piece: the rows of the input that it reads, and the taps across and down these."""
+
+    rows: slice
+    across: list[AxisTap]
+    down: list[AxisTap]
+
+
 class Account(NamedTuple):
     """Where the winners are: `positions`, to be filled, with `codes[t]` for those of tap `t`.
 
@@ -58,28 +82,58 @@ class Account(NamedTuple):
 
 
 def max_pool2d(
-    x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
-) -> tuple[Array, Array]:
+    x: Array | ChannelExpression, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
+) -> tuple[Array, Winners]:
     """The maximum of each window of `x` (N, C, H, W), and its position in the window.
 
-    Returns two arrays of shape (N, C, OH, OW): values in the dtype of `x`, and positions `i * kw + j` as
-    the smallest unsigned integers that hold them. Padding never wins. Among equal values the first wins;
-    a NaN wins over every number, the last one over other NaNs, as in PyTorch. Raises RuntimeError when
-    the window or padding doesn't fit, or a dilated window steps over the whole input.
+    These are arrays of shape (N, C, OH, OW): values in the dtype of `x`, and positions `i * kw + j` as the smallest
+    unsigned integers that hold them. Padding never wins. Among equal values the first wins; a NaN wins over every
+    number, the last one over other NaNs, as in PyTorch. An expression that isn't computed yet stays so. Raises
+    RuntimeError when the window or padding doesn't fit, or a dilated window steps over the whole input.
     """
     pooling = _pooling(x.shape[2:], kernel, stride, padding, dilation, ceil_mode)
     values = memory.empty((x.shape[0], *pooling.output_size, x.shape[1]), x.dtype)
     positions = memory.empty(values.shape, np.min_scalar_type(kernel[0] * kernel[1] - 1))
-    _pool(as_nhwc(x), pooling, values, positions)
-    return from_nhwc(values), from_nhwc(positions)
+    images = _images(x)
+    _pool(images, pooling, values, positions)
+    result = from_nhwc(values)
+    if isinstance(images, ChannelExpression):
+        return result, Winners(from_nhwc(positions), images, result)
+    return result, Winners(from_nhwc(positions))
 
 
-def max_pool2d_values(x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool) -> Array:
+def max_pool2d_values(
+    x: Array | ChannelExpression, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
+) -> Array:
     """The values of `max_pool2d` without the positions, in less than half of the time."""
     pooling = _pooling(x.shape[2:], kernel, stride, padding, dilation, ceil_mode)
     values = memory.empty((x.shape[0], *pooling.output_size, x.shape[1]), x.dtype)
-    _pool(as_nhwc(x), pooling, values, None)
+    _pool(_images(x), pooling, values, None)
     return from_nhwc(values)
+
+
+def max_pool2d_indices(
+    positions: Array, input_width: int, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
+) -> Array:
+    """PyTorch's `return_indices` of a max pooling: `h * W + w` of each winner in its plane, int64.
+
+    `positions` (N, C, OH, OW) are those of `max_pool2d`; the result has their shape.
+    """
+    out_height, out_width = positions.shape[2:]
+    i, j = np.divmod(positions.astype(np.int64), kernel[1])
+    rows = np.arange(out_height)[:, None] * stride[0] - padding[0] + i * dilation[0]
+    columns = np.arange(out_width) * stride[1] - padding[1] + j * dilation[1]
+    indices: Array = rows * input_width + columns
+    return indices
+
+
+def _images(x: Array | ChannelExpression) -> Array | ChannelExpression:
+    """`x` (N, C, H, W) as images (N, H, W, C): an array, or an expression that can be computed piece by piece."""
+    if not isinstance(x, ChannelExpression):
+        return as_nhwc(x)
+    if x.is_computed or any(computed(term.images) is None for term in x.terms):
+        return x.images()
+    return x
 
 
 @lru_cache(maxsize=64)
@@ -106,21 +160,34 @@ def _first_inside(pooling: Pooling, axis: int) -> Array:
     return np.maximum(-(starts // pooling.dilation[axis]), 0)
 
 
-def _pool(images: Array, pooling: Pooling, values: Array, positions: Array | None) -> None:
+def _pool(images: Array | ChannelExpression, pooling: Pooling, values: Array, positions: Array | None) -> None:
     """Fill `values` and, unless None, `positions` (N, OH, OW, C) with the pooling of `images` (N, H, W, C)."""
     n, height, width, channels = values.shape
     defaults = None if positions is None else _default_positions(pooling, positions.dtype)
 
     def pool(piece: Piece) -> None:
         part = piece.images, piece.rows
+        plan = _piece_plan(pooling, piece.rows.start, piece.rows.stop)
+        source = _read(images, piece.images, plan.rows)
         if positions is None or defaults is None:
-            _pool_piece(images, piece, pooling, values[part])
+            _pool_values(source, plan, values[part])
         else:
-            _pool_piece(images, piece, pooling, values[part], positions[part], defaults[piece.rows])
+            _pool_with_positions(source, plan, pooling.kernel[1], values[part], positions[part], defaults[piece.rows])
 
-    for_each_piece(
-        pool, cut_into_pieces(n, height, width, channels * values.itemsize, channels * WORK_PER_ELEMENT, PIECE_BYTES)
+    work = channels * WORK_PER_ELEMENT
+    for_each_piece(pool, cut_into_pieces(n, height, width, channels * values.itemsize, work, PIECE_BYTES))
+
+
+def _read(images: Array | ChannelExpression, some: slice, rows: slice) -> Array:
+    """Some rows of some images (n, r, W, C)."""
+    if isinstance(images, np.ndarray):
+        return images[some, rows]
+    _, channels, _, width = images.shape  # of the expression: (N, C, H, W)
+    source = memory.scratch(
+        "max_pooling.source", (some.stop - some.start, rows.stop - rows.start, width, channels), images.dtype
     )
+    images.write(source, some, rows)
+    return source
 
 
 @lru_cache(maxsize=64)
@@ -133,48 +200,15 @@ def _default_positions(pooling: Pooling, dtype: np.dtype[Any]) -> Array:
 # --------------------------------------------------------------------------------------- a piece, axis by axis
 
 
-def _pool_piece(
-    images: Array,
-    piece: Piece,
-    pooling: Pooling,
-    values: Array,
-    positions: Array | None = None,
-    defaults: Array | None = None,
-) -> None:
-    """Fill a piece of the results, `values` and `positions` (n, R, OW, C), from `images` (N, H, W, C).
-
-    `defaults` (R, OW, 1) are the positions in windows that hold nothing above -inf.
-    """
-    rows, down = _rows_read(piece.rows, pooling)
-    source = images[piece.images, rows]
-    n, height, width, channels = source.shape
-    kernel_width, out_width = pooling.kernel[1], pooling.output_size[1]
-    across = _taps(pooling, 1, -pooling.padding[1], width, out_width)
-    # (n, H', W, C) -> (n, H', OW, C) -> (n, R, OW, C), where H' are the rows read
-    row_values = memory.scratch("max_pooling.row_values", (n, height, out_width, channels), source.dtype)
-    if positions is None or defaults is None:
-        _pool_along(2, source, across, row_values)
-        _pool_along(1, row_values, down, values)
-        return
-    number = positions.dtype.type
-    row_positions = memory.scratch("max_pooling.row_positions", row_values.shape, positions.dtype)
-    for ordered in (False, True):
-        codes = [number(j) for j in range(kernel_width)]
-        _pool_along(2, source, across, row_values, Account(row_positions, codes, defaults[0] % kernel_width, ordered))
-        # The winner of a window's i-th row has position i * kw + j in the window.
-        codes = [row_positions[:, tap.elements] + number(tap.number * kernel_width) for tap in down]
-        _pool_along(1, row_values, down, values, Account(positions, codes, defaults, ordered))
-        if values.dtype.kind != "f" or not np.isnan(np.max(values)):
-            break
-
-
-def _rows_read(outputs: slice, pooling: Pooling) -> tuple[slice, list[AxisTap]]:
-    """The rows of the input that some rows of outputs read, and the taps that lead from the ones to the others."""
-    stride, count = pooling.stride[0], outputs.stop - outputs.start
-    start = outputs.start * stride - pooling.padding[0]
+@lru_cache(maxsize=512)
+def _piece_plan(pooling: Pooling, first: int, last: int) -> PiecePlan:
+    """For the rows of results from `first` to before `last`."""
+    stride, padding, count = pooling.stride[0], pooling.padding[0], last - first
+    start = first * stride - padding
     end = start + (count - 1) * stride + (pooling.kernel[0] - 1) * pooling.dilation[0] + 1
     rows = slice(max(0, start), min(pooling.size[0], end))
-    return rows, _taps(pooling, 0, start - rows.start, rows.stop - rows.start, count)
+    across = _taps(pooling, 1, -pooling.padding[1], pooling.size[1], pooling.output_size[1])
+    return PiecePlan(rows, across, _taps(pooling, 0, start - rows.start, rows.stop - rows.start, count))
 
 
 def _taps(pooling: Pooling, axis: int, start: int, size: int, output_size: int) -> list[AxisTap]:
@@ -183,6 +217,36 @@ def _taps(pooling: Pooling, axis: int, start: int, size: int, output_size: int) 
         AxisTap(number, *tap_overlap(start + number * pooling.dilation[axis], size, output_size, pooling.stride[axis]))
         for number in range(pooling.kernel[axis])
     ]
+
+
+def _pool_values(source: Array, plan: PiecePlan, values: Array) -> None:
+    """Fill a piece of the results (n, R, OW, C) from the rows of the input (n, H', W, C) that it reads."""
+    row_values = _row_values(source, values)
+    _pool_along(2, source, plan.across, row_values)  # (n, H', W, C) -> (n, H', OW, C)
+    _pool_along(1, row_values, plan.down, values)  # (n, H', OW, C) -> (n, R, OW, C)
+
+
+def _pool_with_positions(
+    source: Array, plan: PiecePlan, kernel_width: int, values: Array, positions: Array, defaults: Array
+) -> None:
+    """As `_pool_values`, with positions; `defaults` (R, OW, 1) are for windows that hold nothing above -inf."""
+    row_values = _row_values(source, values)
+    number = positions.dtype.type
+    row_positions = memory.scratch("max_pooling.row_positions", row_values.shape, positions.dtype)
+    for ordered in (False, True):
+        codes = [number(j) for j in range(kernel_width)]
+        account = Account(row_positions, codes, defaults[0] % kernel_width, ordered)
+        _pool_along(2, source, plan.across, row_values, account)
+        # The winner of a window's i-th row has position i * kw + j in the window.
+        codes = [row_positions[:, tap.elements] + number(tap.number * kernel_width) for tap in plan.down]
+        _pool_along(1, row_values, plan.down, values, Account(positions, codes, defaults, ordered))
+        if values.dtype.kind != "f" or not np.isnan(np.max(values, initial=0)):
+            break
+
+
+def _row_values(source: Array, values: Array) -> Array:
+    """Working memory (n, H', OW, C) for the largest elements of the windows' rows."""
+    return memory.scratch("max_pooling.row_values", (*source.shape[:2], *values.shape[2:]), source.dtype)
 
 
 def _pool_along(axis: int, source: Array, taps: list[AxisTap], best: Array, account: Account | None = None) -> None:
@@ -241,101 +305,3 @@ def _enter_unless_less(account: Account, tap: int, positions: Array, candidates:
     np.multiply(loses.view(np.uint8), positions.dtype.type(np.iinfo(positions.dtype).max), out=entries)
     np.bitwise_or(entries, account.codes[tap], out=entries)  # the code, or more than any
     np.minimum(positions, entries, out=positions)
-
-
-# ---------------------------------------------------------------------------------------------- the way back
-
-
-def max_pool2d_indices(
-    positions: Array, input_width: int, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
-) -> Array:
-    """PyTorch's `return_indices` of a max pooling: `h * W + w` of each winner in its plane, int64.
-
-    `positions` (N, C, OH, OW) are those of `max_pool2d`; the result has their shape.
-    """
-    out_height, out_width = positions.shape[2:]
-    i, j = np.divmod(positions.astype(np.int64), kernel[1])
-    rows = np.arange(out_height)[:, None] * stride[0] - padding[0] + i * dilation[0]
-    columns = np.arange(out_width) * stride[1] - padding[1] + j * dilation[1]
-    indices: Array = rows * input_width + columns
-    return indices
-
-
-def max_pool2d_input_gradient(
-    grad: Array,
-    positions: Array,
-    input_shape: Shape4,
-    kernel: Pair,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-) -> Array:
-    """Gradient of `max_pool2d`: each entry of `grad` (N, C, OH, OW) added to the winner of its window.
-
-    `positions` are those of `max_pool2d`. Returns `input_shape` (N, C, H, W).
-    """
-    n, channels, height, width = input_shape
-    grad_images, position_images = as_nhwc(grad), as_nhwc(positions)
-    images = memory.empty((n, height, width, channels), grad.dtype)
-    elements = _WinnerElements(images.shape, position_images.shape, kernel, stride, padding, dilation)
-
-    def scatter(piece: Piece) -> None:
-        target = images[piece.images]
-        target.fill(0)
-        winners = elements.of(position_images[piece.images])
-        np.add.at(target.reshape(-1), winners, grad_images[piece.images].reshape(-1))
-
-    for_each_piece(scatter, _image_pieces(grad_images))
-    return from_nhwc(images)
-
-
-def max_pool2d_gather(
-    values: Array, positions: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
-) -> Array:
-    """Picks from `values` (N, C, H, W) the entry at each window's winner: the adjoint of the gradient.
-
-    `positions` (N, C, OH, OW) are those of `max_pool2d`; the result has their shape and the dtype of
-    `values`. It is the gradient of `max_pool2d_input_gradient` with respect to `grad`.
-    """
-    images, position_images = as_nhwc(values), as_nhwc(positions)
-    out = memory.empty(position_images.shape, values.dtype)
-    elements = _WinnerElements(images.shape, position_images.shape, kernel, stride, padding, dilation)
-
-    def gather(piece: Piece) -> None:
-        winners = elements.of(position_images[piece.images])
-        np.take(images[piece.images].reshape(-1), winners, out=out[piece.images].reshape(-1), mode="clip")
-
-    for_each_piece(gather, _image_pieces(out))
-    return from_nhwc(out)
-
-
-class _WinnerElements:
-    """Where the winners of some images' windows lie in the flat memory of these images."""
-
-    def __init__(
-        self, shape: Shape4, out_shape: Shape4, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
-    ) -> None:
-        _, height, width, channels = shape
-        tap_rows, tap_columns = np.divmod(np.arange(kernel[0] * kernel[1]), kernel[1])
-        self.of_taps = (tap_rows * dilation[0] * width + tap_columns * dilation[1]) * channels
-        rows = np.arange(out_shape[1]) * stride[0] - padding[0]
-        columns = np.arange(out_shape[2]) * stride[1] - padding[1]
-        # (OH, OW, C): where windows begin, in an image's memory
-        self.of_windows = (rows[:, None] * width + columns)[:, :, None] * channels + np.arange(channels)
-        self.image_size = height * width * channels
-
-    def of(self, positions: Array) -> Array:
-        """For `positions` (n, OH, OW, C), the elements in C-contiguous (n, H, W, C), flat."""
-        elements = memory.scratch("max_pooling.elements", positions.shape, np.dtype(np.intp))
-        np.take(self.of_taps, positions, out=elements, mode="clip")
-        np.add(elements, self.of_windows, out=elements)
-        if len(positions) > 1:
-            np.add(elements, (np.arange(len(positions)) * self.image_size)[:, None, None, None], out=elements)
-        return elements.reshape(-1)
-
-
-def _image_pieces(out: Array) -> tuple[Piece, ...]:
-    """Runs of whole images of `out` (N, OH, OW, C): windows of one image overlap."""
-    n, height, width, channels = out.shape
-    elements = height * width * channels
-    return cut_into_pieces(n, 1, 1, elements * out.itemsize, elements * WORK_PER_ELEMENT, PIECE_BYTES)

@@ -8,7 +8,10 @@ from typing import Any
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.grad_mode import is_grad_enabled
 from gradcli.autograd.operation import op
-from gradcli.kernels import average_pooling, max_pooling
+from gradcli.autograd.tensor import Tensor
+from gradcli.deferred import DeferredArray, settled
+from gradcli.kernels import average_pooling, max_pooling, max_pooling_gradient
+from gradcli.kernels.channel_expression import ChannelExpression
 from gradcli.ops.dims import pair
 from gradcli.ops.promotion import require_kind
 from gradcli.ops.reduction import mean_dims
@@ -17,22 +20,39 @@ from gradcli.ops.shape import squeeze_dim, unsqueeze
 IntPair = tuple[int, int]
 
 
-@op("MaxPool2DWithIndicesBackward0", extras=("positions",))
-def max_pool2d_with_positions(
-    input: Array, kernel_size: IntPair, stride: IntPair, padding: IntPair, dilation: IntPair, ceil_mode: bool
-) -> tuple[Array, Array]:
-    """Largest element of each window of input (N, C, H, W), and its position in the window."""
-    require_kind("max_pool2d", input, "iuf")
-    return max_pooling.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode)
+@op("MaxPool2DWithIndicesBackward0", extras=("winners",), deferred=True)
+def max_pool2d_with_winners(
+    input: Array | DeferredArray,
+    kernel_size: IntPair,
+    stride: IntPair,
+    padding: IntPair,
+    dilation: IntPair,
+    ceil_mode: bool,
+) -> tuple[Array, max_pooling.Winners]:
+    """Largest element of each window of input (N, C, H, W), and an account of which these are."""
+    return max_pooling.max_pool2d(_readable(input), kernel_size, stride, padding, dilation, ceil_mode)
 
 
-@op(differentiable=False)
+@op(differentiable=False, deferred=True)
 def max_pool2d_values(
-    input: Array, kernel_size: IntPair, stride: IntPair, padding: IntPair, dilation: IntPair, ceil_mode: bool
+    input: Array | DeferredArray,
+    kernel_size: IntPair,
+    stride: IntPair,
+    padding: IntPair,
+    dilation: IntPair,
+    ceil_mode: bool,
 ) -> Array:
-    """Largest element of each window of input (N, C, H, W), where no gradient will ask for its position."""
-    require_kind("max_pool2d", input, "iuf")
-    return max_pooling.max_pool2d_values(input, kernel_size, stride, padding, dilation, ceil_mode)
+    """Largest element of each window of input (N, C, H, W), where no gradient will ask which these are."""
+    return max_pooling.max_pool2d_values(_readable(input), kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def _readable(input: Array | DeferredArray) -> Array | ChannelExpression:
+    """What max pooling can compute row by row as it is, anything else as an array of numbers."""
+    if isinstance(input, ChannelExpression):
+        return input
+    array: Array = settled(input)
+    require_kind("max_pool2d", array, "iuf")
+    return array
 
 
 @op("MaxPool2DWithIndicesBackwardBackward0")
@@ -46,9 +66,10 @@ def max_pool2d_gradient(
     dilation: IntPair,
 ) -> Array:
     """The gradient of each window, at the place of its largest element."""
-    return max_pooling.max_pool2d_input_gradient(
-        grad_output, positions, input_shape, kernel_size, stride, padding, dilation
-    )
+    winners = max_pooling.Winners(positions)
+    return max_pooling_gradient.max_pool2d_input_gradient(
+        grad_output, winners, input_shape, kernel_size, stride, padding, dilation
+    ).array()
 
 
 @op("GatherBackward0")
@@ -61,14 +82,25 @@ def max_pool2d_gather(
     dilation: IntPair,
 ) -> Array:
     """The elements of values (N, C, H, W) that the windows took."""
-    return max_pooling.max_pool2d_gather(values, positions, kernel_size, stride, padding, dilation)
+    return max_pooling_gradient.max_pool2d_gather(values, positions, kernel_size, stride, padding, dilation)
 
 
-max_pool2d_with_positions.gradient(
-    input=lambda grad, positions, input_shape, kernel_size, stride, padding, dilation: max_pool2d_gradient(
-        grad, positions, input_shape, kernel_size, stride, padding, dilation
-    )
-)
+@max_pool2d_with_winners.gradients("input")
+def _max_pool2d_input_gradient(
+    grad: Any,
+    winners: max_pooling.Winners,
+    input_shape: tuple[int, int, int, int],
+    kernel_size: IntPair,
+    stride: IntPair,
+    padding: IntPair,
+    dilation: IntPair,
+) -> tuple[Any]:
+    options = (input_shape, kernel_size, stride, padding, dilation)
+    if isinstance(grad, Tensor):
+        return (max_pool2d_gradient(grad, winners.positions, *options),)
+    return (max_pooling_gradient.max_pool2d_input_gradient(settled(grad), winners, *options),)
+
+
 max_pool2d_gradient.gradient(
     grad_output=lambda grad, positions, kernel_size, stride, padding, dilation: max_pool2d_gather(
         grad, positions, kernel_size, stride, padding, dilation
@@ -97,7 +129,7 @@ def max_pool2d(
         return squeeze_dim(max_pool2d(unsqueeze(input, 0), kernel_size, stride, padding, dilation, ceil_mode), 0)
     _check_planes("max_pool2d", input)
     kernel = pair(kernel_size, "kernel_size")
-    pool = max_pool2d_with_positions if input.requires_grad and is_grad_enabled() else max_pool2d_values
+    pool = max_pool2d_with_winners if input.requires_grad and is_grad_enabled() else max_pool2d_values
     return pool(
         input,
         kernel_size=kernel,

@@ -1,4 +1,4 @@
-"""Max pooling against naive loops, its gradient as adjoint, and PyTorch's ties, NaNs and edge windows."""
+"""Max pooling against naive loops: ties, NaNs and edge windows as in PyTorch, stored or while it is computed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ import numpy as np
 import pytest
 
 from gradcli.kernels import max_pooling
-from gradcli.kernels.max_pooling import (
-    max_pool2d,
-    max_pool2d_gather,
-    max_pool2d_indices,
-    max_pool2d_input_gradient,
-    max_pool2d_values,
-)
+from gradcli.kernels.channel_expression import ChannelExpression, Term
+from gradcli.kernels.max_pooling import max_pool2d, max_pool2d_indices, max_pool2d_values
 from gradcli.kernels.threads import get_num_threads, set_num_threads
 from tests.kernels.references import MEMORY_LAYOUTS, random_array, windows_of
 
@@ -71,48 +66,40 @@ def with_ties_and_specials(shape, seed):
 @pytest.mark.parametrize(("input_shape", "kernel", "stride", "padding", "dilation", "ceil_mode"), MAX_CASES)
 def test_max_pool_finds_the_winner_of_each_window(make, input_shape, kernel, stride, padding, dilation, ceil_mode):
     x = make(input_shape, 1)
-    out, positions = max_pool2d(x, kernel, stride, padding, dilation, ceil_mode)
+    out, (positions, *_) = max_pool2d(x, kernel, stride, padding, dilation, ceil_mode)
     indices = max_pool2d_indices(positions, input_shape[3], kernel, stride, padding, dilation)
     expected, expected_indices = naive_max_pool(x, kernel, stride, padding, dilation, out.shape[2:])
     np.testing.assert_array_equal(out, expected)
     np.testing.assert_array_equal(max_pool2d_values(x, kernel, stride, padding, dilation, ceil_mode), expected)
     np.testing.assert_array_equal(indices, expected_indices)
     assert indices.dtype == np.int64
-    np.testing.assert_array_equal(max_pool2d_gather(x, positions, kernel, stride, padding, dilation), expected)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize(("input_shape", "kernel", "stride", "padding", "dilation", "ceil_mode"), MAX_CASES)
-def test_max_pool_gradient_adds_each_entry_to_its_winner(input_shape, kernel, stride, padding, dilation, ceil_mode):
-    geometry = (kernel, stride, padding, dilation)
-    x = random_array(input_shape, 1).round()  # rounding makes ties
-    out, positions = max_pool2d(x, *geometry, ceil_mode)
-    indices = max_pool2d_indices(positions, input_shape[3], *geometry)
-    grad = random_array(out.shape, 2)
-    expected = np.zeros(input_shape)
-    for image, channel, oh, ow in np.ndindex(*out.shape):
-        row, column = divmod(indices[image, channel, oh, ow], input_shape[3])
-        expected[image, channel, row, column] += grad[image, channel, oh, ow]
-    actual = max_pool2d_input_gradient(grad, positions, input_shape, *geometry)
-    np.testing.assert_allclose(actual, expected, rtol=1e-14, atol=1e-14)
+def test_an_expression_is_pooled_while_it_is_computed(dtype, input_shape, kernel, stride, padding, dilation, ceil_mode):
+    geometry = (kernel, stride, padding, dilation, ceil_mode)
+    images = with_ties_and_specials(input_shape, 1).transpose(0, 2, 3, 1).copy().astype(dtype)
+    factors, center = (random_array(input_shape[1:2], seed, np.result_type(dtype, np.float32)) for seed in (2, 3))
 
-    other = random_array(input_shape, 3)
-    gathered = max_pool2d_gather(other, positions, *geometry)
-    assert np.vdot(gathered, grad) == pytest.approx(np.vdot(other, actual), rel=1e-12, abs=1e-12)
+    def expression():
+        return ChannelExpression(np.dtype(dtype), [Term(images, factors, center)], center, rectified=True)
 
-
-def test_max_pool_on_a_constant_image_sends_the_gradient_to_the_first_pixel_of_each_window():
-    geometry = ((2, 2), (2, 2), (0, 0), (1, 1))
-    _, positions = max_pool2d(np.full((1, 1, 4, 4), 7.0), *geometry, False)
-    gradient = max_pool2d_input_gradient(np.ones((1, 1, 2, 2)), positions, (1, 1, 4, 4), *geometry)
-    expected = [[1, 0, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
-    np.testing.assert_array_equal(gradient[0, 0], expected)
-
-
-def test_max_pool_gradient_keeps_infinities_out_of_the_losers():
-    geometry = ((2, 2), (2, 2), (0, 0), (1, 1))
-    _, positions = max_pool2d(np.array([[[[1.0, 2.0], [3.0, 0.0]]]]), *geometry, False)
-    gradient = max_pool2d_input_gradient(np.full((1, 1, 1, 1), np.inf), positions, (1, 1, 2, 2), *geometry)
-    np.testing.assert_array_equal(gradient[0, 0], [[0, 0], [np.inf, 0]])
+    expected, expected_winners = max_pool2d(expression().array(), *geometry)
+    assert expected_winners.source is None
+    source = expression()
+    out, winners = max_pool2d(source, *geometry)
+    values = max_pool2d_values(source, *geometry)
+    assert not source.is_computed
+    assert winners.source is source
+    assert out.dtype == values.dtype == dtype
+    for actual in (out, winners.values, values):
+        np.testing.assert_array_equal(actual, expected)
+    np.testing.assert_array_equal(winners.positions, expected_winners.positions)
+    source.array()
+    again, winners = max_pool2d(source, *geometry)
+    np.testing.assert_array_equal(again, expected)
+    assert winners.source is None
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int64])
@@ -120,30 +107,29 @@ def test_integers_pool_down_to_their_lowest(dtype):
     lowest = np.iinfo(dtype).min
     x = np.full((1, 2, 3, 3), lowest, dtype)
     x[0, 1, 1, 1] = lowest + 1
-    out, positions = max_pool2d(x, (2, 2), (1, 1), (1, 1), (1, 1), False)
+    out, (positions, *_) = max_pool2d(x, (2, 2), (1, 1), (1, 1), (1, 1), False)
     assert out.dtype == dtype
     expected, _ = naive_max_pool(x.astype(np.float64), (2, 2), (1, 1), (1, 1), (1, 1), (4, 4))
     np.testing.assert_array_equal(out, expected)
     np.testing.assert_array_equal(positions[0, 0], [[3, 2, 2, 2], [1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]])
 
 
+@pytest.mark.parametrize("computed", [True, False])
 @pytest.mark.parametrize("count", [1, 3])
-def test_the_number_of_threads_changes_nothing(count):
-    geometry = ((3, 3), (2, 2), (1, 1), (1, 1))
+def test_the_number_of_threads_changes_nothing(count, computed):
+    geometry = ((3, 3), (2, 2), (1, 1), (1, 1), False)
     before = get_num_threads()
     x = random_array((9, 5, 17, 16), 1, np.float32).round(1)
     x[4, 2, 5, 5] = np.nan
-    out, positions = max_pool2d(x, *geometry, False)
-    grad = random_array(out.shape, 2, np.float32)
-    gradient = max_pool2d_input_gradient(grad, positions, x.shape, *geometry)
+    images = x.transpose(0, 2, 3, 1).copy()
+    out, (positions, *_) = max_pool2d(x, *geometry)
+    pooled = ChannelExpression.stored(images) if computed else ChannelExpression(x.dtype, [Term(images)])
     try:
         set_num_threads(count)
-        again, positions_again = max_pool2d(x, *geometry, False)
+        again, (positions_again, *_) = max_pool2d(pooled, *geometry)
         np.testing.assert_array_equal(again, out)
         np.testing.assert_array_equal(positions_again, positions)
-        np.testing.assert_array_equal(max_pool2d_values(x, *geometry, False), out)
-        np.testing.assert_array_equal(max_pool2d_input_gradient(grad, positions, x.shape, *geometry), gradient)
-        np.testing.assert_array_equal(max_pool2d_gather(x, positions, *geometry), out)
+        np.testing.assert_array_equal(max_pool2d_values(pooled, *geometry), out)
     finally:
         set_num_threads(before)
 
@@ -151,29 +137,13 @@ def test_the_number_of_threads_changes_nothing(count):
 @pytest.mark.parametrize("memory", MEMORY_LAYOUTS)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_any_strides_give_the_same_numbers_in_the_inputs_dtype(memory, dtype):
-    shape = (2, 3, 6, 5)
-    geometry = ((3, 2), (2, 1), (1, 1), (1, 1))
-    x = random_array(shape, 1, dtype, memory)
-    dense = np.ascontiguousarray(x)
-    out, positions = max_pool2d(x, *geometry, False)
-    dense_out, dense_positions = max_pool2d(dense, *geometry, False)
-    planar_positions = np.ascontiguousarray(positions)
-    grad = random_array(out.shape, 2, dtype, memory)
-    dense_grad = np.ascontiguousarray(grad)
-    pairs = [
-        (out, dense_out),
-        (max_pool2d_values(x, *geometry, False), dense_out),
-        (
-            max_pool2d_input_gradient(grad, planar_positions, shape, *geometry),
-            max_pool2d_input_gradient(dense_grad, dense_positions, shape, *geometry),
-        ),
-        (
-            max_pool2d_gather(x, planar_positions, *geometry),
-            max_pool2d_gather(dense, dense_positions, *geometry),
-        ),
-    ]
+    geometry = ((3, 2), (2, 1), (1, 1), (1, 1), False)
+    x = random_array((2, 3, 6, 5), 1, dtype, memory)
+    out, (positions, *_) = max_pool2d(x, *geometry)
+    expected, (expected_positions, *_) = max_pool2d(np.ascontiguousarray(x), *geometry)
     assert positions.dtype == np.uint8
-    for actual, expected in pairs:
+    np.testing.assert_array_equal(positions, expected_positions)
+    for actual in (out, max_pool2d_values(x, *geometry)):
         assert actual.dtype == dtype
         assert actual.transpose(0, 2, 3, 1).flags.c_contiguous
         np.testing.assert_array_equal(actual, expected)
@@ -199,15 +169,10 @@ def test_max_pool_agrees_with_pytorch(make, input_shape, kernel, stride, padding
     tensor = torch.from_numpy(x)
     if channels_last:
         tensor = tensor.to(memory_format=torch.channels_last)
-    tensor.requires_grad_()
     expected, expected_indices = torch.nn.functional.max_pool2d(
         tensor, kernel, stride, padding, dilation, ceil_mode, return_indices=True
     )
-    out, positions = max_pool2d(x, kernel, stride, padding, dilation, ceil_mode)
-    np.testing.assert_array_equal(out, expected.detach().numpy())
+    out, (positions, *_) = max_pool2d(x, kernel, stride, padding, dilation, ceil_mode)
+    np.testing.assert_array_equal(out, expected.numpy())
     indices = max_pool2d_indices(positions, input_shape[3], kernel, stride, padding, dilation)
     np.testing.assert_array_equal(indices, expected_indices.numpy())
-    grad = random_array(out.shape, 2)
-    expected.backward(torch.from_numpy(grad))
-    gradient = max_pool2d_input_gradient(grad, positions, input_shape, kernel, stride, padding, dilation)
-    np.testing.assert_allclose(gradient, tensor.grad.numpy(), rtol=1e-14, atol=1e-14)

@@ -13,7 +13,7 @@ from operation_cases import Case, Refusal, channels_last, checks_of, distinct, r
 import gradcli
 from gradcli.nn import functional
 from gradcli.ops.dims import pair
-from gradcli.ops.pooling import max_pool2d_gather, max_pool2d_with_positions
+from gradcli.ops.pooling import max_pool2d_gather, max_pool2d_with_winners
 from tests.kernels.references import windows_of
 
 
@@ -208,7 +208,7 @@ def test_refusal(check, refusal):
 def test_gradients_of_every_order_are_linear_in_the_incoming_one():
     x = np.random.RandomState(0).permutation(32).reshape(1, 2, 4, 4) * 0.1
     options = {"kernel_size": (2, 2), "stride": (2, 1), "padding": (0, 0), "dilation": (1, 1)}
-    _, positions = max_pool2d_with_positions.operation.forward(x, **options, ceil_mode=False)
+    _, (positions, *_) = max_pool2d_with_winners.operation.forward(x, **options, ceil_mode=False)
     check_gradients(lambda values: max_pool2d_gather(values, positions, **options), [x])
     check_second_gradients(lambda values: max_pool2d_gather(values * values, positions, **options), [x])
 
@@ -223,6 +223,48 @@ def test_overlapping_windows_add_up_at_their_common_largest():
     x = gradcli.tensor([[[[0.0, 1.0, 0.0]]]], requires_grad=True)
     functional.max_pool2d(x, (1, 2), 1).sum().backward()
     assert x.grad.tolist() == [[[[0.0, 2.0, 0.0]]]]
+
+
+def as_a_residual_network_begins(x, looks):
+    """Batch norm, ReLU and max pooling of x (N, 2, H, W): the ReLU's result, the pooled one, and all leaves."""
+    weight, bias = gradcli.tensor([1.0, -0.5], requires_grad=True), gradcli.tensor([0.1, 0.2], requires_grad=True)
+    rectified = functional.relu(functional.batch_norm(x, None, None, weight, bias, training=True))
+    if "retain_grad" in looks:
+        rectified.retain_grad()
+    if "value" in looks:
+        rectified.tolist()
+    return rectified, functional.max_pool2d(rectified, 3, 2, 1), [x, weight, bias]
+
+
+@pytest.mark.parametrize("looks", [["retain_grad"], ["value"], ["retain_grad", "value"]], ids="+".join)
+def test_looking_at_the_relu_before_it_changes_no_value(looks):
+    draw = np.random.RandomState(0)
+    values = draw.standard_normal((3, 2, 9, 8)).astype(np.float32)
+    grad = gradcli.tensor(draw.standard_normal((3, 2, 5, 4)).astype(np.float32))
+    _, pooled, leaves = as_a_residual_network_begins(gradcli.tensor(values, requires_grad=True), [])
+    rectified, same, others = as_a_residual_network_begins(gradcli.tensor(values, requires_grad=True), looks)
+    for out in (pooled, same):
+        assert out.grad_fn.name() == "MaxPool2DWithIndicesBackward0"
+        assert out.grad_fn.next_functions[0][0].name() == "ReluBackward0"
+        out.backward(grad)
+    np.testing.assert_array_equal(pooled.detach().numpy(), same.detach().numpy())
+    for leaf, other in zip(leaves, others, strict=True):
+        np.testing.assert_allclose(leaf.grad.numpy(), other.grad.numpy(), rtol=1e-5, atol=1e-6)
+    if "retain_grad" in looks:
+        alone = rectified.detach().clone().requires_grad_()
+        functional.max_pool2d(alone, 3, 2, 1).backward(grad)
+        np.testing.assert_array_equal(rectified.grad.numpy(), alone.grad.numpy())
+
+
+def test_pooling_after_batch_norm_and_relu_has_right_gradients():
+    x = np.random.RandomState(0).permutation(2 * 2 * 5 * 4).reshape(2, 2, 5, 4) * 0.1
+
+    def pooled(values):
+        normalized = functional.batch_norm(values, None, None, training=True)
+        return functional.max_pool2d(functional.relu(normalized), 3, 2, 1)
+
+    check_gradients(pooled, [x])
+    check_second_gradients(pooled, [x])
 
 
 def test_nan_wins():
