@@ -20,7 +20,16 @@ import numpy as np
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_unsettled: weakref.WeakSet[DeferredArray] = weakref.WeakSet()
+
+class _Thread(threading.local):
+    """What a thread has put off: each looks after its own."""
+
+    def __init__(self) -> None:
+        self.put_off: weakref.WeakSet[DeferredArray] = weakref.WeakSet()
+        self.forward_depth = 0
+
+
+_thread = _Thread()
 
 
 class DeferredArray:
@@ -43,7 +52,7 @@ class DeferredArray:
         self.dtype = dtype
         self._array: np.ndarray[Any, Any] | None = None
         if reads_others:
-            _unsettled.add(self)
+            _thread.put_off.add(self)
 
     @property
     def ndim(self) -> int:
@@ -64,7 +73,6 @@ class DeferredArray:
     def _keep(self, array: np.ndarray[Any, Any]) -> None:
         """From now on this is the array; what it is computed from may be forgotten."""
         self._array = array
-        _unsettled.discard(self)
 
     def _compute(self) -> np.ndarray[Any, Any]:
         """Compute the array."""
@@ -79,11 +87,11 @@ class DeferredArray:
 
 
 def settle_deferred() -> None:
-    """Compute every deferred array that is still in use and reads others' memory, which may change after this.
+    """Compute what this thread put off, is still in use, and reads others' memory, which may change after this.
 
     For whoever is about to write into an array, or hands one out that others may write into.
     """
-    for deferred in list(_unsettled):
+    for deferred in list(_thread.put_off):
         deferred.array()
 
 
@@ -97,16 +105,9 @@ def computed(value: Any) -> Any:
     return value._array if isinstance(value, DeferredArray) else value
 
 
-class _Forward(threading.local):
-    depth = 0
-
-
-_forward = _Forward()
-
-
 def may_put_off() -> bool:
     """Whether work on the arguments of a call may be put off here: within a `forward` that `puts_off`."""
-    return _forward.depth > 0
+    return _thread.forward_depth > 0
 
 
 def puts_off(forward: Callable[P, R]) -> Callable[P, R]:
@@ -117,15 +118,16 @@ def puts_off(forward: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(forward)
     def settling(*args: P.args, **kwargs: P.kwargs) -> R:
-        _forward.depth += 1
+        _thread.forward_depth += 1
         try:
             result = forward(*args, **kwargs)
         finally:
-            _forward.depth -= 1
-        if _forward.depth == 0:
+            _thread.forward_depth -= 1
+        if _thread.forward_depth == 0:
             getattr(result, "array", None)  # of a tensor: computes it
-            for deferred in [waiting for waiting in _unsettled if waiting.reads_arguments]:
-                deferred.array()
+            for deferred in list(_thread.put_off):
+                if deferred.reads_arguments:
+                    deferred.array()
         return result
 
     return settling

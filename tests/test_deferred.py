@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 
 import numpy as np
 import pytest
@@ -151,3 +152,12 @@ def test_exact_kernels_store_every_gradient_at_once():
     leaf = nn.Parameter(gradcli.randn(64, 32, 3, 3).array)
     F.conv2d(gradcli.randn(1, 32, 2, 2), leaf, padding=1).sum().backward()
     assert isinstance(leaf.grad.deferred_array(), np.ndarray)
+
+
+def test_another_thread_leaves_alone_what_this_one_put_off():
+    conv, norm, x = block()
+    out = norm(conv(x))
+    thread = threading.Thread(target=settle_deferred)
+    thread.start()
+    thread.join()
+    assert is_put_off(out)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import threading
 from collections.abc import Callable
 
@@ -72,3 +73,16 @@ class single_threaded_blas:  # noqa: N801 - used like contextlib's functions
             _holders -= 1
             if _holders == 0 and _threads_before != 1:
                 set_threads(_threads_before)
+
+
+def _forget_other_threads() -> None:
+    """In a forked child: whoever held BLAS, or the lock, in another thread of the parent doesn't exist."""
+    global _lock, _holders
+    _lock = threading.Lock()
+    if _holders and _thread_functions is not None and _threads_before != 1:
+        _thread_functions[1](_threads_before)
+    _holders = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_other_threads)

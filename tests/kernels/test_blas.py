@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from gradcli.kernels import blas
@@ -37,3 +41,27 @@ def test_without_a_known_blas_nothing_happens(monkeypatch):
     with single_threaded_blas():
         pass
     assert blas._holders == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_child_forked_while_another_thread_held_blas_is_free_of_it():
+    script = """
+import os, threading, warnings
+from gradcli.kernels import blas
+warnings.simplefilter("ignore")
+held, finished = threading.Event(), threading.Event()
+def hold():
+    with blas.single_threaded_blas(), blas._lock:
+        held.set()
+        finished.wait()
+threading.Thread(target=hold).start()
+held.wait()
+child = os.fork()
+if child == 0:
+    with blas.single_threaded_blas():
+        pass
+    os._exit(blas._holders)
+finished.set()
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert subprocess.run([sys.executable, "-c", script], timeout=60, check=False).returncode == 0
