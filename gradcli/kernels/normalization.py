@@ -31,9 +31,11 @@ def channel_moments(x: Array) -> tuple[Array, Array]:
     rows = as_rows(x)
     count, channels = rows.shape
     moments = ChannelMoments(channels)
-    blocks = -(-rows.size // BLOCK_ELEMENTS)
-    if blocks:
-        step = -(-count // (blocks * FOLD)) * FOLD
+    if rows.size < SPREAD_FROM:
+        if count:
+            moments.add(0, rows)
+    else:
+        step = -(-count // (-(-rows.size // BLOCK_ELEMENTS) * FOLD)) * FOLD  # blocks about as large
         parallel(
             lambda number: moments.add(number * step, rows[number * step : (number + 1) * step]), -(-count // step)
         )

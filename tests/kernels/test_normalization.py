@@ -89,6 +89,8 @@ def test_channel_moments_of_blocks_in_any_order(dtype):
 def test_neither_moments_nor_gradients_depend_on_the_number_of_threads(block, monkeypatch):
     monkeypatch.setattr(normalization, "BLOCK_ELEMENTS", block)
     monkeypatch.setattr(channel_expression, "BLOCK_ELEMENTS", block)
+    monkeypatch.setattr(normalization, "SPREAD_FROM", block // 8)
+    monkeypatch.setattr(channel_expression, "SPREAD_FROM", block // 8)
     x, grad = (random_array((5, 3, 8, 7), seed, np.float32, "channels-last") for seed in (1, 2))
     vector = np.array([1.0, 2.0, -3.0], np.float32)
     before = get_num_threads()
