@@ -10,7 +10,7 @@ import pytest
 
 import gradcli
 from gradcli import nn
-from gradcli.deferred import DeferredArray, settle_deferred
+from gradcli.deferred import DeferredArray, puts_off, settle_deferred
 from gradcli.kernels.policy import using_kernels
 from gradcli.nn import functional as F
 
@@ -20,6 +20,12 @@ def block(seed=0):
     return nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), gradcli.randn(2, 3, 5, 5, requires_grad=True)
 
 
+@puts_off
+def within_a_forward(function, *arguments):
+    """What `function` returns, called as within the forward of a network; a list, so that nothing is computed."""
+    return [function(*arguments)]
+
+
 def is_put_off(tensor):
     return isinstance(tensor._value, DeferredArray) and not tensor._value.is_computed
 
@@ -27,9 +33,9 @@ def is_put_off(tensor):
 def test_batch_norm_addition_and_relu_wait_for_somebody_to_look():
     conv, norm, x = block()
     h = conv(x)
-    normalized = norm(h)
-    total = normalized + h
-    out = F.relu(total)
+    ((normalized, total, out),) = within_a_forward(
+        lambda: ((normalized := norm(h)), (total := normalized + h), F.relu(total))
+    )
     assert all(is_put_off(tensor) for tensor in (normalized, total, out))
     assert out.shape == total.shape == (2, 4, 5, 5)
     assert out.dtype is gradcli.float32
@@ -43,6 +49,7 @@ def test_batch_norm_addition_and_relu_wait_for_somebody_to_look():
     np.testing.assert_allclose(total.array, normalized.array + h.array, rtol=1e-6, atol=1e-6)
 
 
+@puts_off
 def gradients(look, retain=False):
     """Gradients of a small residual block, with somebody looking at values in between, or not."""
     conv, norm, x = block()
@@ -93,7 +100,7 @@ def test_values_are_those_of_the_time_of_the_call():
     h = conv(x).detach()
     with gradcli.no_grad():
         expected = norm(h).array.copy()
-        put_off = norm(h)
+        (put_off,) = within_a_forward(norm, h)
         norm.weight.array[...] *= 3
         norm.running_mean.array[...] = 7
         h.numpy()[...] = 100  # handing the array out computes what still waits for it
@@ -122,7 +129,7 @@ def test_copies_and_pickles_have_values():
 
 def test_settling_computes_whatever_still_waits():
     conv, norm, x = block()
-    out = norm(conv(x))
+    (out,) = within_a_forward(norm, conv(x))
     assert is_put_off(out)
     settle_deferred()
     assert not is_put_off(out)
@@ -156,8 +163,58 @@ def test_exact_kernels_store_every_gradient_at_once():
 
 def test_another_thread_leaves_alone_what_this_one_put_off():
     conv, norm, x = block()
-    out = norm(conv(x))
+    (out,) = within_a_forward(norm, conv(x))
     thread = threading.Thread(target=settle_deferred)
     thread.start()
     thread.join()
     assert is_put_off(out)
+
+
+def test_outside_of_a_networks_forward_everything_is_computed_at_once():
+    conv, norm, x = block()
+    h = conv(x)
+    assert not any(is_put_off(tensor) for tensor in (h, norm(h), F.relu(norm(h) + h)))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_convolution_that_waits_for_its_batch_norm_gives_the_same(training, recorded):
+    conv, norm, x = block()
+    conv.bias = None
+    norm.train(training)
+    shortcut = nn.Conv2d(3, 4, 1, bias=False)
+    other = nn.BatchNorm2d(4).train(training)
+
+    def forward():
+        return F.relu(norm(conv(x)) + other(shortcut(x)))
+
+    results, statistics = [], []
+    for call in (forward, puts_off(forward)):
+        norm.reset_running_stats()
+        for parameter in (conv.weight, shortcut.weight, norm.weight, x):
+            parameter.grad = None
+        with gradcli.set_grad_enabled(recorded):
+            out = call()
+        assert not is_put_off(out)
+        results.append([out.detach().array])
+        if recorded:
+            out.sum().backward()
+            results[-1] += [leaf.grad.array for leaf in (conv.weight, shortcut.weight, norm.weight, x)]
+        statistics.append([norm.running_mean.array.copy(), norm.running_var.array.copy()])
+    for one, fused in zip(*results, strict=True):
+        np.testing.assert_allclose(fused, one, rtol=1e-4, atol=1e-5)
+    for one, fused in zip(*statistics, strict=True):
+        np.testing.assert_allclose(fused, one, rtol=1e-6)
+
+
+def test_a_hook_sees_what_a_convolution_gave_whatever_became_of_it():
+    conv, norm, x = block()
+    conv.bias = None
+    seen = []
+    conv.register_forward_hook(lambda module, arguments, result: seen.append(result.detach()))
+    norm.eval()
+    with gradcli.no_grad():
+        puts_off(lambda: norm(conv(x)))()
+        expected = F.conv2d(x, conv.weight, None, padding=1)
+        conv.weight.array[...] = 0
+    np.testing.assert_array_equal(seen[0].array, expected.array)

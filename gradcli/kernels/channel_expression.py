@@ -22,7 +22,8 @@ from gradcli.kernels.threads import parallel
 # Elements computed at a time. Between two NumPy calls a thread may have to wait for another to leave Python, for
 # about as long as a call on 64 K elements takes: with fewer, two threads are slower than one.
 BLOCK_ELEMENTS = 1 << 18
-SPREAD_FROM = 1 << 15  # elements of a value from which on it pays to repeat vectors over a line of pixels
+# Elements of a value from which on it pays to repeat vectors over a line of pixels, and to prepare for threads.
+SPREAD_FROM = 1 << 15
 
 PieceTask = Callable[[int, Array], None]
 """Called with the number of a first pixel and the rows of channels (P, C) from there on, while these are cached."""
@@ -40,6 +41,14 @@ class Term(NamedTuple):
     images: Array | DeferredArray
     factors: Array | None = None
     center: Array | None = None
+
+
+class UnfinishedImages(DeferredArray):
+    """A deferred array whose rows of channels can be worked on while it is computed."""
+
+    def finished_by(self, task: PieceTask) -> Array:
+        """Images (N, H, W, C) of it, whose rows `task` changed while they were cached; it stays uncomputed itself."""
+        raise NotImplementedError
 
 
 class ChannelExpression(DeferredArray):
@@ -127,6 +136,8 @@ class ChannelExpression(DeferredArray):
 
     def write(self, target: Array, images: slice, rows: slice) -> None:
         """Fill `target` (n, r, W, C), of any strides, with some rows of some images; computed now if not yet."""
+        if self._images is None and self._pending() is not None:
+            self.array()
         if self._images is not None:
             np.copyto(target, self._images[images, rows])
         else:
@@ -135,15 +146,17 @@ class ChannelExpression(DeferredArray):
     def compute(self, task: PieceTask | None = None) -> Array:
         """The value as (P, C) rows of channels, P = N*H*W pixels; `task` sees every piece of it once."""
         n, channels, height, width = self.shape
+        if self._images is None and (pending := self._pending()) is not None:
+            self._keep(from_nhwc(pending.finished_by(self._finish)))
         recipe = None
         if self._images is None:
             images = memory.empty((n, height, width, channels), self.dtype)
             line_width = self._line_width()
             recipe = self._recipe(line_width)
-            lines = images.reshape(-1, line_width, channels)
+            lines = images.reshape(n * height * width // line_width, line_width, channels)
         else:
             images = self._images
-        rows = images.reshape(-1, channels)
+        rows = images.reshape(n * height * width, channels)
 
         def piece(number: int) -> None:
             first, last = number * step, min((number + 1) * step, len(rows))
@@ -153,11 +166,13 @@ class ChannelExpression(DeferredArray):
             if task is not None:
                 task(first, rows[first:last])
 
-        if recipe is not None or task is not None:
+        step = len(rows)
+        if images.size < SPREAD_FROM:
+            piece(0)
+        elif recipe is not None or task is not None:
             pieces = -(-images.size // BLOCK_ELEMENTS)
-            if pieces:
-                step = -(-n * height // pieces) * width  # pixels; pieces of whole lines, all about as large
-                parallel(piece, -(-len(rows) // step))
+            step = -(-n * height // pieces) * width  # pixels; pieces of whole lines, all about as large
+            parallel(piece, -(-len(rows) // step))
         if recipe is not None:
             self._keep(from_nhwc(images))
         return rows
@@ -174,16 +189,24 @@ class ChannelExpression(DeferredArray):
 
     # --- finishing what is being computed -------------------------------------------------------------------------
 
-    def pending(self) -> DeferredArray | None:
-        """The only term that is not computed yet, which can be finished while it is; None if there isn't just one."""
-        uncomputed = [term.images for term in self.terms if _is_uncomputed(term)]
-        return uncomputed[0] if len(uncomputed) == 1 else None  # type: ignore[return-value]
+    def _pending(self) -> UnfinishedImages | None:
+        """The term that is not computed yet and can be finished while it is; of several, all but the first are stored.
 
-    def finish(self, first_pixel: int, rows: Array) -> None:
-        """Turn C-contiguous rows of channels (P, C) of the term that is `pending`, in place, into rows of the value.
+        None where all are computed.
+        """
+        first = None
+        for term in self.terms:
+            if isinstance(term.images, UnfinishedImages) and not term.images.is_computed:
+                if first is None:
+                    first = term.images
+                else:
+                    term.images.array()
+        return first
 
-        May be called by several threads at once, with the pixels in any order and cut anywhere. When all are done,
-        `keep_finished` ends it.
+    def _finish(self, first_pixel: int, rows: Array) -> None:
+        """Turn C-contiguous rows of channels (P, C) of the pending term, in place, into rows of the value.
+
+        May be called by several threads at once, with the pixels in any order and cut anywhere.
         """
         width = self._line_width()
         if first_pixel % width or len(rows) % width:
@@ -191,10 +214,6 @@ class ChannelExpression(DeferredArray):
         lines = rows.reshape(-1, width, rows.shape[1])
         first = first_pixel // width
         self._recipe(width, finishing=True).fill(lines, slice(first, first + len(lines)))
-
-    def keep_finished(self, images: Array) -> None:
-        """The value is C-contiguous `images` (N, H, W, C), all rows of which were finished."""
-        self._keep(from_nhwc(images))
 
     def _line_width(self) -> int:
         """The pixels over which vectors are repeated: a line of the image, or one where that isn't worth the time."""
@@ -258,10 +277,11 @@ class _Recipe:
             total = np.add(total, self.constant, out=target)
         if self.zeros is not None:
             total = np.maximum(total, self.zeros, out=target)
-        if total is not target:
+        if total is not target and (self.mask is None or total.dtype != target.dtype):
             np.copyto(target, total)
+            total = target
         if self.mask is not None:
-            _mask(target, self._mask_values(self.mask, target, part))
+            _mask(total, self._mask_values(self.mask, target, part), out=target)
 
     def _mask_values(self, mask: ChannelExpression, target: Array, part: Part) -> Array:
         if mask.is_computed:
@@ -277,15 +297,11 @@ class _Recipe:
         return images[part]
 
 
-def _is_uncomputed(term: Term) -> bool:
-    return isinstance(term.images, DeferredArray) and not term.images.is_computed
-
-
 def _term_images(term: Term, finishing: bool) -> Array | None:
     """The images (N, H, W, C) of a term; None for those that aren't computed yet while these are being finished."""
     if not isinstance(term.images, DeferredArray):
         return term.images
-    return None if finishing and _is_uncomputed(term) else as_nhwc(term.images.array())
+    return None if finishing and not term.images.is_computed else as_nhwc(term.images.array())
 
 
 def _line(vector: Array | None, width: int) -> Array | None:
@@ -297,10 +313,10 @@ def _line(vector: Array | None, width: int) -> Array | None:
     return line
 
 
-def _mask(target: Array, values: Array) -> None:
-    """Set `target` to zero, in place, where `values` are zero or below."""
-    kept = memory.scratch("expression kept", target.shape, np.dtype(np.int8))
+def _mask(source: Array, values: Array, out: Array) -> None:
+    """`source` where `values` are above zero (or NaN), else zero."""
+    kept = memory.scratch("expression kept", values.shape, np.dtype(np.int8))
     np.less_equal(values, values.dtype.type(0), out=kept.view(np.bool_))
     np.subtract(kept, np.int8(1), out=kept)  # 0 where dropped, else -1: all bits, also after widening
-    whole = target.view(f"i{target.dtype.itemsize}")
-    np.bitwise_and(whole, kept, out=whole)
+    integer = f"i{out.dtype.itemsize}"
+    np.bitwise_and(source.view(integer), kept, out=out.view(integer))

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from gradcli.deferred import DeferredArray
 from gradcli.kernels import memory
 from gradcli.kernels.algorithm import Epilogue
-from gradcli.kernels.channel_expression import ChannelExpression
+from gradcli.kernels.channel_expression import ChannelExpression, PieceTask, UnfinishedImages
 from gradcli.kernels.convolution_choice import choose_algorithm
 from gradcli.kernels.geometry import ConvGeometry, conv_geometry
 from gradcli.kernels.layout import Array, Pair, Shape4, as_nhwc, from_nhwc
@@ -24,7 +23,7 @@ from gradcli.kernels.rows import ImageRows, StoredRows
 Gradient = Array | ChannelExpression
 
 
-class Convolution(DeferredArray):
+class Convolution(UnfinishedImages):
     """The result (N, O, OH, OW) of a convolution, over channels-last memory.
 
     Whoever computes it may have a task done with each piece of it while that is in the cache. It remembers how it was
@@ -44,22 +43,24 @@ class Convolution(DeferredArray):
 
     def compute(self, epilogue: Epilogue) -> Array:
         """The result, whose rows of channels `epilogue` sees, piece by piece; only while it is not computed yet."""
-        out = self.convolve(epilogue, keep=self._keep_for_gradients)
+        out = self._convolve(epilogue, self._keep_for_gradients)
         self._keep(from_nhwc(out))
         self._operands = None
         return self.array()
 
-    def convolve(self, epilogue: Epilogue | None, *, keep: bool = False) -> Array:
-        """An array (N, OH, OW, O) of the result, as `epilogue` left it: this one is not the result from then on."""
+    def finished_by(self, task: PieceTask) -> Array:
+        return self._convolve(task, keep=False)
+
+    def _compute(self) -> Array:
+        out = self._convolve(None, self._keep_for_gradients)
+        self._operands = None
+        return from_nhwc(out)
+
+    def _convolve(self, epilogue: Epilogue | None, keep: bool) -> Array:
         assert self._operands is not None
         out = memory.empty(self.geometry.out_shape, self.dtype)
         self.kept = self.algorithm.forward(self.geometry, *self._operands, out, epilogue, keep)
         return out
-
-    def _compute(self) -> Array:
-        out = self.convolve(None, keep=self._keep_for_gradients)
-        self._operands = None
-        return from_nhwc(out)
 
 
 def conv2d(
@@ -81,7 +82,8 @@ def conv2d_gradients(
     """Gradients of `conv2d` with respect to its input and to its weight, together: they share work.
 
     `grad` is (N, O, OH, OW), `out` what `conv2d` returned; the results are (N, C, H, W), and (O, C/groups, kh, kw)
-    over (O, kh, kw, C/groups) memory or as its two factors. Raises RuntimeError for shapes or dtypes that don't go together.
+    over (O, kh, kw, C/groups) memory or as its two factors. Raises RuntimeError for shapes or dtypes that don't go
+    together.
     """
     geometry, rows = _checked(grad, x.shape, weight.shape, x.dtype, stride, padding, dilation, groups)
     images, filters = out.algorithm.gradients(

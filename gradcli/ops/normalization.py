@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from gradcli.autograd.dtypes import Array
+from gradcli.autograd.grad_mode import is_grad_enabled
 from gradcli.autograd.operation import op
 from gradcli.autograd.tensor import Tensor
-from gradcli.deferred import DeferredArray, settled
+from gradcli.deferred import DeferredArray, may_put_off, settled
 from gradcli.kernels import normalization as kernels
+from gradcli.kernels.convolution import Convolution
 from gradcli.ops.promotion import require_kind
 from gradcli.ops.reduction import mean, sum
 from gradcli.ops.shape import view
@@ -29,33 +31,44 @@ def native_batch_norm(
     training: bool,
     momentum: float,
     eps: float,
-) -> tuple[DeferredArray, Array, Array]:
+    input_needed: bool = True,
+) -> tuple[Array | DeferredArray, Array, Array]:
     """(input - mean) / sqrt(var + eps) * weight + bias per channel of input (N, C, H, W).
 
     In training, mean and variance are the batch's own, and the running ones move towards them, in place. All have one
-    type, only a float16 input may come with float32 vectors. The moments are computed at once, the rest when needed.
+    type, only a float16 input may come with float32 vectors. Within a network's own forward, the moments of a
+    convolution are taken while it is computed, and what is left to do with it is put off; without `input_needed`, by
+    the backward pass, it is not even stored.
     """
-    x: Array = settled(input)
-    require_kind("batch_norm", x)
+    require_kind("batch_norm", input)
     for vector in (weight, bias, running_mean, running_var):
-        if vector is not None and vector.dtype not in (x.dtype, _VECTORS_OF.get(x.dtype, x.dtype)):
-            raise RuntimeError(f"mixed dtype: a batch norm of {x.dtype} input can't take {vector.dtype} vectors")
+        if vector is not None and vector.dtype not in (input.dtype, _VECTORS_OF.get(input.dtype, input.dtype)):
+            raise RuntimeError(f"mixed dtype: a batch norm of {input.dtype} input can't take {vector.dtype} vectors")
     if training or running_mean is None or running_var is None:
-        channel_mean, variance = kernels.channel_moments(x)
-        if running_mean is not None and running_var is not None:
-            count = math.prod((x.shape[0], *x.shape[2:]))
-            if count:
-                _move(running_mean, channel_mean, momentum)
-                _move(running_var, variance * (count / (count - 1)), momentum)
+        channel_mean, variance = _moments(input)
+        if running_mean is not None and running_var is not None and 0 not in input.shape:
+            count = math.prod(input.shape) // input.shape[1]
+            _move(running_mean, channel_mean, momentum)
+            _move(running_var, variance * (count / (count - 1)), momentum)
     else:
-        channel_mean, variance = running_mean, running_var
-    # In double precision, as the kernels want them.
-    invstd = 1 / np.sqrt(variance.astype(np.float64) + eps)
-    channel_mean = np.array(channel_mean, np.float64)  # a copy: the running mean moves on
-    return kernels.batch_norm(x, channel_mean, invstd, weight, bias), channel_mean, invstd
+        # Double precision, as the kernels want it; copies, as the running moments move on.
+        channel_mean, variance = running_mean.astype(np.float64), running_var.astype(np.float64)
+    invstd = 1 / np.sqrt(variance + eps)
+    x = input if isinstance(input, Convolution) and not input_needed else settled(input)
+    out = kernels.batch_norm(x, channel_mean, invstd, weight, bias)
+    return out if may_put_off() else out.array(), channel_mean, invstd
 
 
-@native_batch_norm.gradients("input", "weight", "bias")
+def _moments(input: Array | DeferredArray) -> tuple[Array, Array]:
+    """Mean and variance by channel, of a convolution that is computed only now piece by piece."""
+    if isinstance(input, Convolution) and not input.is_computed and 0 not in input.shape:
+        moments = kernels.ChannelMoments(input.shape[1])
+        input.compute(moments.add)
+        return moments.result()
+    return kernels.channel_moments(settled(input))
+
+
+@native_batch_norm.gradients("input", "weight", "bias", fresh=True)
 def _batch_norm_gradients(
     grad: Any,
     input: Any,
@@ -102,7 +115,9 @@ def _recorded_gradients(
 
 
 def _move(running: Array, observed: Array, momentum: float) -> None:
-    running[...] = running.astype(np.float64) * (1 - momentum) + observed * momentum
+    """Move `running` in place; `observed` is float64, and so is the sum, until it is rounded once."""
+    kept = np.multiply(running, 1 - momentum, dtype=np.float64)
+    np.add(kept, observed * momentum, out=running, casting="same_kind")
 
 
 def batch_norm(
@@ -130,7 +145,7 @@ def batch_norm(
         ("weight", weight),
         ("bias", bias),
     ):
-        if value is not None and tuple(value.shape) != (channels,):
+        if value is not None and value.shape != (channels,):
             raise RuntimeError(f"{name} should contain {channels} elements not {math.prod(value.shape)}")
     if not training and (running_mean is None or running_var is None):
         raise RuntimeError("Expected running_mean and running_var to be defined when training=False")
@@ -139,5 +154,9 @@ def batch_norm(
     if training and math.prod((input.shape[0], *input.shape[2:])) == 1:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
     planes = input if input.ndim == 4 else view(input, (input.shape[0], channels, math.prod(input.shape[2:]), 1))
-    out = native_batch_norm(planes, weight, bias, running_mean, running_var, training, momentum, eps)
+    tracked = [tensor for tensor in (planes, weight, bias) if isinstance(tensor, Tensor) and tensor.requires_grad]
+    input_needed = training or (bool(tracked) and is_grad_enabled())
+    out = native_batch_norm(
+        planes, weight, bias, running_mean, running_var, training, momentum, eps, input_needed=input_needed
+    )
     return out if input.ndim == 4 else view(out, tuple(input.shape))

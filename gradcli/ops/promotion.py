@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gradcli.autograd.dtypes import Array
+from gradcli.deferred import DeferredArray
 
 _CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2}
 _DEFAULT_FLOAT = np.dtype(np.float32)
@@ -65,7 +66,7 @@ def require_broadcastable(first: tuple[int, ...], second: tuple[int, ...]) -> No
             )
 
 
-def require_kind(operation: str, array: Array, kinds: str = "f") -> None:
+def require_kind(operation: str, array: Array | DeferredArray, kinds: str = "f") -> None:
     """NotImplementedError unless the element type is of one of `kinds`, by NumPy's letters: "f" for float and so on."""
     if array.dtype.kind not in kinds:
         raise NotImplementedError(f'"{operation}" not implemented for {array.dtype.name} tensors')

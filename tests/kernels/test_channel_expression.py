@@ -7,9 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from gradcli.deferred import DeferredArray
 from gradcli.kernels import channel_expression
-from gradcli.kernels.channel_expression import ChannelExpression, Term
+from gradcli.kernels.channel_expression import ChannelExpression, Term, UnfinishedImages
 from gradcli.kernels.threads import get_num_threads, set_num_threads
 from tests.kernels.references import MEMORY_LAYOUTS, random_array
 
@@ -29,6 +28,7 @@ def per_channel(vector):
 @pytest.fixture(params=[7, channel_expression.BLOCK_ELEMENTS], ids=["small-blocks", "one-block"])
 def _block_size(request, monkeypatch):
     monkeypatch.setattr(channel_expression, "BLOCK_ELEMENTS", request.param)
+    monkeypatch.setattr(channel_expression, "SPREAD_FROM", 100 if request.param == 7 else 1 << 20)
 
 
 def vectors(channels, dtype, seed):
@@ -102,6 +102,7 @@ def test_arrays_of_any_strides_can_be_added(layout):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_task_sees_every_pixel_once_whether_it_is_computed_now_or_was_before(threads, monkeypatch):
     monkeypatch.setattr(channel_expression, "BLOCK_ELEMENTS", 50)
+    monkeypatch.setattr(channel_expression, "SPREAD_FROM", 0)
     before = get_num_threads()
     set_num_threads(threads)
     try:
@@ -115,12 +116,20 @@ def test_a_task_sees_every_pixel_once_whether_it_is_computed_now_or_was_before(t
         set_num_threads(before)
 
 
-class Unknown(DeferredArray):
-    """An array that becomes known later."""
+class Unfinished(UnfinishedImages):
+    """An array that becomes known later, piece by piece between `cuts`."""
 
-    def __init__(self, value):
+    def __init__(self, value, cuts=(0, 60)):
         super().__init__(value.shape, value.dtype)
         self.value = value
+        self.cuts = cuts
+
+    def finished_by(self, task):
+        images = nhwc(self.value)
+        rows = images.reshape(-1, images.shape[3])
+        for first, last in reversed(list(itertools.pairwise(self.cuts))):
+            task(first, rows[first:last])
+        return images
 
     def _compute(self):
         return self.value
@@ -134,7 +143,7 @@ def test_what_is_being_computed_can_be_finished_in_place(cuts, spread_from, posi
     monkeypatch.setattr(channel_expression, "SPREAD_FROM", spread_from)
     x, y, z, mask = (random_array((3, 6, 4, 5), seed, dtype) for seed in (1, 2, 3, 4))
     (center, factors, constant) = (vectors(6, dtype, seed) for seed in (5, 6, 7))
-    pending = Unknown(z)
+    pending = Unfinished(z, cuts)
     terms = [Term(nhwc(x), factors, center), Term(nhwc(y))]
     terms.insert(position, Term(pending, factors, center))
 
@@ -143,22 +152,26 @@ def test_what_is_being_computed_can_be_finished_in_place(cuts, spread_from, posi
 
     finished = value()
     assert finished.shape == z.shape
-    assert finished.pending() is pending
-    images = nhwc(z)
-    rows = images.reshape(-1, 6)
-    for first, last in reversed(list(itertools.pairwise(cuts))):
-        finished.finish(first, rows[first:last])
-    finished.keep_finished(images)
-    assert finished.is_computed
+    finished.array()
     assert not pending.is_computed
+    pending.array()
     np.testing.assert_allclose(finished.array(), value().array(), rtol=tolerance, atol=tolerance * 10)
-    assert pending.is_computed
-    assert value().pending() is None
 
 
-def test_what_is_to_be_finished_is_the_only_pending_term():
-    pending = [Term(Unknown(random_array(SHAPE, seed, np.float32))) for seed in (1, 2)]
-    assert ChannelExpression(np.dtype(np.float32), pending).pending() is None
+def test_of_several_pending_terms_the_first_is_finished_and_the_others_are_stored():
+    values = [random_array(SHAPE, seed, np.float32) for seed in (1, 2)]
+    first, second = (Unfinished(value) for value in values)
+    total = ChannelExpression(np.dtype(np.float32), [Term(first), Term(second)])
+    np.testing.assert_allclose(total.array(), values[0] + values[1], rtol=1e-6)
+    assert (first.is_computed, second.is_computed) == (False, True)
+
+
+def test_reading_rows_finishes_what_is_pending_first():
+    value = random_array(SHAPE, 1, np.float32)
+    expression = ChannelExpression(np.dtype(np.float32), [Term(Unfinished(value))]).rectified()
+    rows = np.empty((1, 2, 4, 6), np.float32)
+    expression.write(rows, slice(1, 2), slice(1, 3))
+    np.testing.assert_array_equal(rows, np.maximum(nhwc(value)[1:2, 1:3], 0))
 
 
 def test_float16_is_masked_by_what_is_not_computed_yet():

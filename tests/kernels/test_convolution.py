@@ -202,5 +202,5 @@ def test_an_epilogue_sees_the_whole_result_and_may_leave_its_own():
         rows *= 2
 
     other = convolution.conv2d(x, weight, *geometry)
-    np.testing.assert_array_equal(other.convolve(double).transpose(0, 3, 1, 2), 2 * expected)
+    np.testing.assert_array_equal(other.finished_by(double).transpose(0, 3, 1, 2), 2 * expected)
     np.testing.assert_array_equal(other.array(), expected)
