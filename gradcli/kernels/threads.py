@@ -53,9 +53,14 @@ def parallel(task: Task, count: int) -> None:
 
     Which thread runs which piece is left to chance, so that a thread that was held up takes fewer: results must not
     depend on it, and a sum over pieces is added up afterwards, in the order of the pieces. Meanwhile BLAS is held to
-    one thread and NumPy to short buffers. Called from within a task, or while another thread's kernel has the helpers,
-    it runs all pieces itself. The first exception of a task is raised here; pieces not begun by then are left out.
+    one thread and, unless there is one small piece only, NumPy to short buffers. Called from within a task, or while
+    another thread's kernel has the helpers, it runs all pieces itself. The first exception of a task is raised here;
+    pieces not begun by then are left out.
     """
+    if count == 1:
+        with single_threaded_blas():
+            task(0)
+        return
     buffer_size = np.setbufsize(BUFFER_ELEMENTS)
     try:
         with single_threaded_blas():
