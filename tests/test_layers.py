@@ -42,7 +42,7 @@ ALLOWED = {
         "kernels.threads",
         "errors",
     },
-    "optim": {"autograd", "kernels.sgd", "errors"},
+    "optim": {"autograd", "deferred", "kernels.sgd", "errors"},
     "data": {"errors"},
     "checkpoints": {"errors"},
     "models": {"nn", "ops", "autograd", "deferred", "kernels.random", "checkpoints", "errors"},

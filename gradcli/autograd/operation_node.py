@@ -101,7 +101,10 @@ class OperationNode(Node):
         if create_graph or not self.operation.deferred:
             grad = settled(grad)
             if any(isinstance(value, DeferredArray) for value in values.values()):
-                values = {key: settled(value) for key, value in values.items()}
+                # An extra result is what the operation made of it, and its rules know what to do with it.
+                values = {
+                    key: values[key] if kind == "extra" else settled(values[key]) for key, kind, *_ in self.plan.saved
+                }
         if create_graph:
             values = self._saved_as_tensors(values)
         shares: list[tuple[Node, Gradient]] = []

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import TypeVar
 
 from gradcli.autograd import Tensor
+from gradcli.deferred import settle_deferred
 from gradcli.kernels.random import Generator
 from gradcli.ops import random
 
@@ -58,6 +59,7 @@ def uniform_(tensor: T, a: float = 0.0, b: float = 1.0, generator: Generator | N
     generator = generator or random.default_generator
     array = tensor.array
     if _drawing is _Drawing.FILL:
+        settle_deferred()  # what was put off may read the old values
         array[...] = generator.uniform(array.shape, a, b, array.dtype)
     elif _drawing is _Drawing.DISCARD:
         generator.skip_uniform(array.size, array.dtype)
@@ -69,6 +71,7 @@ def normal_(tensor: T, mean: float = 0.0, std: float = 1.0, generator: Generator
     generator = generator or random.default_generator
     array = tensor.array
     if _drawing is _Drawing.FILL:
+        settle_deferred()
         array[...] = generator.normal(array.shape, mean, std, array.dtype)
     elif _drawing is _Drawing.DISCARD:
         generator.skip_normal(array.size, array.dtype)
@@ -77,6 +80,7 @@ def normal_(tensor: T, mean: float = 0.0, std: float = 1.0, generator: Generator
 
 def constant_(tensor: T, val: float) -> T:
     """One value everywhere."""
+    settle_deferred()
     tensor.array[...] = val
     return tensor
 

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
+import numpy as np
+
 from gradcli.autograd import Tensor
 from gradcli.autograd.accumulate_grad import zero_gradient
 from gradcli.autograd.dtypes import DType, as_numpy_dtype, float32, float64
@@ -248,8 +250,11 @@ class Module:
         wanted = as_numpy_dtype(dtype)
         if wanted.kind != "f":
             raise TypeError(f"a module can be of a floating point type only, but got {dtype}")
-        for module in self.modules():
-            for tensor in (*module._parameters.values(), *module._buffers.values()):
+        tensors = [
+            tensor for module in self.modules() for tensor in (*module._parameters.values(), *module._buffers.values())
+        ]
+        with np.errstate(all="ignore"):  # a value beyond the type becomes infinite, as in PyTorch
+            for tensor in tensors:
                 if tensor is not None and tensor.is_floating_point():
                     tensor.array = tensor.array.astype(wanted, copy=False)
                     tensor.grad = None if tensor.grad is None else Tensor(tensor.grad.array.astype(wanted, copy=False))

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradcli.autograd import Tensor
+from gradcli.deferred import settle_deferred
 from gradcli.kernels.threads import parallel
 
 PIECE_ELEMENTS = 1 << 16
@@ -80,6 +81,7 @@ def load_into(
     ]
     if mismatched or (strict and (keys.missing_keys or keys.unexpected_keys)):
         raise StateDictError(owner, keys if strict else IncompatibleKeys([], []), mismatched)
+    settle_deferred()  # what was put off may read the targets' old values
     with np.errstate(all="ignore"):  # a value beyond the target's type becomes infinite, as in PyTorch
         for name in common:
             _copy(targets[name].array, np.asarray(_array(values[name])))

@@ -6,8 +6,11 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 from gradcli.autograd import Tensor, enable_grad, no_grad
 from gradcli.autograd.accumulate_grad import zero_gradient
+from gradcli.deferred import settle_deferred
 
 Parameters = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 """Tensors, (name, tensor) pairs as `named_parameters()` gives, or groups: dictionaries with `params` and options."""
@@ -65,8 +68,9 @@ class Optimizer:
         return math.sqrt(self._update_groups(measured=True))
 
     def _update_groups(self, *, measured: bool) -> float:
+        settle_deferred()  # what was put off may read the parameters' old values
         squares = 0.0
-        with no_grad():
+        with no_grad(), np.errstate(all="ignore"):  # overflow gives inf and nan without a word, as in PyTorch
             for group in self.param_groups:
                 parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
                 if parameters:

@@ -9,6 +9,7 @@ import pytest
 
 import gradcli
 from gradcli import nn
+from gradcli.deferred import puts_off
 from gradcli.nn import init
 
 
@@ -136,3 +137,17 @@ def test_values_are_drawn_again_afterwards_even_after_an_error(context):
     with pytest.raises(KeyError), context():
         raise KeyError
     assert init.uniform_(gradcli.zeros(8), 1, 2).array.min() >= 1
+
+
+@pytest.mark.parametrize("fill", [init.zeros_, init.uniform_, init.normal_])
+def test_what_was_put_off_is_computed_with_the_values_before(fill):
+    conv, x = nn.Conv2d(3, 4, 3, bias=False), gradcli.randn(1, 3, 6, 6)
+    expected = conv(x).detach().numpy().copy()
+
+    @puts_off
+    def fill_between(x):
+        out = conv(x)
+        fill(conv.weight)
+        return out
+
+    np.testing.assert_array_equal(fill_between(x).detach().numpy(), expected)

@@ -249,6 +249,14 @@ def test_a_module_in_another_element_type_computes_in_it():
         module.to(gradcli.int64)
 
 
+def test_a_value_beyond_the_element_type_becomes_infinite_without_a_word():
+    module = nn.Linear(2, 1)
+    module.weight.data = gradcli.full((1, 2), 1e30)
+    with np.errstate(all="raise"):
+        module.to(gradcli.float16)
+    assert module.weight.tolist() == [[np.inf, np.inf]]
+
+
 def test_a_copy_shares_nothing():
     block = Block()
     twin = copy.deepcopy(block)

@@ -7,6 +7,7 @@ import pytest
 
 import gradcli
 from gradcli import nn
+from gradcli.deferred import puts_off
 from gradcli.kernels.threads import get_num_threads, set_num_threads
 from gradcli.nn.state import IncompatibleKeys, StateDictError
 
@@ -195,3 +196,16 @@ def test_a_value_beyond_the_parameters_type_becomes_infinite_without_a_warning()
     model = nn.Linear(1, 1, bias=False)
     model.load_state_dict({"weight": np.array([[1e300]])})
     assert model.weight.array.tolist() == [[np.inf]]
+
+
+def test_what_was_put_off_is_computed_with_the_values_before_loading() -> None:
+    conv, x = nn.Conv2d(3, 4, 3, bias=False), gradcli.randn(1, 3, 6, 6)
+    expected = conv(x).detach().numpy().copy()
+
+    @puts_off
+    def load_between(x: gradcli.Tensor) -> gradcli.Tensor:
+        out = conv(x)
+        conv.load_state_dict({"weight": np.zeros((4, 3, 3, 3))})
+        return out
+
+    np.testing.assert_array_equal(load_between(x).detach().numpy(), expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from operation_cases import Case, Refusal, channels_last, checks_of, real, refusal_checks_of, strided, transposed
 
@@ -139,3 +140,27 @@ def test_frozen_weights_get_no_gradient_and_cost_none(monkeypatch):
     conv2d(x, weight).sum().backward()
     assert weight.grad is None
     assert x.grad is not None
+
+
+@pytest.mark.parametrize("frozen", ["input", "weight"])
+def test_gradients_of_the_only_input_that_requires_them_can_be_differentiated_again(frozen):
+    from gradcli import Tensor
+
+    def penalty(input, weight):
+        out = conv2d(input, weight, padding=1)
+        (out * out).sum().backward(create_graph=True)
+        leaf = weight if frozen == "input" else input
+        grad, leaf.grad = leaf.grad, None
+        return leaf, (grad * grad).sum()
+
+    def tensors(input_required, weight_required):
+        generator = np.random.default_rng(0)
+        shapes = {(2, 3, 5, 5): input_required, (4, 3, 3, 3): weight_required}
+        return [Tensor(generator.normal(size=shape), required) for shape, required in shapes.items()]
+
+    leaf, alone = penalty(*tensors(frozen != "input", frozen != "weight"))
+    alone.backward()
+    together, expected = penalty(*tensors(True, True))
+    expected.backward()
+    np.testing.assert_allclose(alone.item(), expected.item(), rtol=1e-12)
+    np.testing.assert_allclose(leaf.grad.array, together.grad.array, rtol=1e-10)

@@ -9,6 +9,7 @@ import pytest
 
 import gradcli
 from gradcli import nn, optim
+from gradcli.deferred import puts_off
 
 
 def parameters(*shapes: tuple[int, ...]) -> list[nn.Parameter]:
@@ -135,3 +136,29 @@ def test_text_of_groups_is_pytorchs():
         [{"params": theirs[:1]}, {"params": theirs[1:], "lr": 0.02}], lr=0.1, momentum=0.9, weight_decay=0.01
     )
     assert repr(sgd(parameters((1,), (1,)))) == repr(expected)
+
+
+def test_what_was_put_off_is_computed_with_the_values_before_the_step():
+    conv, x = nn.Conv2d(3, 4, 3, bias=False), gradcli.randn(1, 3, 6, 6)
+    optimizer = optim.SGD(conv.parameters(), lr=1.0)
+    conv.weight.grad = gradcli.ones(4, 3, 3, 3)
+    expected = conv(x).detach().numpy().copy()
+
+    @puts_off
+    def step_between(x):
+        out = conv(x)
+        optimizer.step()
+        return out
+
+    np.testing.assert_array_equal(step_between(x).detach().numpy(), expected)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_step_that_overflows_gives_infinity_without_a_word(momentum):
+    weight = nn.Parameter(np.full(3, 3e38, np.float32))
+    optimizer = optim.SGD([weight], lr=10.0, momentum=momentum, weight_decay=10.0)
+    for _ in range(2):
+        weight.grad = gradcli.full((3,), -3e38)
+        with np.errstate(all="raise"):
+            optimizer.step()
+    assert not np.isfinite(weight.array).any()
