@@ -116,7 +116,8 @@ def batch_norm_gradients(
 
     `grad` and `x` are (N, C, H, W), the vectors (C,). With `training`, `mean` and `invstd` are the
     batch's own statistics and the input's gradient flows through them; otherwise they are constants.
-    The input's gradient is computed when needed; what isn't asked for is None.
+    The input's gradient is computed when needed; what isn't asked for is None. All have the dtype of `x`, only those of
+    vectors are float32 for float16, whose sums over images soon exceed its range.
     """
     needs_input, needs_weight, needs_bias = needs
     expression = ChannelExpression.of(grad)
@@ -132,8 +133,8 @@ def batch_norm_gradients(
         grad_input = _statistics_gradient(expression, images, mean, invstd, scale, grad_sum, projection)
     elif needs_input:
         grad_input = _scaled(expression, scale)
-    grad_weight = (projection * invstd).astype(x.dtype) if needs_weight else None
-    grad_bias = grad_sum.astype(x.dtype) if needs_bias else None
+    grad_weight = (projection * invstd).astype(_precision(x.dtype)) if needs_weight else None
+    grad_bias = grad_sum.astype(_precision(x.dtype)) if needs_bias else None
     return grad_input, grad_weight, grad_bias
 
 

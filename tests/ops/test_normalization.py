@@ -205,6 +205,14 @@ def test_float16_images_with_float32_vectors_stay_float16():
     assert (result.dtype, x.grad.dtype) == (gradcli.float16, gradcli.float16)
 
 
+def test_gradients_of_float32_vectors_may_exceed_float16():
+    norm = gradcli.nn.BatchNorm2d(2)
+    x = gradcli.randn(8, 2, 100, 100).to(gradcli.float16)
+    norm(x).backward(gradcli.ones(8, 2, 100, 100).to(gradcli.float16))
+    assert norm.bias.grad.dtype is gradcli.float32
+    assert norm.bias.grad.tolist() == [80_000, 80_000]
+
+
 def test_an_empty_batch_leaves_the_running_statistics():
     norm = gradcli.nn.BatchNorm2d(2)
     norm(gradcli.zeros(0, 2, 3, 3))
