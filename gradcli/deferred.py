@@ -51,6 +51,7 @@ class DeferredArray:
         self.shape = shape
         self.dtype = dtype
         self._array: np.ndarray[Any, Any] | None = None
+        self._computing = threading.RLock()
         if reads_others:
             _thread.put_off.add(self)
 
@@ -61,7 +62,10 @@ class DeferredArray:
     def array(self) -> np.ndarray[Any, Any]:
         """The array itself; if not `exclusive`, others may see the same memory: it is not to be changed."""
         if self._array is None:
-            self._keep(self._compute())
+            # One thread computes and the others wait. Overflow gives inf and nan without a word, as in an operation.
+            with self._computing, np.errstate(all="ignore"):
+                if self._array is None:
+                    self._keep(self._compute())
         assert self._array is not None
         return self._array
 
@@ -113,7 +117,8 @@ def may_put_off() -> bool:
 def puts_off(forward: Callable[P, R]) -> Callable[P, R]:
     """Decorates the `forward` of a network that changes no array between its layers.
 
-    When the outermost one returns, its result is computed, and whatever else still reads the caller's arrays.
+    When the outermost one ends, its result is computed, and whatever else still reads the caller's arrays; after an
+    exception too, as a hook may have kept what it was given.
     """
 
     @functools.wraps(forward)
@@ -121,13 +126,14 @@ def puts_off(forward: Callable[P, R]) -> Callable[P, R]:
         _thread.forward_depth += 1
         try:
             result = forward(*args, **kwargs)
+            if _thread.forward_depth == 1:
+                getattr(result, "array", None)  # of a tensor: computes it
+            return result
         finally:
             _thread.forward_depth -= 1
-        if _thread.forward_depth == 0:
-            getattr(result, "array", None)  # of a tensor: computes it
-            for deferred in list(_thread.put_off):
-                if deferred.reads_arguments:
-                    deferred.array()
-        return result
+            if _thread.forward_depth == 0:
+                for deferred in list(_thread.put_off):
+                    if deferred.reads_arguments:
+                        deferred.array()
 
     return settling

@@ -218,3 +218,52 @@ def test_a_hook_sees_what_a_convolution_gave_whatever_became_of_it():
         expected = F.conv2d(x, conv.weight, None, padding=1)
         conv.weight.array[...] = 0
     np.testing.assert_array_equal(seen[0].array, expected.array)
+
+
+def test_what_a_hook_kept_before_an_exception_is_that_of_the_call():
+    conv, _, x = block()
+    conv.bias = None
+    seen = []
+
+    def leave(module, arguments, result):
+        seen.append(result)
+        raise StopIteration
+
+    expected = conv(x).array.copy()
+    conv.register_forward_hook(leave)
+    with pytest.raises(StopIteration):
+        puts_off(conv)(x)
+    conv.weight.array[...] = 0
+    np.testing.assert_array_equal(seen[0].array, expected)
+
+
+def test_looking_warns_of_nothing():
+    weight, x = nn.Parameter(np.ones((64, 32, 3, 3), np.float32)), gradcli.full((1, 32, 2, 2), 1e30)
+    with using_kernels("fast"):
+        out = F.conv2d(x, weight, padding=1)
+        out.backward(gradcli.full(out.shape, 1e30))
+    assert is_put_off(weight.grad)
+    with np.errstate(all="raise"):
+        assert np.isinf(weight.grad.array).all()
+
+
+def test_threads_that_look_at_the_same_time_see_the_same_array():
+    weight = nn.Parameter(gradcli.randn(64, 32, 3, 3).array)
+    with using_kernels("fast"):
+        F.conv2d(gradcli.randn(1, 32, 2, 2), weight, padding=1).sum().backward()
+    deferred, seen = weight.grad.deferred_array(), []
+    compute, begun = deferred._compute, threading.Event()
+
+    def compute_slowly():
+        begun.set()
+        other.join(0.1)  # has to wait, so this times out
+        return compute()
+
+    deferred._compute = compute_slowly
+    first = threading.Thread(target=lambda: seen.append(deferred.array()))
+    other = threading.Thread(target=lambda: (begun.wait(), seen.append(deferred.array())))
+    other.start()
+    first.start()
+    first.join()
+    other.join()
+    assert seen[0] is seen[1]
