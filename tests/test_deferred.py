@@ -119,6 +119,14 @@ def test_gradients_of_leaves_are_arrays_of_their_own():
     assert b.grad.array.any()
 
 
+def test_leaves_that_are_added_to_a_weight_share_no_gradient():
+    first, second = (nn.Parameter(gradcli.randn(64, 32, 3, 3).array) for _ in range(2))
+    with using_kernels("fast"):
+        F.conv2d(gradcli.randn(1, 32, 2, 2), first + second, padding=1).sum().backward()
+    assert not np.may_share_memory(first.grad.array, second.grad.array)
+    np.testing.assert_array_equal(first.grad.array, second.grad.array)
+
+
 def test_copies_and_pickles_have_values():
     conv, norm, x = block()
     with gradcli.no_grad():

@@ -125,8 +125,8 @@ class OperationNode(Node):
         if isinstance(share, np.ndarray | DeferredArray) and share.shape == slot.shape and share.dtype == slot.dtype:
             if not keeps or (fresh and isinstance(share, np.ndarray)):
                 return share
-            if isinstance(share, DeferredArray) and share.exclusive:
-                return share
+            if isinstance(share, DeferredArray) and share.exclusive and share is not grad:
+                return share  # `grad` itself, which a rule passed on, may go to other inputs as well
         share = settled(share)
         if isinstance(share, Tensor):
             if share.array.shape != slot.shape:
