@@ -35,7 +35,10 @@ class Arena:
         self.bytes_on_loan = 0
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        """An uninitialised C-contiguous array that starts at a multiple of 64 bytes, if it is large."""
+        """An uninitialised C-contiguous array that starts at a multiple of 64 bytes, if it is large.
+
+        Raises MemoryError, as NumPy does, where the system has no more to give.
+        """
         kind = np.dtype(dtype)
         count = math.prod(shape)
         if count * kind.itemsize < SMALLEST_BLOCK:
@@ -60,7 +63,14 @@ class Arena:
             pass
         if self.bytes_in_stock > self.bytes_on_loan:
             self.clear()  # what is in stock was for another batch size
-        return _map_memory(size)
+        try:
+            return _map_memory(size)
+        except (OSError, OverflowError):
+            self.clear()
+        try:
+            return _map_memory(size)
+        except (OSError, OverflowError):
+            raise MemoryError(f"unable to allocate {size / 2**30:.2f} GiB") from None
 
     def _return(self, loan: weakref.ref[Array]) -> None:
         # Called by the garbage collector, at any point of any thread: only steps that Python makes in one go.
@@ -95,7 +105,6 @@ def _map_memory(size: int) -> mmap.mmap:
 
 _arena = Arena()
 empty = _arena.empty
-release_unused = _arena.clear
 
 
 def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> Array:

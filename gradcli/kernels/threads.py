@@ -134,8 +134,9 @@ _helpers_busy = threading.Lock()
 
 def _shared(task: Task, count: int, threads: int) -> None:
     global _helpers
-    while len(_helpers) < threads - 1:
-        _helpers.append(_Helper())
+    with contextlib.suppress(RuntimeError):  # the system gives no more threads, or the interpreter is shutting down
+        while len(_helpers) < threads - 1:
+            _helpers.append(_Helper())
     job = _Job(task, count)
     for helper in _helpers[: threads - 1]:
         helper.hand_over(job)

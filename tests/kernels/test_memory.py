@@ -48,6 +48,17 @@ def test_stock_for_other_sizes_is_given_back():
     assert arena.bytes_on_loan >= kept.nbytes
 
 
+@pytest.mark.parametrize("elements", [1 << 44, 1 << 62])
+def test_where_there_is_not_enough_it_is_a_memory_error_and_what_nobody_uses_is_given_back(elements):
+    arena = Arena()
+    kept = arena.empty((1000, 1000), np.float32)
+    del [arena.empty(LARGE, np.float32)][:]
+    assert arena.bytes_in_stock > 0
+    with pytest.raises(MemoryError, match="GiB"):
+        arena.empty((elements,), np.float32)
+    assert (arena.bytes_in_stock, arena.bytes_on_loan) == (0, memory._block_size(kept.nbytes))
+
+
 @pytest.mark.parametrize("shape", [LARGE, (16384,), (1 << 20,)])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.uint8])
 def test_large_arrays_start_at_a_cache_line(shape, dtype):

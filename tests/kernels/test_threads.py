@@ -124,6 +124,17 @@ def test_available_cores_are_those_of_this_process():
     assert 1 <= threads.available_cores() <= (os.cpu_count() or 1)
 
 
+def test_where_no_thread_can_be_started_the_caller_does_all_the_work(thread_count, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threads, "_helpers", [])
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    done = []
+    parallel(done.append, 8)
+    assert done == list(range(8))
+
+
 def test_every_thread_works_with_short_buffers_and_the_callers_own_return(thread_count):
     before = np.getbufsize()
     sizes = []
