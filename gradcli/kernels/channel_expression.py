@@ -16,6 +16,7 @@ import numpy as np
 
 from gradcli.deferred import DeferredArray
 from gradcli.kernels import memory
+from gradcli.kernels.elementwise import mask_block
 from gradcli.kernels.layout import Array, as_nhwc, from_nhwc
 from gradcli.kernels.threads import parallel
 
@@ -117,13 +118,19 @@ class ChannelExpression(DeferredArray):
     def masked(self, mask: Array | ChannelExpression) -> ChannelExpression:
         """It where `mask`, of the same shape, is above zero (or NaN), else zero: the gradient of ReLU."""
         terms, constant = self._linear()
-        return ChannelExpression(self.dtype, terms, constant, mask=ChannelExpression.of(mask))
+        return ChannelExpression(self.dtype, terms, constant, mask=ChannelExpression.of(mask)._as_mask())
 
     def _linear(self) -> tuple[tuple[Term, ...], Array | None]:
         """Terms and constant whose sum it is; what is stored already, or not linear, is one term."""
         if self.is_computed or self.is_rectified or self.mask is not None:
             return (Term(self.images()),), None
         return self.terms, self.constant
+
+    def _as_mask(self) -> ChannelExpression:
+        """Itself, computed if it has a mask too: there is working memory for the values of one."""
+        if self.mask is not None:
+            self.array()
+        return self
 
     # --- computing ------------------------------------------------------------------------------------------------
 
@@ -254,7 +261,7 @@ class _Recipe:
     def fill(self, target: Array, part: Part) -> None:
         """Fill `target` with a part: some lines (n, line_width, C), or some rows of some images (n, r, W, C)."""
         if target.dtype != self.dtype:  # float16 is computed in float32
-            wide = memory.scratch("expression wide", target.shape, self.dtype)
+            wide = memory.scratch("channel_expression.wide", target.shape, self.dtype)
             if self.finishing:
                 np.copyto(wide, target)
             self._fill(wide, part)
@@ -267,7 +274,9 @@ class _Recipe:
         for images, factors, center in self.terms:
             values = target if images is None else self._part(images, part)
             if factors is not None:
-                out = target if total is None else memory.scratch("expression product", target.shape, target.dtype)
+                out = target
+                if total is not None:
+                    out = memory.scratch("channel_expression.product", target.shape, target.dtype)
                 if center is not None:
                     values = np.subtract(values, center, out=out)
                 values = np.multiply(values, factors, out=out)
@@ -281,12 +290,12 @@ class _Recipe:
             np.copyto(target, total)
             total = target
         if self.mask is not None:
-            _mask(total, self._mask_values(self.mask, target, part), out=target)
+            mask_block(total, self._mask_values(self.mask, target, part), out=target)
 
     def _mask_values(self, mask: ChannelExpression, target: Array, part: Part) -> Array:
         if mask.is_computed:
             return self._part(mask.images(), part)
-        values = memory.scratch("expression mask", target.shape, mask.dtype)
+        values = memory.scratch("channel_expression.mask", target.shape, mask.dtype)
         mask._recipe(self.line_width).fill(values, part)
         return values
 
@@ -311,12 +320,3 @@ def _line(vector: Array | None, width: int) -> Array | None:
     line = np.empty((width, vector.size), vector.dtype)
     line[...] = vector
     return line
-
-
-def _mask(source: Array, values: Array, out: Array) -> None:
-    """`source` where `values` are above zero (or NaN), else zero."""
-    kept = memory.scratch("expression kept", values.shape, np.dtype(np.int8))
-    np.less_equal(values, values.dtype.type(0), out=kept.view(np.bool_))
-    np.subtract(kept, np.int8(1), out=kept)  # 0 where dropped, else -1: all bits, also after widening
-    integer = f"i{out.dtype.itemsize}"
-    np.bitwise_and(source.view(integer), kept, out=out.view(integer))

@@ -19,8 +19,8 @@ LARGE = 2 * BLOCK_ELEMENTS  # elements from which on it pays to wake a thread
 MASKED_BY_BITS = 1 << 13  # elements from which on integers decide faster than a choice between two arrays
 
 
-def apply(function: np.ufunc, *operands: Array, out: Array | None = None) -> Array:
-    """function(*operands), written to `out` if given, for a function whose result has the dtype of its operands.
+def apply(function: np.ufunc, *operands: Array) -> Array:
+    """function(*operands), for a function whose result has the dtype of its operands.
 
     Operands may be broadcast, but only numbers (0-d) go with the fast way for large arrays. A new array has the memory
     order of the operands.
@@ -28,9 +28,9 @@ def apply(function: np.ufunc, *operands: Array, out: Array | None = None) -> Arr
     largest = max(operands, key=_size)
     if largest.size >= LARGE:
         order = _memory_order(largest)
-        arrays = [array for array in operands if array.ndim] + ([] if out is None else [out])
+        arrays = [array for array in operands if array.ndim]
         if all(_is_like(array, largest, order) and array.dtype == largest.dtype for array in arrays):
-            result = _empty_like(largest, order) if out is None else out
+            result = _empty_like(largest, order)
             target = _flat(result, order)
             sources = [_flat(array, order) if array.ndim else array for array in operands]
 
@@ -40,16 +40,16 @@ def apply(function: np.ufunc, *operands: Array, out: Array | None = None) -> Arr
 
             parallel(block, -(-target.size // BLOCK_ELEMENTS))
             return result
-    return np.asarray(function(*operands, out=out))
+    return np.asarray(function(*operands))
 
 
 def _size(array: Array) -> int:
     return array.size
 
 
-def add(first: Array, second: Array, out: Array | None = None) -> Array:
-    """The sum of two arrays of one dtype, written to `out` if given."""
-    return apply(np.add, first, second, out=out)
+def add(first: Array, second: Array) -> Array:
+    """The sum of two arrays of one dtype."""
+    return apply(np.add, first, second)
 
 
 def rectify(x: Array) -> Array:
@@ -58,30 +58,34 @@ def rectify(x: Array) -> Array:
 
 
 def masked(grad: Array, out: Array) -> Array:
-    """`grad` where `out`, of the same shape, is above zero or NaN, else zero: the gradient of ReLU with result `out`.
-
-    In large arrays the decision becomes an integer of all or no bits, which lets the bits of `grad` through or not:
-    products would make NaN of infinite gradients, and a masked copy takes several times as long.
-    """
+    """The gradient of ReLU with result `out`: `grad`, of its shape, where that is above zero or NaN, else zero."""
     order = _memory_order(out)
     eligible = grad.size >= MASKED_BY_BITS and grad.dtype.kind == "f" and _is_like(grad, out, order)
     if not eligible or not _is_like(out, out, order):
         return np.where(out <= 0, grad.dtype.type(0), grad)
     result = _empty_like(grad, order)
-    bits = np.dtype(f"i{grad.dtype.itemsize}")
-    target, source, decisive = _flat(result, order).view(bits), _flat(grad, order).view(bits), _flat(out, order)
+    target, source, values = _flat(result, order), _flat(grad, order), _flat(out, order)
 
     def block(number: int) -> None:
         part = slice(number * BLOCK_ELEMENTS, (number + 1) * BLOCK_ELEMENTS)
-        values, kept = decisive[part], target[part]
-        dropped = memory.scratch("elementwise.dropped", values.shape, np.dtype(np.int8))
-        np.less_equal(values, values.dtype.type(0), out=dropped.view(np.bool_))
-        np.subtract(dropped, np.int8(1), out=dropped)  # 0 where dropped, else -1: all bits
-        np.copyto(kept, dropped)
-        np.bitwise_and(kept, source[part], out=kept)
+        mask_block(source[part], values[part], target[part])
 
     parallel(block, -(-grad.size // BLOCK_ELEMENTS))
     return result
+
+
+def mask_block(source: Array, values: Array, out: Array) -> None:
+    """Fill `out` with `source` where `values` are above zero or NaN, else with zeros; by the calling thread alone.
+
+    All have one shape; `source` and `out`, floating point of one dtype, may be the same. The decision becomes an
+    integer of all or no bits, which lets those of `source` through or not: products would make NaN of infinities, and
+    a masked copy takes several times as long.
+    """
+    passed = memory.scratch("elementwise.passed", values.shape, np.dtype(np.int8))
+    np.less_equal(values, values.dtype.type(0), out=passed.view(np.bool_))
+    np.subtract(passed, np.int8(1), out=passed)  # 0 where dropped, else -1: all bits, also after widening
+    bits = np.dtype(f"i{out.dtype.itemsize}")
+    np.bitwise_and(source.view(bits), passed, out=out.view(bits))
 
 
 # --------------------------------------------------------------------------------------------- memory order

@@ -18,6 +18,7 @@ import numpy as np
 
 from gradcli.kernels import memory
 from gradcli.kernels.channel_expression import ChannelExpression, PieceTask, Term
+from gradcli.kernels.elementwise import mask_block
 from gradcli.kernels.layout import Array, Pair, Shape4, as_nhwc, from_nhwc
 from gradcli.kernels.max_pooling import Winners
 from gradcli.kernels.pieces import Piece, cut_into_pieces, for_each_piece
@@ -134,6 +135,10 @@ class MaxPoolGradient(ChannelExpression):
     def _linear(self) -> tuple[tuple[Term, ...], Array | None]:
         return (Term(self.images()),), None
 
+    def _as_mask(self) -> ChannelExpression:
+        self.array()
+        return self
+
     def _keep(self, array: Array) -> None:
         super()._keep(array)
         self._scatter = self._winners = None
@@ -160,22 +165,13 @@ class _Scatter(NamedTuple):
         block.fill(0)
         grad = self.grad[some]
         if self.values is not None:
-            grad = _where_positive(grad, self.values[some])
+            passed = memory.scratch("max_pooling.passed", grad.shape, grad.dtype)
+            mask_block(grad, self.values[some], passed)
+            grad = passed
         elements = _elements(self.positions[some], self.windows, touching.start, touched)
         np.add.at(block.reshape(-1), elements, grad.reshape(-1))
         if not direct:
             np.copyto(target, block[:, rows.start - touched.start : rows.stop - touched.start])
-
-
-def _where_positive(grad: Array, values: Array) -> Array:
-    """`grad` where `values` are above zero or NaN, else zero, in working memory: bits pass a mask of all or none."""
-    kept = memory.scratch("max_pooling.kept", values.shape, np.dtype(np.int8))
-    np.less_equal(values, values.dtype.type(0), out=kept.view(np.bool_))
-    np.subtract(kept, np.int8(1), out=kept)  # 0 where dropped, else -1: all bits
-    passed = memory.scratch("max_pooling.passed", grad.shape, np.dtype(f"i{grad.itemsize}"))
-    np.copyto(passed, kept)
-    np.bitwise_and(passed, grad.view(passed.dtype), out=passed)
-    return passed.view(grad.dtype)
 
 
 def _elements(positions: Array, windows: Windows, first_window: int, rows: slice) -> Array:

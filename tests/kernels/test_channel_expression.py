@@ -174,6 +174,14 @@ def test_reading_rows_finishes_what_is_pending_first():
     np.testing.assert_array_equal(rows, np.maximum(nhwc(value)[1:2, 1:3], 0))
 
 
+def test_a_mask_may_have_a_mask_itself():
+    (first, value), (second, second_value), (third, third_value) = (
+        scaled(random_array(SHAPE, seed), 10 * seed) for seed in (1, 2, 3)
+    )
+    expected = np.where(np.where(third_value <= 0, 0, second_value) <= 0, 0, value)
+    np.testing.assert_allclose(first.masked(second.masked(third)).array(), expected, rtol=1e-13)
+
+
 def test_float16_is_masked_by_what_is_not_computed_yet():
     x, y = random_array(SHAPE, 1, np.float16), random_array(SHAPE, 2, np.float16)
     mask, mask_value = scaled(y, 10)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradcli.kernels import elementwise
-from gradcli.kernels.elementwise import add, apply, masked, rectify
+from gradcli.kernels.elementwise import add, apply, mask_block, masked, rectify
 from gradcli.kernels.threads import get_num_threads, set_num_threads
 from tests.kernels.references import MEMORY_LAYOUTS, random_array
 
@@ -78,15 +78,11 @@ def test_results_have_the_operands_memory_order(memory):
         assert result.dtype == np.float32
 
 
-@pytest.mark.parametrize("memory", MEMORY_LAYOUTS[:3])
-def test_an_output_may_be_given_even_one_of_the_operands(memory):
-    a, b = random_array(SHAPE, 1, np.float64, memory), random_array(SHAPE, 2, np.float64, memory)
-    expected = a + b
-    out = np.empty_like(a)
-    assert add(a, b, out=out) is out
-    np.testing.assert_array_equal(out, expected)
-    add(a, b, out=a)
-    np.testing.assert_array_equal(a, expected)
+def test_a_block_may_be_masked_in_place():
+    source, values = random_array(SHAPE, 1, np.float32), random_array(SHAPE, 2, np.float32)
+    expected = np.where(values <= 0, np.float32(0), source)
+    mask_block(source, values, source)
+    np.testing.assert_array_equal(source, expected)
 
 
 @pytest.mark.parametrize(

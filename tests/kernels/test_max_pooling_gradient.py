@@ -119,6 +119,15 @@ def test_any_other_mask_is_applied_to_the_elements(what):
     np.testing.assert_array_equal(masked, np.where(values <= 0, 0, expected))
 
 
+def test_it_may_be_a_mask_itself():
+    shape = (2, 3, 9, 7)
+    out, winners = max_pool2d(random_array(shape, 1), *STEM, False)
+    gradient = max_pool2d_input_gradient(random_array(out.shape, 2), winners, shape, *STEM)
+    other = random_array(shape, 3)
+    masked = ChannelExpression.of(other).masked(gradient).array()
+    np.testing.assert_array_equal(masked, np.where(gradient.array() <= 0, 0, other))
+
+
 def test_sums_with_other_gradients():
     shape = (2, 3, 9, 7)
     out, winners = max_pool2d(random_array(shape, 1), *STEM, False)
