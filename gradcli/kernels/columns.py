@@ -4,26 +4,22 @@ A product of that matrix with the filters is the convolution (Chellapilla, Puri 
 convolutional neural networks for document processing", 2006). The matrix is kh * kw times as large as the images, so it
 is made for one piece at a time and multiplied while it is in the cache.
 
-BLAS adds the products of a sum one after the other, and the rounding errors grow with the length of that. In float32
-the sums over windows are cut into runs: for some 6 % of the time the gradients of a whole ResNet-18 come out as close
-to the exact ones as PyTorch's or closer, where they would be up to a fifth farther away.
+In float32 the sums over windows are cut into runs: for some 6 % of the time the gradients of a whole ResNet-18 come out
+as close to the exact ones as PyTorch's or closer, where they would be up to a fifth farther away.
 """
 
 from __future__ import annotations
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
 
 from gradcli.kernels import memory
 from gradcli.kernels.layout import Array, Pair
+from gradcli.kernels.matrix_product import DEEPEST_SUM, LONGEST_RUN, matmul_in_runs
 from gradcli.kernels.pieces import Piece
 from gradcli.kernels.rows import ImageRows
 from gradcli.kernels.windows import window_taps
-
-LONGEST_RUN = 144  # products that BLAS may add up one after the other
-DEEPEST_CUT_SUM = 1152  # BLAS itself cuts deeper sums
 
 
 class Windows(NamedTuple):
@@ -113,16 +109,8 @@ def _bordered_rows(images: ImageRows, windows: Windows, piece: Piece) -> Array:
 def multiply_columns(columns: Array, matrices: Array, out: Array) -> None:
     """Fill `out` (g, P', M) with `columns` (g, P', K) times `matrices` (g, K, M), long float32 sums cut into runs."""
     depth = columns.shape[2]
-    if columns.dtype != np.float32 or not LONGEST_RUN < depth <= DEEPEST_CUT_SUM:
-        np.matmul(columns, matrices, out=out)
-        return
-    runs = -(-depth // LONGEST_RUN)
-    end = depth // runs
-    np.matmul(columns[:, :, :end], matrices[:, :end], out=out)
-    product = memory.scratch("columns.product", out.shape, out.dtype)
-    for first, last in itertools.pairwise(run * depth // runs for run in range(1, runs + 1)):
-        np.matmul(columns[:, :, first:last], matrices[:, first:last], out=product)
-        np.add(out, product, out=out)
+    cut = columns.dtype == np.float32 and depth <= DEEPEST_SUM
+    matmul_in_runs(columns, matrices, out, -(-depth // LONGEST_RUN) if cut else 1)
 
 
 def col2im(columns: Array, images: Array, windows: Windows, piece: Piece) -> None:

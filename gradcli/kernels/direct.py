@@ -26,6 +26,7 @@ from gradcli.kernels.geometry import ConvGeometry
 from gradcli.kernels.layout import Array, Pair
 from gradcli.kernels.pieces import Piece, cut_into_pieces, for_each_piece, sum_over_pieces
 from gradcli.kernels.rows import ImageRows, StoredRows
+from gradcli.kernels.slices import for_each_slice
 from gradcli.kernels.threads import parallel
 
 COLUMN_BYTES = 1 << 20  # of one piece's columns
@@ -217,13 +218,8 @@ def _mirrored_filters(geometry: ConvGeometry, filters: Array) -> Array:
     """The matrices (g, kh*kw*O/g, C/g) that columns of the output's gradient are multiplied with."""
     source = _mirrored_view(geometry, filters)
     mirrored = memory.empty(source.shape, source.dtype)
-    count = max(1, min(source.shape[3], source.size // COPIED_ELEMENTS))
-
-    def copy(number: int) -> None:
-        some = slice(source.shape[3] * number // count, source.shape[3] * (number + 1) // count)
-        np.copyto(mirrored[:, :, :, some], source[:, :, :, some])
-
-    parallel(copy, count)
+    count = min(source.shape[3], source.size // COPIED_ELEMENTS)
+    for_each_slice(lambda some: np.copyto(mirrored[:, :, :, some], source[:, :, :, some]), source.shape[3], count)
     return mirrored.reshape(geometry.groups, -1, source.shape[4])
 
 

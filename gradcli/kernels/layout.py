@@ -1,4 +1,4 @@
-"""Channels-last memory behind PyTorch's (N, C, H, W) shapes: allocation and views.
+"""Channels-last memory behind PyTorch's (N, C, H, W) shapes: the ways there and back.
 
 Kernels take and return arrays whose *shape* is PyTorch's while their *memory* runs (N, H, W, C).
 A pixel's channels then lie side by side, so a 1x1 convolution is a matrix product over rows of
@@ -11,17 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Pair = tuple[int, int]
 Shape4 = tuple[int, ...]
-
-
-def empty_channels_last(shape: Shape4, dtype: DTypeLike) -> Array:
-    """An uninitialised array of shape (N, C, H, W) over contiguous (N, H, W, C) memory."""
-    n, c, h, w = shape
-    return from_nhwc(np.empty((n, h, w, c), dtype))
 
 
 def as_nhwc(x: Array) -> Array:
@@ -44,14 +38,3 @@ def as_rows(x: Array) -> Array:
     """
     n, c, h, w = x.shape
     return as_nhwc(x).reshape(n * h * w, c)
-
-
-def from_rows(rows: Array, shape: Shape4) -> Array:
-    """The (N, C, H, W) view of (N*H*W, C) rows; the inverse of `as_rows`."""
-    n, c, h, w = shape
-    return from_nhwc(rows.reshape(n, h, w, c))
-
-
-def as_channels_last(x: Array) -> Array:
-    """`x` itself when its memory is contiguous channels-last, otherwise a channels-last copy of it."""
-    return x if x.transpose(0, 2, 3, 1).flags.c_contiguous else from_nhwc(as_nhwc(x))

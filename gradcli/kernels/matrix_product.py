@@ -1,4 +1,8 @@
-"""Matrix products: long sums are added in runs, for the sake of float32 accuracy, and large products are shared."""
+"""Matrix products: long sums are added in runs, for the sake of float32 accuracy, and large products are shared.
+
+BLAS adds the products of an entry one after the other, and in float32 the rounding errors of such a sum grow with its
+length. Cut into equal runs, it takes up to half of the error away for some percent of the time.
+"""
 
 from __future__ import annotations
 
@@ -20,36 +24,33 @@ PIECE_WORK = 4 << 20  # multiplications, some 100 us: the least that makes up fo
 NARROWEST_PIECE = 128  # rows or columns: BLAS loses too much on fewer
 
 
-def matmul(left: Array, right: Array, out: Array | None = None) -> Array:
-    """`left` (..., P, K) times `right` (..., K, M): (..., P, M), written to `out` if given.
+def matmul_in_runs(left: Array, right: Array, out: Array | None, runs: int) -> Array:
+    """`left` (..., P, K) times `right` (..., K, M), its sums cut into `runs`: (..., P, M), in `out` if given.
 
-    BLAS adds the products of an entry one after the other, and in float32 the rounding errors of such a
-    sum grow with its length. Here it is cut into equal runs, which takes up to half of the error away for
-    some percent of the time. Where that would take longer, for many elements or deep sums, it is one
-    plain product, and also with a vector, whose sums BLAS cuts itself or adds up as fast as memory is read.
+    By the calling thread alone.
     """
-    return _matmul_in_runs(left, right, out, _runs(left.shape[-2], right.shape[-2], right.shape[-1]))
-
-
-def _runs(rows: int, depth: int, columns: int) -> int:
-    """The number of runs that the sums of a product are cut into."""
-    elements = rows * columns
-    if elements > MANY_ELEMENTS or depth > DEEPEST_SUM or 1 in (rows, columns):
-        return 1
-    return -(-depth // (SHORT_RUN if elements <= FEW_ELEMENTS else LONGEST_RUN))
-
-
-def _matmul_in_runs(left: Array, right: Array, out: Array | None, runs: int) -> Array:
     if runs < 2:
         return np.matmul(left, right, out=out)
     depth = right.shape[-2]
     end = depth // runs
-    total = np.matmul(left[..., :end], right[..., :end, :], out=out)
-    product = np.empty_like(total)
+    total: Array = np.matmul(left[..., :end], right[..., :end, :], out=out)
+    product = memory.scratch("matrix_product.product", total.shape, total.dtype)
     for first, last in pairwise(run * depth // runs for run in range(1, runs + 1)):
         np.matmul(left[..., first:last], right[..., first:last, :], out=product)
-        total += product
+        np.add(total, product, out=total)
     return total
+
+
+def _runs(rows: int, depth: int, columns: int) -> int:
+    """The number of runs that the sums of a product are cut into.
+
+    One where more would take longer, for many elements or deep sums, and also with a vector, whose sums BLAS cuts
+    itself or adds up as fast as memory is read.
+    """
+    elements = rows * columns
+    if elements > MANY_ELEMENTS or depth > DEEPEST_SUM or 1 in (rows, columns):
+        return 1
+    return -(-depth // (SHORT_RUN if elements <= FEW_ELEMENTS else LONGEST_RUN))
 
 
 def shared_matmul(left: Array, right: Array) -> Array:
@@ -76,10 +77,10 @@ def shared_matmul(left: Array, right: Array) -> Array:
         second = right[_part(side, part)] if side != -2 else right
         if turned:
             # (P, K) times (K, M) -> (M, K) times (K, P), turned back: (M, P) -> (P, M)
-            product = _matmul_in_runs(second.swapaxes(-2, -1), first.swapaxes(-2, -1), None, runs)
+            product = matmul_in_runs(second.swapaxes(-2, -1), first.swapaxes(-2, -1), None, runs)
             out[_part(side, part)] = product.swapaxes(-2, -1)
         else:
-            _matmul_in_runs(first, second, out[_part(side, part)], runs)
+            matmul_in_runs(first, second, out[_part(side, part)], runs)
 
     parallel(multiply, pieces)
     return out

@@ -164,7 +164,7 @@ def _gradient_sums(expression: ChannelExpression, rows: Array, mean: Array) -> t
 
 def _centred(rows: Array, center: Array) -> Array:
     """`rows` (P, C) less `center` (C,), in this thread's working memory and the dtype of `center`."""
-    out = memory.scratch("normalization centred", rows.shape, center.dtype)
+    out = memory.scratch("normalization.centred", rows.shape, center.dtype)
     count, channels = rows.shape
     pixels = math.gcd(count, max(1, LINE_ELEMENTS // max(1, channels))) if rows.size >= SPREAD_FROM else 1
     if pixels == 1:

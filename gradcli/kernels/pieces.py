@@ -12,13 +12,12 @@ import numpy as np
 
 from gradcli.kernels import memory
 from gradcli.kernels.layout import Array
+from gradcli.kernels.slices import for_each_slice
 from gradcli.kernels.threads import parallel
 
 FEWEST_PIECES = 4  # where there is work enough for them, so that a thread that was held up can leave some to others
 SMALLEST_WORK = 2 << 20  # multiply-adds, some 50 us: less is not worth waking a helper for
-FEWEST_PIXELS = (
-    64  # of a piece: the product with them reads all filters and arranges them for the processor's registers
-)
+FEWEST_PIXELS = 64  # of a piece: the product with them reads all filters and arranges them for BLAS
 MOST_SUMS = 16  # partial sums, and so the most threads that can share in one
 FEWEST_SUMS = 4
 SUMS_BYTES = 4 << 20  # of all partial sums together, between those two bounds: they are added up from the cache
@@ -118,11 +117,9 @@ def _add_in_order(sums: Array, total: Array) -> None:
         total.fill(0)
         return
     axis = int(np.argmax(total.shape))
-    length = total.shape[axis]
-    blocks = max(1, min(length, total.size // ADDED_ELEMENTS))
 
-    def add_block(number: int) -> None:
-        block = *(slice(None),) * axis, slice(length * number // blocks, length * (number + 1) // blocks)
+    def add_block(some: slice) -> None:
+        block = *(slice(None),) * axis, some
         first = sums[0][block]
         for following in sums[1:-1]:
             np.add(first, following[block], out=first)
@@ -131,4 +128,4 @@ def _add_in_order(sums: Array, total: Array) -> None:
         else:
             np.add(first, sums[-1][block], out=total[block])
 
-    parallel(add_block, blocks)
+    for_each_slice(add_block, total.shape[axis], min(total.shape[axis], total.size // ADDED_ELEMENTS))

@@ -63,8 +63,8 @@ def sgd_update(updates: Sequence[Update], rule: Rule, *, measured: bool = False)
     becomes g itself, without dampening, as in PyTorch's `torch.optim.SGD`.
 
     With `measured`, returns the sum of the squares of all changes, else 0. Gradients are left alone; low-rank ones
-    are formed block by block. Raises ValueError before anything changes when
-    an array doesn't match its parameter, or a buffer is missing.
+    are formed block by block. Raises ValueError before anything changes when an array doesn't match its parameter, or
+    a buffer is missing.
     """
     for update in updates:
         _check(update, rule)

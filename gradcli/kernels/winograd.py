@@ -25,7 +25,7 @@ from gradcli.kernels.geometry import ConvGeometry
 from gradcli.kernels.layout import Array, Pair
 from gradcli.kernels.pieces import Piece, cut_into_pieces, for_each_piece, sum_over_pieces
 from gradcli.kernels.rows import ImageRows, StoredRows
-from gradcli.kernels.threads import parallel
+from gradcli.kernels.slices import for_each_slice
 from gradcli.kernels.winograd_transforms import (
     FILTERS,
     FREQUENCIES,
@@ -44,9 +44,7 @@ from gradcli.kernels.winograd_transforms import (
 
 PIECE_BYTES = 1 << 20  # of a piece's frequencies
 LARGEST_PRODUCT_BY_PIECE = 128 * 128  # channels C * O: above, tiles are multiplied with filters by frequency
-LARGEST_SUM_BY_PIECE = (
-    64 * 64
-)  # the same where filters' gradients are summed: memory is read and written for each piece
+LARGEST_SUM_BY_PIECE = 64 * 64  # the same for sums of filters' gradients: each piece reads and writes them all
 FREQUENCIES_AT_ONCE = 2
 FILTERS_AT_ONCE = 1 << 13  # pairs of channels whose filters are transformed at a time, in the second-level cache
 
@@ -54,7 +52,8 @@ FILTERS_AT_ONCE = 1 << 13  # pairs of channels whose filters are transformed at 
 class Winograd:
     """3x3 convolutions in float32, without stride, dilation and groups; any padding.
 
-    Results are within some 3e-6 of the largest value, where direct convolution is within 5e-7.
+    Results are within some 3e-6 of the largest value, where direct convolution is within 5e-7. An infinity turns its
+    whole tile into NaNs.
     """
 
     name = "winograd"
@@ -289,15 +288,11 @@ def _filters_from_frequencies(frequencies: Array) -> Array:
 
 def _for_some_filters(task: Callable[[slice], None], p: int, q: int) -> None:
     """Share out P x Q filters in runs of P."""
-    count = max(1, min(p, p * q // FILTERS_AT_ONCE))
-    parallel(lambda number: task(slice(p * number // count, p * (number + 1) // count)), count)
+    for_each_slice(task, p, min(p, p * q // FILTERS_AT_ONCE))
 
 
 def _for_each_frequency(task: Callable[[slice], object]) -> None:
-    def some(number: int) -> None:
-        task(slice(number * FREQUENCIES_AT_ONCE, (number + 1) * FREQUENCIES_AT_ONCE))
-
-    parallel(some, FREQUENCIES // FREQUENCIES_AT_ONCE)
+    for_each_slice(task, FREQUENCIES, FREQUENCIES // FREQUENCIES_AT_ONCE)
 
 
 def _piece_scratch(name: str, piece: Piece, channels: int) -> Array:

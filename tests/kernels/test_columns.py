@@ -7,7 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from gradcli.kernels.columns import DEEPEST_CUT_SUM, LONGEST_RUN, Windows, col2im, im2col, multiply_columns
+from gradcli.kernels.columns import Windows, col2im, im2col, multiply_columns
+from gradcli.kernels.matrix_product import DEEPEST_SUM, LONGEST_RUN
 from gradcli.kernels.pieces import cut_into_pieces
 from gradcli.kernels.rows import StoredRows
 from gradcli.kernels.windows import conv_output_size
@@ -73,9 +74,7 @@ def test_col2im_is_the_adjoint_of_im2col(arguments, groups, budget):
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-@pytest.mark.parametrize(
-    "depth", [1, LONGEST_RUN, LONGEST_RUN + 1, 5 * LONGEST_RUN, DEEPEST_CUT_SUM, DEEPEST_CUT_SUM + 1]
-)
+@pytest.mark.parametrize("depth", [1, LONGEST_RUN, LONGEST_RUN + 1, 5 * LONGEST_RUN, DEEPEST_SUM, DEEPEST_SUM + 1])
 def test_long_sums_in_runs_are_the_same_sums(depth, dtype):
     generator = np.random.RandomState(3)
     columns = generator.randint(-1, 2, (2, 5, depth)).astype(dtype)  # sums that every dtype holds exactly
