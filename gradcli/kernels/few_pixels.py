@@ -36,8 +36,7 @@ class FewPixels:
     """Any kernel, stride, padding and dilation, without groups, in float32 or float64; images that aren't empty.
 
     Best up to some hundred output pixels; memory for the columns grows with P*K. With `deferred`, the gradient of the
-    filters comes as a `LowRankGradient` where there are few enough pixels; that of a 1x1 kernel reads the images when
-    it is formed.
+    filters comes as a `LowRankGradient` where there are few enough pixels.
     """
 
     name = "few-pixels"
