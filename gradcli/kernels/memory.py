@@ -13,6 +13,7 @@ import math
 import mmap
 import threading
 import weakref
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,23 @@ class Arena:
     def __init__(self) -> None:
         self._stock: dict[int, list[mmap.mmap]] = {}
         self._loans: dict[int, tuple[weakref.ref[Array], mmap.mmap]] = {}  # by the identity of the reference
-        self.bytes_in_stock = 0
-        self.bytes_on_loan = 0
+        # References whose array is gone. Python enters them at any point of any thread, in one go: a function in Python
+        # would be another place where Ctrl-C may strike, and there it would be lost, and a block with it.
+        self._gone: deque[weakref.ref[Array]] = deque()
+        self._bytes_in_stock = 0
+        self._bytes_on_loan = 0
+
+    @property
+    def bytes_in_stock(self) -> int:
+        """The size of all blocks that nobody uses."""
+        self._take_back()
+        return self._bytes_in_stock
+
+    @property
+    def bytes_on_loan(self) -> int:
+        """The size of all blocks with arrays on them."""
+        self._take_back()
+        return self._bytes_on_loan
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """An uninitialised C-contiguous array that starts at a multiple of 64 bytes, if it is large.
@@ -44,12 +60,13 @@ class Arena:
         if count * kind.itemsize < SMALLEST_BLOCK:
             return np.empty(shape, kind)
         size = _block_size(count * kind.itemsize)
+        self._take_back()
         block = self._take(size)
         owner = np.frombuffer(block, kind, count)
         # Views of `owner` hold it and not the block, so it lives exactly as long as one of them does.
-        loan = weakref.ref(owner, self._return)
+        loan = weakref.ref(owner, self._gone.append)
         self._loans[id(loan)] = loan, block
-        self.bytes_on_loan += size
+        self._bytes_on_loan += size
         return owner.reshape(shape)
 
     def _take(self, size: int) -> mmap.mmap:
@@ -57,11 +74,11 @@ class Arena:
         try:
             if blocks:
                 block = blocks.pop()
-                self.bytes_in_stock -= size
+                self._bytes_in_stock -= size
                 return block
         except IndexError:  # another thread was faster
             pass
-        if self.bytes_in_stock > self.bytes_on_loan:
+        if self._bytes_in_stock > self._bytes_on_loan:
             self.clear()  # what is in stock was for another batch size
         try:
             return _map_memory(size)
@@ -72,18 +89,23 @@ class Arena:
         except (OSError, OverflowError):
             raise MemoryError(f"unable to allocate {size / 2**30:.2f} GiB") from None
 
-    def _return(self, loan: weakref.ref[Array]) -> None:
-        # Called by the garbage collector, at any point of any thread: only steps that Python makes in one go.
-        _, block = self._loans.pop(id(loan))
-        size = len(block)
-        self.bytes_on_loan -= size
-        self.bytes_in_stock += size
-        self._stock.setdefault(size, []).append(block)
+    def _take_back(self) -> None:
+        while self._gone:
+            try:
+                loan = self._gone.popleft()
+            except IndexError:  # another thread was faster
+                return
+            _, block = self._loans.pop(id(loan))
+            size = len(block)
+            self._bytes_on_loan -= size
+            self._bytes_in_stock += size
+            self._stock.setdefault(size, []).append(block)
 
     def clear(self) -> None:
         """Give the blocks that nobody uses back to the system."""
+        self._take_back()
         self._stock = {}
-        self.bytes_in_stock = 0
+        self._bytes_in_stock = 0
 
 
 @functools.lru_cache(maxsize=4096)

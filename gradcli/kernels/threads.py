@@ -65,15 +65,9 @@ def parallel(task: Task, count: int) -> None:
     try:
         with single_threaded_blas():
             threads = min(_thread_count, count)
-            if threads < 2 or not _helpers_busy.acquire(blocking=False):
+            if threads < 2 or not _shared(task, count, threads):
                 for index in range(count):
                     task(index)
-                return
-            busy = _helpers_busy  # in a forked child the name stands for a new lock
-            try:
-                _shared(task, count, threads)
-            finally:
-                busy.release()
     finally:
         np.setbufsize(buffer_size)
 
@@ -106,12 +100,21 @@ class _Helper:
 
     def __init__(self) -> None:
         self._job: _Job | None = None
+        self._dismissed = False
         self._begin = threading.Lock()
         self._begin.acquire()
         threading.Thread(target=self._loop, name="gradcli-kernels", daemon=True).start()
 
     def hand_over(self, job: _Job) -> None:
         self._job = job
+        self._wake()
+
+    def dismiss(self) -> None:
+        """Let the thread end after what it is at."""
+        self._dismissed = True
+        self._wake()
+
+    def _wake(self) -> None:
         # Released already where it has not yet woken up for the job before: it will find this one.
         with contextlib.suppress(RuntimeError):
             self._begin.release()
@@ -120,7 +123,7 @@ class _Helper:
         # As the operations, and `parallel`, have it in the thread that calls.
         np.seterr(all="ignore")
         np.setbufsize(BUFFER_ELEMENTS)
-        while True:
+        while not self._dismissed:
             self._begin.acquire()
             job, self._job = self._job, None
             if job is not None:
@@ -132,25 +135,34 @@ _helpers: list[_Helper] = []
 _helpers_busy = threading.Lock()
 
 
-def _shared(task: Task, count: int, threads: int) -> None:
-    global _helpers
-    with contextlib.suppress(RuntimeError):  # the system gives no more threads, or the interpreter is shutting down
-        while len(_helpers) < threads - 1:
-            _helpers.append(_Helper())
+def _shared(task: Task, count: int, threads: int) -> bool:
+    """Do the work of `parallel` with the helpers, unless they are busy; whether they were free."""
+    global _helpers, _helpers_busy
     job = _Job(task, count)
-    for helper in _helpers[: threads - 1]:
-        helper.hand_over(job)
     try:
+        if not _helpers_busy.acquire(blocking=False):
+            return False
+        busy = _helpers_busy  # in a forked child the name stands for a new lock
+        with contextlib.suppress(RuntimeError):  # no more threads to be had, or the interpreter is shutting down
+            while len(_helpers) < threads - 1:
+                _helpers.append(_Helper())
+        for helper in _helpers[: threads - 1]:
+            helper.hand_over(job)
         job.work()
         # A helper that slept through all this has nothing to be waited for.
         job.all_finished.acquire()
+        busy.release()
     except BaseException:
-        # Interrupted outside of a task: which pieces still run is not known, so these helpers get no other job.
+        # Interrupted outside of a task: whether the lock is ours and which pieces still run is not known. So both are
+        # replaced; who else has them goes on without help.
         job.error = KeyboardInterrupt()
-        _helpers = []
+        helpers, _helpers, _helpers_busy = _helpers, [], threading.Lock()
+        for helper in helpers:
+            helper.dismiss()
         raise
     if job.error is not None:
         raise job.error
+    return True
 
 
 def _forget_helpers() -> None:

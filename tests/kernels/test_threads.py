@@ -57,6 +57,42 @@ def test_an_error_of_any_piece_is_raised_and_leaves_the_threads_usable(thread_co
     assert sorted(done) == [0, 1, 2, 3]
 
 
+class InterruptedLock:
+    """Interrupted once it was taken, before anybody knows that."""
+
+    def acquire(self, blocking):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("moment", ["taking the helpers", "waiting for them"])
+def test_an_interrupt_at_any_moment_leaves_the_threads_usable(moment, monkeypatch):
+    test_the_helpers_take_part()
+    before = [thread for thread in threading.enumerate() if thread.name == "gradcli-kernels"]
+    work, caller = threads._Job.work, threading.current_thread()
+
+    def interrupted_work(job):
+        work(job)
+        if threading.current_thread() is caller:
+            raise KeyboardInterrupt
+
+    if moment == "taking the helpers":
+        monkeypatch.setattr(threads, "_helpers_busy", InterruptedLock())
+    else:
+        monkeypatch.setattr(threads._Job, "work", interrupted_work)
+    count = get_num_threads()
+    set_num_threads(3)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            parallel(lambda number: None, 8)
+    finally:
+        set_num_threads(count)
+    monkeypatch.setattr(threads._Job, "work", work)
+    test_the_helpers_take_part()
+    for thread in before:  # their places are taken
+        thread.join(20)
+        assert not thread.is_alive()
+
+
 def test_tasks_may_share_out_work_themselves(thread_count):
     runs = np.zeros((4, 6), np.int64)
 
