@@ -190,8 +190,8 @@ class ChannelExpression(DeferredArray):
         return self._array
 
     def _keep(self, array: Array) -> None:
-        super()._keep(array)
         self._images = array.transpose(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C)
+        super()._keep(array)  # from here on it counts as computed, in other threads too
         self.terms, self.constant, self.mask, self._recipes = (), None, None, {}
 
     # --- finishing what is being computed -------------------------------------------------------------------------
