@@ -275,3 +275,16 @@ def test_threads_that_look_at_the_same_time_see_the_same_array():
     first.join()
     other.join()
     assert seen[0] is seen[1]
+
+
+@pytest.mark.parametrize("made_by", [nn.BatchNorm2d(32), F.relu, lambda v: v + v, lambda v: v])
+def test_a_weights_gradient_as_factors_may_go_on_to_whatever_made_the_weight(made_by):
+    gradcli.manual_seed(0)
+    values, x = gradcli.randn(64, 32, 3, 3).array, gradcli.randn(1, 32, 2, 2)
+    gradients = []
+    for kernels in ("exact", "fast"):
+        leaf = gradcli.tensor(values, requires_grad=True)
+        with using_kernels(kernels):
+            (F.conv2d(x, made_by(leaf), padding=1) ** 2).sum().backward()
+        gradients.append(leaf.grad.array)
+    np.testing.assert_allclose(gradients[1], gradients[0], rtol=1e-3, atol=1e-3)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradcli.deferred import DeferredArray
+from gradcli.deferred import DeferredArray, settled
 from gradcli.kernels import memory
 from gradcli.kernels.elementwise import mask_block
 from gradcli.kernels.layout import Array, as_nhwc, from_nhwc
@@ -82,9 +82,9 @@ class ChannelExpression(DeferredArray):
         self._recipes: dict[tuple[int, bool], _Recipe] = {}
 
     @classmethod
-    def of(cls, value: Array | ChannelExpression) -> ChannelExpression:
-        """`value` (N, C, H, W), any strides, as an expression of one term; an expression as it is."""
-        return value if isinstance(value, ChannelExpression) else cls.stored(as_nhwc(value))
+    def of(cls, value: Array | DeferredArray) -> ChannelExpression:
+        """`value` (N, C, H, W), of any strides, as an expression of one term; an expression as it is."""
+        return value if isinstance(value, ChannelExpression) else cls.stored(as_nhwc(settled(value)))
 
     @classmethod
     def stored(cls, images: Array) -> ChannelExpression:

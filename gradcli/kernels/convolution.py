@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gradcli.deferred import DeferredArray
 from gradcli.kernels import memory
 from gradcli.kernels.algorithm import Epilogue
 from gradcli.kernels.channel_expression import ChannelExpression, PieceTask, UnfinishedImages
@@ -18,9 +19,9 @@ from gradcli.kernels.geometry import ConvGeometry, conv_geometry
 from gradcli.kernels.layout import Array, Pair, Shape4, as_nhwc, from_nhwc
 from gradcli.kernels.low_rank import LowRankGradient
 from gradcli.kernels.policy import get_kernels
-from gradcli.kernels.rows import ImageRows, StoredRows
+from gradcli.kernels.rows import ImageRows
 
-Gradient = Array | ChannelExpression
+Gradient = Array | DeferredArray
 
 
 class Convolution(UnfinishedImages):
@@ -172,7 +173,7 @@ def _checked(
             f"gradient has shape {list(grad.shape)}, but the convolution's output has shape "
             f"{[n, channels, height, width]}"
         )
-    return geometry, grad if isinstance(grad, ChannelExpression) else StoredRows(as_nhwc(grad))
+    return geometry, ChannelExpression.of(grad)
 
 
 def _check_same_dtype(first_name: str, first: Gradient, second_name: str, second: Array) -> None:

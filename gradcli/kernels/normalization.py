@@ -104,7 +104,7 @@ def batch_norm(
 
 
 def batch_norm_gradients(
-    grad: Array | ChannelExpression,
+    grad: Array | DeferredArray,
     x: Array,
     mean: Array,
     invstd: Array,

@@ -27,7 +27,7 @@ def relu(input: Array | DeferredArray) -> Array | DeferredArray:
 def threshold_backward(grad: Array | DeferredArray, out: Array | DeferredArray) -> Array | DeferredArray:
     """The gradient of relu: grad where its result `out` is above zero, else zero."""
     if isinstance(out, ChannelExpression):
-        return ChannelExpression.of(grad if isinstance(grad, ChannelExpression) else settled(grad)).masked(out)
+        return ChannelExpression.of(grad).masked(out)
     return elementwise.masked(settled(grad), settled(out))
 
 

@@ -11,7 +11,6 @@ from gradcli.autograd.operation import op
 from gradcli.autograd.tensor import Tensor
 from gradcli.deferred import DeferredArray, may_put_off, settled
 from gradcli.kernels import convolution as kernels
-from gradcli.kernels.channel_expression import ChannelExpression
 from gradcli.ops.dims import pair
 from gradcli.ops.reduction import sum_dims
 from gradcli.ops.shape import squeeze_dim, unsqueeze
@@ -61,8 +60,7 @@ def convolution_input_gradient(
     groups: int,
 ) -> DeferredArray:
     """Gradient of a convolution with respect to its input: linear in `grad_output` and in `weight`."""
-    grad, filters = _as_gradient(grad_output), settled(weight)
-    return kernels.conv2d_input_gradient(grad, filters, input_shape, stride, padding, dilation, groups)
+    return kernels.conv2d_input_gradient(grad_output, settled(weight), input_shape, stride, padding, dilation, groups)
 
 
 @op("ConvolutionWeightGradientBackward0", deferred=True)
@@ -77,16 +75,9 @@ def convolution_weight_gradient(
     convolved: kernels.Convolution | None = None,
 ) -> Array | DeferredArray:
     """Gradient of a convolution with respect to its weight: linear in `grad_output` and in `input`."""
-    grad, x = _as_gradient(grad_output), settled(input)
-    return kernels.conv2d_weight_gradient(grad, x, weight_shape, stride, padding, dilation, groups, convolved)
-
-
-def _as_gradient(grad: Array | DeferredArray) -> Array | ChannelExpression:
-    """What the kernels can read row by row as it is, anything else as an array."""
-    if isinstance(grad, ChannelExpression):
-        return grad
-    array: Array = settled(grad)
-    return array
+    return kernels.conv2d_weight_gradient(
+        grad_output, settled(input), weight_shape, stride, padding, dilation, groups, convolved
+    )
 
 
 convolution.gradient(
@@ -117,7 +108,7 @@ def _both_gradients(
             convolution_input_gradient(grad, weight, tuple(input.shape), *options),
             convolution_weight_gradient(grad, input, tuple(weight.shape), *options),
         )
-    return kernels.conv2d_gradients(_as_gradient(grad), settled(input), settled(weight), convolved, *options)
+    return kernels.conv2d_gradients(grad, settled(input), settled(weight), convolved, *options)
 
 
 convolution_input_gradient.gradient(
