@@ -2,14 +2,15 @@
 
 The update does little with each number and so runs at the pace of the memory. All parameters go through in one pass
 that the threads share, in blocks that stay in the cache from the first operation to the last. That is the last-level
-cache: blocks for a nearer one are so short that the threads wait for each other between the calls of NumPy.
+cache: blocks for a nearer one are so short that the threads wait for each other between the calls of NumPy. Small
+vectors, of which a network with batch norm has dozens, are strung together to one block for the same reason.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from gradcli.kernels.threads import parallel
 BLOCK_ELEMENTS = 1 << 18  # elements updated at a time; a quarter of that takes a quarter longer
 FILTERS_AT_ONCE = 8  # low-rank gradients are formed by multiples of so many rows
 SMALL_PARAMETER = 1 << 12  # elements whose update takes as long as the calls for it
+SMALL_TOGETHER = 1 << 10  # the same for a small vector that goes with others
 ACCESS: list[list[Literal["readwrite", "readonly"]]] = [["readwrite"], ["readonly"], ["readwrite"]]
 
 
@@ -89,10 +91,10 @@ def empty_momentum_buffer(parameter: Array) -> Array:
 
 def _check(update: Update, rule: Rule) -> None:
     parameter, gradient, buffer, _ = update
-    for shape, dtype in [(array.shape, array.dtype) for array in (gradient, buffer) if array is not None]:
-        if shape != parameter.shape or dtype != parameter.dtype:
+    for array in (gradient, buffer):
+        if array is not None and (array.shape != parameter.shape or array.dtype != parameter.dtype):
             raise ValueError(
-                f"gradient or momentum buffer is {dtype} {list(shape)}, "
+                f"gradient or momentum buffer is {array.dtype} {list(array.shape)}, "
                 f"but the parameter is {parameter.dtype} {list(parameter.shape)}"
             )
     if rule.momentum and buffer is None:
@@ -103,14 +105,29 @@ def _pieces(updates: Sequence[Update], rule: Rule, measured: bool) -> list[list[
     """Blocks of all updates, in lists of about equal work."""
     pieces: list[list[Block]] = [[]]
     size = 0
-    for update in updates:
-        for elements, block in _blocks(update, rule, measured):
-            if size >= BLOCK_ELEMENTS:
-                pieces.append([])
-                size = 0
-            pieces[-1].append(block)
-            size += max(SMALL_PARAMETER, elements)
+    for elements, block in _blocks_of_all(updates, rule, measured):
+        if size >= BLOCK_ELEMENTS:
+            pieces.append([])
+            size = 0
+        pieces[-1].append(block)
+        size += elements
     return pieces
+
+
+def _blocks_of_all(updates: Sequence[Update], rule: Rule, measured: bool) -> Iterator[tuple[int, Block]]:
+    """The blocks of all updates, each with the number of elements that take as long."""
+    vectors: dict[tuple[np.dtype[Any], bool], list[Update]] = {}  # by what those that go together share
+    for update in updates:
+        if update.parameter.ndim == 1 and update.parameter.size < SMALL_PARAMETER:
+            vectors.setdefault((update.parameter.dtype, update.first_step), []).append(update)
+        else:
+            for elements, block in _blocks(update, rule, measured):
+                yield max(SMALL_PARAMETER, elements), block
+    most = max(1, BLOCK_ELEMENTS // SMALL_PARAMETER)
+    for alike in vectors.values():
+        for first in range(0, len(alike), most):
+            some = alike[first : first + most]
+            yield SMALL_TOGETHER * len(some), partial(_move_vectors, some, rule, measured)
 
 
 def _blocks(update: Update, rule: Rule, measured: bool) -> Iterator[tuple[int, Block]]:
@@ -189,6 +206,36 @@ def _move(
     values: Array, gradient: Array, buffer: Array | None = None, *, first_step: bool, rule: Rule, measured: bool
 ) -> float:
     """The update of `sgd_update` for one block of one axis; without momentum there is no buffer."""
+    change = _change(values, gradient, buffer, first_step, rule)
+    if not measured:
+        np.subtract(values, change, out=values)
+        return 0.0
+    # What is measured is what changed, after rounding.
+    before = memory.scratch("sgd.before", values.shape, values.dtype)
+    np.copyto(before, values)
+    np.subtract(values, change, out=values)
+    return sum_of_squares(np.subtract(values, before, out=before))
+
+
+def _move_vectors(updates: Sequence[Update], rule: Rule, measured: bool) -> float:
+    """The update of `sgd_update` for small vectors of one dtype, all or none of them at their first step."""
+    parameters = [update.parameter for update in updates]
+    values = np.concatenate(parameters)
+    gradient = np.concatenate([settled(update.gradient) for update in updates])
+    buffers = [update.momentum_buffer for update in updates if update.momentum_buffer is not None]
+    buffer = np.concatenate(buffers) if rule.momentum else None
+    change = _change(values, gradient, buffer, updates[0].first_step, rule)
+    last = 0
+    for number, parameter in enumerate(parameters):
+        first, last = last, last + parameter.size
+        np.subtract(parameter, change[first:last], out=parameter)
+        if buffer is not None:
+            np.copyto(buffers[number], buffer[first:last])
+    return sum_of_squares(np.subtract(np.concatenate(parameters), values, out=values)) if measured else 0.0
+
+
+def _change(values: Array, gradient: Array, buffer: Array | None, first_step: bool, rule: Rule) -> Array:
+    """What is to be subtracted from `values`, all of one axis, in working memory; moves the buffer."""
     direction = memory.scratch("sgd.direction", values.shape, values.dtype)
     product = memory.scratch("sgd.product", values.shape, values.dtype)
     if rule.maximize:
@@ -210,12 +257,4 @@ def _move(
             gradient = np.add(gradient, product, out=direction)
         else:
             gradient = buffer
-    np.multiply(gradient, rule.lr, out=product)
-    if not measured:
-        np.subtract(values, product, out=values)
-        return 0.0
-    # What is measured is what changed, after rounding.
-    before = memory.scratch("sgd.before", values.shape, values.dtype)
-    np.copyto(before, values)
-    np.subtract(values, product, out=values)
-    return sum_of_squares(np.subtract(values, before, out=before))
+    return np.multiply(gradient, rule.lr, out=product)

@@ -57,17 +57,20 @@ class SGD(Optimizer):
         super().__init__(params, options)
 
     def update(self, parameters: list[Tensor], group: dict[str, Any], *, measured: bool) -> float:
-        rule = Rule(*(group[name] for name in Rule._fields))
+        rule = Rule(*[group[name] for name in Rule._fields])
         updates, new_buffers = [], {}
         for parameter in parameters:
-            assert parameter.grad is not None
-            buffer = self.state.get(parameter, {}).get("momentum_buffer")
+            array, state, buffer = parameter.array, self.state.get(parameter), None
+            if state is not None and (kept := state.get("momentum_buffer")) is not None:
+                buffer = kept.array
             first_step = buffer is None
-            if buffer is None and rule.momentum != 0:
-                buffer = new_buffers[parameter] = Tensor(empty_momentum_buffer(parameter.array))
-            memory = None if buffer is None else buffer.array
-            updates.append(Update(parameter.array, parameter.grad.deferred_array(), memory, first_step))
+            if first_step and rule.momentum != 0:
+                buffer = empty_momentum_buffer(array)
+                new_buffers[parameter] = Tensor(buffer)
+            gradient = parameter.grad
+            assert gradient is not None
+            updates.append(Update(array, gradient.deferred_array(), buffer, first_step))
         squares = sgd_update(updates, rule, measured=measured)
-        for parameter, buffer in new_buffers.items():
-            self.state[parameter] = {"momentum_buffer": buffer}
+        for parameter, new_buffer in new_buffers.items():
+            self.state[parameter] = {"momentum_buffer": new_buffer}
         return squares

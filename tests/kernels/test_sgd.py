@@ -114,6 +114,35 @@ def test_many_parameters_move_as_each_would_alone(threads, thread_count):
         np.testing.assert_array_equal(parameter, lone)
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_vectors_move_together_as_each_would_alone(rule):
+    def vector(size, seed, dtype):
+        return random_array((size,), seed, dtype) if seed % 2 else random_array((2 * size,), seed, dtype)[::2]
+
+    kinds = [np.float32, np.float32, np.float64, np.float32, np.float16]
+    sizes = [(3 + 7 * number, kinds[number % 5]) for number in range(70)]
+    sizes += [(0, np.float32), (sgd.SMALL_PARAMETER, np.float32)]
+    together = [vector(size, number, dtype) for number, (size, dtype) in enumerate(sizes)]
+    alone = [parameter.copy() for parameter in together]
+    buffers, lone_buffers = ([empty_momentum_buffer(parameter) for parameter in together] for _ in range(2))
+    for step in range(3):
+        squares = sgd_update(many_updates(step, together, buffers), rule, measured=True)
+        lone_squares = [sgd_update([update], rule, measured=True) for update in many_updates(step, alone, lone_buffers)]
+        np.testing.assert_allclose(squares, sum(lone_squares), rtol=1e-12)
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(one, other)
+    if rule.momentum:
+        for one, other in zip(buffers, lone_buffers, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_two_vectors_on_the_same_memory_both_move_it():
+    shared = np.zeros(3, np.float32)
+    updates = [Update(shared, np.full(3, value, np.float32), None, True) for value in (1, 2)]
+    sgd_update([*updates, Update(shared[::-1], np.ones(3, np.float32), None, True)], PLAIN._replace(lr=1.0))
+    np.testing.assert_array_equal(shared, [-4, -4, -4])
+
+
 @pytest.mark.parametrize("memory", ["planar", "channels-last", "strided"])
 def test_a_momentum_buffer_has_the_memory_order_of_its_parameter(memory):
     parameter = random_array((4, 3, 2, 3), 1, np.float32, memory)
