@@ -44,10 +44,11 @@ class Windows(NamedTuple):
         return self.kernel[0] * self.kernel[1] * (self.channels // self.groups)
 
 
-def im2col(images: ImageRows, windows: Windows, piece: Piece) -> Array:
-    """The columns (groups, P', kh * kw * C / groups) of the P' windows of `piece`, in this thread's scratch memory.
+def im2col(images: ImageRows, windows: Windows, piece: Piece, out: Array | None = None) -> Array:
+    """The columns (groups, P', kh * kw * C / groups) of the P' windows of `piece`.
 
-    A row for each window; in it, tap after tap, the channels of the group.
+    A row for each window; in it, tap after tap, the channels of the group. They are in C-contiguous `out`, if that is
+    given, else in this thread's scratch memory.
     """
     bordered = _bordered_rows(images, windows, piece)
     kernel, stride, dilation, groups = windows.kernel, windows.stride, windows.dilation, windows.groups
@@ -69,7 +70,7 @@ def im2col(images: ImageRows, windows: Windows, piece: Piece) -> Array:
             channel_step,
         ),
     )
-    columns = memory.scratch("columns.columns", view.shape, bordered.dtype)
+    columns = memory.scratch("columns.columns", view.shape, view.dtype) if out is None else out.reshape(view.shape)
     np.copyto(columns, view)
     return columns.reshape(groups, piece.pixels, windows.depth)
 

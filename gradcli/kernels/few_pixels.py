@@ -1,9 +1,11 @@
-"""Convolution with few output pixels: im2col of everything at once, and threads that share the filters.
+"""Convolution with few output pixels: large filters, and columns (im2col) that are kept for the gradients.
 
 The last layers of a network see small maps, and at batch 1 ever fewer pixels meet ever larger filters: 4 pixels and 9.4
-MB of them in ResNet-18's layer4 on a 64 x 64 image. Cut by pixels, every thread would read all of the filters. Here
-each takes some of them, or a part of their depth, and so the filters are read once from memory, which sets the pace
-(`thin_products` tells how). The columns are small, and are kept for the gradients.
+MB of them in ResNet-18's layer4 on a 64 x 64 image. Cut by pixels, every thread would read all of the filters. So up to
+some tens of pixels each thread takes some of the filters, or of their depth, and they are read once from memory, which
+sets the pace (`thin_products` tells how). What is left then, from gathering the columns to the epilogue, takes the
+calling thread less time than sharing it would. With more pixels the multiplications set the pace, and a thread does
+everything for its own pixels while they are in the cache.
 
 The sizes: P = N*OH*OW output pixels, O filters of depth K = kh*kw*C.
 """
@@ -11,25 +13,28 @@ The sizes: P = N*OH*OW output pixels, O filters of depth K = kh*kw*C.
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 
 from gradcli.kernels import memory
 from gradcli.kernels.algorithm import ConvGradients, Epilogue
+from gradcli.kernels.columns import Windows, im2col
 from gradcli.kernels.geometry import ConvGeometry
 from gradcli.kernels.layout import Array
 from gradcli.kernels.low_rank import MOST_PIXELS, LowRankGradient
-from gradcli.kernels.rows import ImageRows
+from gradcli.kernels.pieces import Piece, cut_into_pieces, for_each_piece
+from gradcli.kernels.rows import ImageRows, StoredRows
 from gradcli.kernels.slices import for_each_slice
 from gradcli.kernels.thin_products import BLOCK_ROWS, FEW_TO_READ, rows_times_matrix, rows_times_transpose
 from gradcli.kernels.threads import parallel
 from gradcli.kernels.windows import Tap, window_taps
 
-PIECE_WORK = 1 << 21  # multiplications in a piece: some 50 us
-MOST_PIECES = 8
+SLICE_WORK = 1 << 21  # multiplications in a piece of any kind: some 50 us
+MOST_SLICES = 4
 READ_WORK = 8  # reading an element of the filters takes as long as that many multiplications
 COLUMNS_AT_ONCE = 512  # of the filters, read by one thread: shorter rows come slower from memory
-PASSED_ELEMENTS = 1 << 16  # copied, added up or passed to an epilogue by one thread at a time
+PIECE_PIXELS = 64  # where they are shared: with fewer, arranging the filters for BLAS takes too large a part
 
 
 class FewPixels:
@@ -56,20 +61,29 @@ class FewPixels:
         epilogue: Epilogue | None = None,
         keep: bool = False,
     ) -> Array | None:
-        pixels, count = geometry.pixels, geometry.out_channels
-        columns = _columns(geometry, images)
-        matrix, rows = filters.reshape(count, geometry.depth), out.reshape(pixels, count)
-        if pixels <= FEW_TO_READ:
+        plan = _plan(geometry)
+        matrix = filters.reshape(geometry.out_channels, geometry.depth)
+        rows = out.reshape(geometry.pixels, geometry.out_channels)
+        columns = _empty_columns(geometry, images)
+
+        def convolve(piece: Piece) -> None:
+            _gather(plan, images, columns, piece)
+            rows_times_transpose(columns[piece.span], matrix, rows[piece.span])
+            if epilogue is not None:
+                epilogue(piece.first_pixel, rows[piece.span])
+
+        if len(plan.pixel_pieces) > 1 or plan.filter_slices == 1:
+            for_each_piece(convolve, plan.pixel_pieces)
+        else:
+            _gather(plan, images, columns, plan.pixel_pieces[0])
             for_each_slice(
                 lambda some: rows_times_transpose(columns, matrix[some], rows[:, some]),
-                count,
-                _pieces(geometry, count, BLOCK_ROWS),
+                geometry.out_channels,
+                plan.filter_slices,
             )
-        else:
-            _multiply_by_depth(geometry, columns, matrix, rows)
-        if epilogue is not None:
-            for_each_slice(lambda some: epilogue(some.start, rows[some]), pixels, rows.size // PASSED_ELEMENTS)
-        return columns if keep and pixels <= MOST_PIXELS else None
+            if epilogue is not None:
+                parallel(lambda _: epilogue(0, rows), 1)
+        return columns if keep and geometry.pixels <= MOST_PIXELS else None
 
     def gradients(
         self,
@@ -95,59 +109,72 @@ class FewPixels:
         return ConvGradients(image_gradient, filter_gradient.filters())
 
 
-def _pieces(geometry: ConvGeometry, length: int, shortest: int) -> int:
-    """Into how many pieces of about `shortest` to cut an axis of that length: two or more, where the work allows it."""
-    work = geometry.out_channels * geometry.depth * max(READ_WORK, geometry.pixels)
-    return max(1, min(MOST_PIECES, work // PIECE_WORK, max(2, length // shortest), length))
+class _Plan(NamedTuple):
+    """What follows from the geometry alone.
 
-
-def _multiply_by_depth(geometry: ConvGeometry, columns: Array, filters: Array, out: Array) -> None:
-    """`out` (P, O) = `columns` (P, K) times the transpose of `filters` (O, K), the sums over K cut into pieces.
-
-    A general product copies both of its operands first; cut along K, each of them is copied just once.
+    The threads share pieces of the pixels and slices of the images, or, where everything is in one of these, slices of
+    the filters and of their depth.
     """
-    pixels, count, depth = geometry.pixels, geometry.out_channels, geometry.depth
-    pieces = _pieces(geometry, depth, COLUMNS_AT_ONCE)
-    sums = memory.empty((pieces, count, pixels), out.dtype)
 
-    def multiply(number: int) -> None:
-        some = slice(number * depth // pieces, (number + 1) * depth // pieces)
-        np.matmul(filters[:, some], columns[:, some].T, out=sums[number])
-
-    def add(some: slice) -> None:
-        total = np.add.reduce(sums[:, some], axis=0, out=sums[0, some])
-        np.copyto(out[:, some], total.T)  # (O', P) -> (P, O')
-
-    parallel(multiply, pieces)
-    for_each_slice(add, count, min(count, sums.size // PASSED_ELEMENTS))
+    windows: Windows
+    reads_pixels_once: bool  # then the columns are the pixels of the images
+    pixel_pieces: tuple[Piece, ...]
+    filter_slices: int
+    image_slices: int  # for the gradient of the images: windows of one image may overlap
+    depth_slices: int
+    taps: tuple[Tap, ...]
 
 
-@functools.lru_cache(maxsize=256)
-def _taps(geometry: ConvGeometry) -> tuple[Tap, ...]:
+@functools.lru_cache(maxsize=1024)
+def _plan(geometry: ConvGeometry) -> _Plan:
     size, out_size = (geometry.height, geometry.width), (geometry.out_height, geometry.out_width)
-    return tuple(window_taps(size, out_size, geometry.kernel, geometry.stride, geometry.padding, geometry.dilation))
+    kernel, stride, padding, dilation = geometry.kernel, geometry.stride, geometry.padding, geometry.dilation
+    count = 1
+    if geometry.pixels > FEW_TO_READ:
+        count = max(1, min(_work(geometry) // SLICE_WORK, max(2, geometry.pixels // PIECE_PIXELS)))
+    return _Plan(
+        Windows(size, geometry.channels, out_size, kernel, stride, padding, dilation, groups=1),
+        (kernel, stride, padding) == ((1, 1), (1, 1), (0, 0)),
+        _pieces(geometry, count),
+        _slices(geometry, geometry.out_channels, BLOCK_ROWS),
+        min(count, geometry.batch),
+        _slices(geometry, geometry.depth, COLUMNS_AT_ONCE),
+        tuple(window_taps(size, out_size, kernel, stride, padding, dilation)),
+    )
 
 
-def _reads_each_pixel_once(geometry: ConvGeometry) -> bool:
-    return geometry.kernel == (1, 1) and geometry.stride == (1, 1) and geometry.padding == (0, 0)
+def _pieces(geometry: ConvGeometry, count: int) -> tuple[Piece, ...]:
+    """All pixels in about so many pieces."""
+    budget = -(-geometry.pixels // count)
+    return cut_into_pieces(geometry.batch, geometry.out_height, geometry.out_width, 1, 0, budget)
+
+
+def _slices(geometry: ConvGeometry, length: int, shortest: int) -> int:
+    """Into how many slices of about `shortest` to cut an axis of that length: two or more, where the work allows it."""
+    return max(1, min(MOST_SLICES, _work(geometry) // SLICE_WORK, max(2, length // shortest), length))
+
+
+def _work(geometry: ConvGeometry) -> int:
+    """Multiplications, or as many as would take the time that reading the filters takes."""
+    return geometry.out_channels * geometry.depth * max(READ_WORK, geometry.pixels)
+
+
+def _empty_columns(geometry: ConvGeometry, images: Array) -> Array:
+    """Memory for the columns (P, K) of all images (N, H, W, C); a view of these where both are the same."""
+    shape = geometry.pixels, geometry.depth
+    return images.reshape(shape) if _plan(geometry).reads_pixels_once else memory.empty(shape, images.dtype)
+
+
+def _gather(plan: _Plan, images: Array, columns: Array, piece: Piece) -> None:
+    """Fill in the columns of a piece, unless they are its pixels already."""
+    if not plan.reads_pixels_once:
+        im2col(StoredRows(images), plan.windows, piece, columns[piece.span])
 
 
 def _columns(geometry: ConvGeometry, images: Array) -> Array:
-    """The columns (P, K) of all images (N, H, W, C); a view where they are the pixels themselves."""
-    if _reads_each_pixel_once(geometry):
-        return images.reshape(geometry.pixels, geometry.depth)
-    columns = memory.empty((geometry.pixels, geometry.depth), images.dtype)
-    windows = columns.reshape(*geometry.out_shape[:3], -1, geometry.channels)
-
-    def gather(some: slice) -> None:
-        some_windows, some_images = windows[some], images[some]
-        if geometry.padding != (0, 0):
-            some_windows.fill(0)
-        for tap in _taps(geometry):
-            # (n, OH, OW, taps, C) -> (n, oh, ow, C)
-            some_windows[(*tap.outputs, tap.number)] = some_images[tap.elements]
-
-    for_each_slice(gather, geometry.batch, min(geometry.batch, columns.size // PASSED_ELEMENTS))
+    """The columns (P, K) of all images (N, H, W, C)."""
+    plan, columns = _plan(geometry), _empty_columns(geometry, images)
+    for_each_piece(lambda piece: _gather(plan, images, columns, piece), plan.pixel_pieces)
     return columns
 
 
@@ -157,28 +184,43 @@ def _image_gradient(geometry: ConvGeometry, rows: Array, filters: Array) -> Arra
     The gradient of the columns is a product with the filters; each of its elements goes back to the pixel that it was
     read from (col2im).
     """
-    depth, batch = geometry.depth, geometry.batch
-    matrix = filters.reshape(geometry.out_channels, depth)
+    plan = _plan(geometry)
+    matrix = filters.reshape(geometry.out_channels, geometry.depth)
     images = memory.empty(geometry.image_shape, rows.dtype)
-    direct = _reads_each_pixel_once(geometry)
-    shape = geometry.pixels, depth
-    columns = images.reshape(shape) if direct else memory.empty(shape, rows.dtype)
-    for_each_slice(
-        lambda some: rows_times_matrix(rows, matrix[:, some], columns[:, some]),
-        depth,
-        _pieces(geometry, depth, COLUMNS_AT_ONCE),
-    )
-    if direct:
-        return images
-    windows = columns.reshape(*geometry.out_shape[:3], -1, geometry.channels)
 
-    def scatter(some: slice) -> None:
-        some_windows, some_images = windows[some], images[some]
-        some_images.fill(0)
-        for tap in _taps(geometry):
-            pixels = some_images[tap.elements]
-            # (n, OH, OW, taps, C) -> (n, oh, ow, C)
-            np.add(pixels, some_windows[(*tap.outputs, tap.number)], out=pixels)
+    def differentiate(some: slice) -> None:
+        some_rows = rows.reshape(geometry.batch, -1, geometry.out_channels)[some].reshape(-1, geometry.out_channels)
+        columns = _scratch_columns(geometry, images[some])
+        rows_times_matrix(some_rows, matrix, columns)
+        _scatter(geometry, columns, images[some])
 
-    for_each_slice(scatter, batch, min(batch, columns.size // PASSED_ELEMENTS))
+    if plan.image_slices > 1 or plan.depth_slices == 1:
+        for_each_slice(differentiate, geometry.batch, plan.image_slices)
+    else:
+        columns = _scratch_columns(geometry, images)
+        for_each_slice(
+            lambda some: rows_times_matrix(rows, matrix[:, some], columns[:, some]), geometry.depth, plan.depth_slices
+        )
+        _scatter(geometry, columns, images)
     return images
+
+
+def _scratch_columns(geometry: ConvGeometry, images: Array) -> Array:
+    """Working memory for the columns (P', K) of some images; these themselves where both are the same."""
+    shape = len(images) * geometry.out_height * geometry.out_width, geometry.depth
+    if _plan(geometry).reads_pixels_once:
+        return images.reshape(shape)
+    return memory.scratch("few_pixels.columns", shape, images.dtype)
+
+
+def _scatter(geometry: ConvGeometry, columns: Array, images: Array) -> None:
+    """Add the columns (P', K) of some images onto the pixels (n, H, W, C) that they were read from."""
+    plan = _plan(geometry)
+    if plan.reads_pixels_once:
+        return
+    windows = columns.reshape(len(images), *plan.windows.size, -1, geometry.channels)
+    images.fill(0)
+    for tap in plan.taps:
+        pixels = images[tap.elements]
+        # (n, OH, OW, taps, C) -> (n, oh, ow, C)
+        np.add(pixels, windows[(*tap.outputs, tap.number)], out=pixels)

@@ -21,6 +21,7 @@ SMALL_PRODUCT = 1_000_000  # multiplications below which OpenBLAS multiplies wit
 BLOCK_ROWS = 8  # more rows of thousands of elements, read side by side, get in each other's way in the first cache
 MOST_BLOCK_ROWS = 128  # the same where only some hundred columns are read of each row
 BLOCK_DEPTH = 512  # longest sum within a block, which also keeps rounding errors short
+LONGEST_SUM = 576  # the same in general products, which cost more the more of them are added up
 FEW = 16  # with more rows than this the general product is as fast
 FEW_TO_READ = 32  # the same for the product that sums along the large matrix's rows
 
@@ -28,23 +29,26 @@ FEW_TO_READ = 32  # the same for the product that sums along the large matrix's 
 def rows_times_transpose(few: Array, matrix: Array, out: Array) -> None:
     """`out` (P, M) = `few` (P, K) times the transpose of `matrix` (M, K), which is read once, row after row."""
     count, depth = few.shape
-    part = _divisor_below(depth, BLOCK_DEPTH)
+    part = _divisor_below(depth, BLOCK_DEPTH if count <= FEW_TO_READ else LONGEST_SUM)
     rows = len(matrix) - len(matrix) % BLOCK_ROWS
     if count > FEW_TO_READ or count * BLOCK_ROWS * part >= SMALL_PRODUCT:
         rows = 0
+    columns = few.reshape(count, depth // part, part).transpose(1, 2, 0)  # (P, K) -> (K/k, k, P)
     if rows:
-        # (M, K) -> (M/8, K/k, 8, k) and (P, K) -> (K/k, k, P)
+        # (M, K) -> (M/8, K/k, 8, k)
         blocks = matrix[:rows].reshape(rows // BLOCK_ROWS, BLOCK_ROWS, depth // part, part).transpose(0, 2, 1, 3)
-        columns = few.reshape(count, depth // part, part).transpose(1, 2, 0)
         sums = scratch("thin_products.sums", (*blocks.shape[:3], count), out.dtype)
         np.matmul(blocks, columns, out=sums)
         # (M/8, K/k, 8, P) -> (M/8, 8, P)
         target = out[:, :rows].reshape(count, rows // BLOCK_ROWS, BLOCK_ROWS).transpose(1, 2, 0)
         np.add.reduce(sums, axis=1, out=target)
     if rows < len(matrix):
-        # With few rows the other operand is better off as the first one: (M, P) = (M, K) times (K, P).
-        product = scratch("thin_products.product", (len(matrix) - rows, count), out.dtype)
-        np.copyto(out[:, rows:], np.matmul(matrix[rows:], few.T, out=product).T)
+        # With few rows the other operand is better off as the first one: (K/k, M, P) = (K/k, M, k) times (K/k, k, P).
+        parts = matrix[rows:].reshape(-1, depth // part, part).transpose(1, 0, 2)
+        sums = scratch("thin_products.sums", (*parts.shape[:2], count), out.dtype)
+        np.matmul(parts, columns, out=sums)
+        total = np.add.reduce(sums, axis=0, out=sums[0]) if len(sums) > 1 else sums[0]
+        np.copyto(out[:, rows:], total.T)  # (M, P) -> (P, M)
 
 
 def rows_times_matrix(few: Array, matrix: Array, out: Array) -> None:

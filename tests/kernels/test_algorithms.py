@@ -96,7 +96,7 @@ SMALL_CUTS = [
     (strided, {"PIECE_BYTES": 1}),
     (pointwise, {"PIECE_BYTES": 1}),
     (winograd, {"PIECE_BYTES": 1, "FILTERS_AT_ONCE": 2}),
-    (few_pixels, {"PIECE_WORK": 7, "COLUMNS_AT_ONCE": 7, "PASSED_ELEMENTS": 7}),
+    (few_pixels, {"SLICE_WORK": 7, "COLUMNS_AT_ONCE": 7, "PIECE_PIXELS": 7}),
     (small_map, {"NARROWEST": 2, "PASSED_ELEMENTS": 20}),
     (pieces, {"ADDED_ELEMENTS": 7}),
 ]
@@ -177,9 +177,11 @@ def _filled_with_nan(take):
 @pytest.fixture
 def _small_cuts(monkeypatch):
     _set_constants(monkeypatch, SMALL_CUTS)
-    winograd._plan.cache_clear()
+    for module in (winograd, few_pixels):
+        module._plan.cache_clear()
     yield
-    winograd._plan.cache_clear()
+    for module in (winograd, few_pixels):
+        module._plan.cache_clear()
 
 
 def _set_constants(monkeypatch, cuts):
