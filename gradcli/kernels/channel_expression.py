@@ -9,6 +9,7 @@ finish its own result that way while it is being computed.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from gradcli.deferred import DeferredArray, settled
 from gradcli.kernels import memory
 from gradcli.kernels.elementwise import mask_block
 from gradcli.kernels.layout import Array, as_nhwc, from_nhwc
-from gradcli.kernels.threads import parallel
+from gradcli.kernels.threads import BUFFER_ELEMENTS, parallel
 
 # Elements computed at a time. Between two NumPy calls a thread may have to wait for another to leave Python, for
 # about as long as a call on 64 K elements takes: with fewer, two threads are slower than one.
@@ -26,11 +27,18 @@ BLOCK_ELEMENTS = 1 << 18
 # Elements of a value from which on it pays to repeat vectors over a line of pixels, and to prepare for threads.
 SPREAD_FROM = 1 << 15
 
+_HALF, _SINGLE = np.dtype(np.float16), np.dtype(np.float32)
+
 PieceTask = Callable[[int, Array], None]
 """Called with the number of a first pixel and the rows of channels (P, C) from there on, while these are cached."""
 
 Part = slice | tuple[slice, slice]
 """Some lines of pixels among all of a batch, or some rows of some images."""
+
+
+def precision_of(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """In which images of `dtype` are computed: `dtype` itself, but float32 for float16."""
+    return _SINGLE if dtype == _HALF else dtype
 
 
 class Term(NamedTuple):
@@ -174,12 +182,19 @@ class ChannelExpression(DeferredArray):
                 task(first, rows[first:last])
 
         step = len(rows)
-        if images.size < SPREAD_FROM:
-            piece(0)
-        elif recipe is not None or task is not None:
+        if images.size > BLOCK_ELEMENTS:
             pieces = -(-images.size // BLOCK_ELEMENTS)
             step = -(-n * height // pieces) * width  # pixels; pieces of whole lines, all about as large
-            parallel(piece, -(-len(rows) // step))
+            if recipe is not None or task is not None:
+                parallel(piece, -(-len(rows) // step))
+        elif images.size < SPREAD_FROM:
+            piece(0)
+        else:
+            buffer_size = np.setbufsize(BUFFER_ELEMENTS)
+            try:
+                piece(0)
+            finally:
+                np.setbufsize(buffer_size)
         if recipe is not None:
             self._keep(from_nhwc(images))
         return rows
@@ -242,18 +257,17 @@ class _Recipe:
     """
 
     def __init__(self, expression: ChannelExpression, line_width: int, finishing: bool) -> None:
-        channels = expression.shape[1]
         self.line_width = line_width
         self.finishing = finishing
-        self.dtype = np.result_type(expression.dtype, np.float32)
+        self.dtype = precision_of(expression.dtype)
         self.terms = [
             (_term_images(term, finishing), _line(term.factors, line_width), _line(term.center, line_width))
             for term in expression.terms
         ]
-        self.terms.sort(key=lambda term: term[0] is not None)  # what stands in the target is read before that changes
+        if finishing:  # what stands in the target is read before that changes
+            self.terms.sort(key=lambda term: term[0] is not None)
         self.constant = _line(expression.constant, line_width)
-        # The maximum with a single number takes NumPy three times as long as that with an array.
-        self.zeros = np.zeros((line_width, channels), self.dtype) if expression.is_rectified else None
+        self.zeros = _zeros(line_width, expression.shape[1], self.dtype) if expression.is_rectified else None
         self.mask = expression.mask
         if self.mask is not None and self.mask.dtype != self.dtype:
             self.mask.array()  # float16 goes through one buffer, which can't serve for both
@@ -286,11 +300,13 @@ class _Recipe:
             total = np.add(total, self.constant, out=target)
         if self.zeros is not None:
             total = np.maximum(total, self.zeros, out=target)
-        if total is not target and (self.mask is None or total.dtype != target.dtype):
-            np.copyto(target, total)
-            total = target
         if self.mask is not None:
+            if total.dtype != target.dtype:
+                np.copyto(target, total)
+                total = target
             mask_block(total, self._mask_values(self.mask, target, part), out=target)
+        elif total is not target:
+            np.copyto(target, total)
 
     def _mask_values(self, mask: ChannelExpression, target: Array, part: Part) -> Array:
         if mask.is_computed:
@@ -320,3 +336,9 @@ def _line(vector: Array | None, width: int) -> Array | None:
     line = np.empty((width, vector.size), vector.dtype)
     line[...] = vector
     return line
+
+
+@functools.lru_cache(maxsize=64)
+def _zeros(width: int, channels: int, dtype: np.dtype[Any]) -> Array:
+    """A line of zeros (W, C): the maximum with a single number takes NumPy three times as long."""
+    return np.zeros((width, channels), dtype)

@@ -18,6 +18,10 @@ BLOCK_ELEMENTS = 1 << 17
 LARGE = 2 * BLOCK_ELEMENTS  # elements from which on it pays to wake a thread
 MASKED_BY_BITS = 1 << 13  # elements from which on integers decide faster than a choice between two arrays
 
+_INT8, _BOOL = np.dtype(np.int8), np.dtype(np.bool_)
+_ONE = np.ones((), np.int8)
+_INTEGERS = {size: np.dtype(f"i{size}") for size in (2, 4, 8)}  # by their size in bytes
+
 
 def apply(function: np.ufunc, *operands: Array) -> Array:
     """function(*operands), for a function whose result has the dtype of its operands.
@@ -81,10 +85,10 @@ def mask_block(source: Array, values: Array, out: Array) -> None:
     integer of all or no bits, which lets those of `source` through or not: products would make NaN of infinities, and
     a masked copy takes several times as long.
     """
-    passed = memory.scratch("elementwise.passed", values.shape, np.dtype(np.int8))
-    np.less_equal(values, values.dtype.type(0), out=passed.view(np.bool_))
-    np.subtract(passed, np.int8(1), out=passed)  # 0 where dropped, else -1: all bits, also after widening
-    bits = np.dtype(f"i{out.dtype.itemsize}")
+    passed = memory.scratch("elementwise.passed", values.shape, _INT8)
+    np.less_equal(values, 0, out=passed.view(_BOOL))
+    np.subtract(passed, _ONE, out=passed)  # 0 where dropped, else -1: all bits, also after widening
+    bits = _INTEGERS[out.dtype.itemsize]
     np.bitwise_and(source.view(bits), passed, out=out.view(bits))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from gradcli.deferred import DeferredArray
 from gradcli.kernels import memory
-from gradcli.kernels.channel_expression import SPREAD_FROM, ChannelExpression, Term
+from gradcli.kernels.channel_expression import SPREAD_FROM, ChannelExpression, Term, precision_of
 from gradcli.kernels.column_sums import FOLD, column_sums
 from gradcli.kernels.layout import Array, as_nhwc, as_rows
 from gradcli.kernels.threads import parallel
@@ -52,8 +52,8 @@ class ChannelMoments:
 
     def __init__(self, channels: int) -> None:
         self._channels = channels
-        # By the number of a block's first pixel: pixels, sums, and the sums of squares about a center.
-        self._blocks: dict[int, tuple[int, Array, Array, Array]] = {}
+        # By the number of a block's first pixel: its pixels, their mean and variance (C,).
+        self._blocks: dict[int, tuple[int, Array, Array]] = {}
 
     def add(self, first_pixel: int, rows: Array) -> None:
         """Take in C-contiguous rows of channels (P, C), P at least 1, the first of which is pixel `first_pixel`.
@@ -61,45 +61,52 @@ class ChannelMoments:
         May be called by several threads at once.
         """
         count = len(rows)
-        sums = column_sums(rows)
-        center = (sums / count).astype(_precision(rows.dtype))
+        mean = column_sums(rows)
+        mean /= count
+        center = mean.astype(precision_of(rows.dtype))
         squares = _centred(rows, center)
         np.multiply(squares, squares, out=squares)
-        self._blocks[first_pixel] = count, sums, center, column_sums(squares)
+        variance = column_sums(squares)
+        variance /= count
+        distance = center - mean  # what rounding the mean leaves
+        distance *= distance
+        variance -= distance
+        self._blocks[first_pixel] = count, mean, variance
 
     def result(self) -> tuple[Array, Array]:
         """Mean and biased variance of all rows, two float64 arrays (C,); NaN without any."""
-        blocks = [self._blocks[first] for first in sorted(self._blocks)]
-        if len(blocks) == 1:
-            count, sums, center, squares = blocks[0]
-            mean = sums / count
-            distance = center - mean
-            return mean, np.maximum(squares / count - distance * distance, 0.0)
-        if not blocks:
+        if len(self._blocks) == 1:
+            ((_, mean, variance),) = self._blocks.values()
+        elif self._blocks:
+            mean, variance = self._combined()
+        else:
             return np.full(self._channels, np.nan), np.full(self._channels, np.nan)
-        counts = np.array([[block[0]] for block in blocks], np.float64)  # (B, 1), all others (B, C)
-        sums, centers, squares = (np.array([block[i] for block in blocks], np.float64) for i in (1, 2, 3))
-        total = counts.sum()
-        mean = sums.sum(axis=0) / total
-        distances = centers - mean
-        # The sum of (x - mean)^2 is that of ((x - center) + distance)^2.
-        squares += distances * (2 * (sums - counts * centers) + counts * distances)
-        return mean, np.maximum(squares.sum(axis=0) / total, 0.0)
+        return mean, np.maximum(variance, 0.0, out=variance)
+
+    def _combined(self) -> tuple[Array, Array]:
+        blocks = [self._blocks[first] for first in sorted(self._blocks)]
+        moments = np.array([block[1:] for block in blocks])  # (B, 2, C)
+        counts = np.array([block[0] for block in blocks], np.float64)
+        shares = (counts / counts.sum()).reshape(-1, 1)  # (B, 1)
+        means = moments[:, 0].copy()
+        moments *= shares[:, :, None]
+        mean, variance = np.add.reduce(moments)
+        means -= mean
+        means *= means
+        means *= shares
+        variance += np.add.reduce(means)
+        return mean, variance
 
 
 def batch_norm(
-    x: Array | DeferredArray, mean: Array, invstd: Array, weight: Array | None, bias: Array | None
+    x: Array | DeferredArray, mean: Array, deviation: Array, weight: Array | None, bias: Array | None
 ) -> ChannelExpression:
-    """`(x - mean) * invstd * weight + bias` per channel, for `x` (N, C, H, W) and vectors (C,); computed when needed.
+    """`(x - mean) / deviation * weight + bias` per channel, for `x` (N, C, H, W) and vectors (C,), when needed.
 
-    `invstd` is 1 / sqrt(variance + eps). The result has the dtype of `x` and channels-last memory.
+    `mean` and `deviation`, sqrt(variance + eps), are float64. The result has the dtype of `x` and channels-last memory.
     """
-    scale = _scale(invstd, weight)
-    constant = mean * -scale
-    if bias is not None:
-        constant += bias
     images = x if isinstance(x, DeferredArray) else as_nhwc(x)
-    term, rest = _affine(images, scale, constant, _precision(x.dtype))
+    term, rest = _affine(images, mean, _scale(deviation, weight), bias, precision_of(x.dtype))
     return ChannelExpression(x.dtype, (term,), rest)
 
 
@@ -107,14 +114,14 @@ def batch_norm_gradients(
     grad: Array | DeferredArray,
     x: Array,
     mean: Array,
-    invstd: Array,
+    deviation: Array,
     weight: Array | None,
     training: bool,
     needs: tuple[bool, bool, bool] = (True, True, True),
 ) -> tuple[ChannelExpression | None, Array | None, Array | None]:
     """Gradients of `batch_norm` with respect to input, weight and bias, those that `needs` asks for.
 
-    `grad` and `x` are (N, C, H, W), the vectors (C,). With `training`, `mean` and `invstd` are the
+    `grad` and `x` are (N, C, H, W), the vectors (C,). With `training`, `mean` and `deviation` are the
     batch's own statistics and the input's gradient flows through them; otherwise they are constants.
     The input's gradient is computed when needed; what isn't asked for is None. All have the dtype of `x`, only those of
     vectors are float32 for float16, whose sums over images soon exceed its range.
@@ -122,28 +129,35 @@ def batch_norm_gradients(
     needs_input, needs_weight, needs_bias = needs
     expression = ChannelExpression.of(grad)
     through_statistics = needs_input and training
-    scale = _scale(invstd, weight)
-    if not (through_statistics or needs_weight or needs_bias):
-        return (_scaled(expression, scale) if needs_input else None), None, None
-
-    images = as_nhwc(x)
-    grad_sum, projection = _gradient_sums(expression, images.reshape(-1, x.shape[1]), mean)
-    grad_input = None
-    if through_statistics:
-        grad_input = _statistics_gradient(expression, images, mean, invstd, scale, grad_sum, projection)
-    elif needs_input:
-        grad_input = _scaled(expression, scale)
-    grad_weight = (projection * invstd).astype(_precision(x.dtype)) if needs_weight else None
-    grad_bias = grad_sum.astype(_precision(x.dtype)) if needs_bias else None
+    precision = precision_of(x.dtype)
+    scale = _scale(deviation, weight) if needs_input else None
+    grad_input = grad_weight = grad_bias = None
+    if through_statistics or needs_weight or needs_bias:
+        images = as_nhwc(x)
+        grad_sum, projection = _gradient_sums(expression, images.reshape(-1, x.shape[1]), mean.astype(precision))
+        projection /= deviation  # the sums of grad * xhat, where xhat = (x - mean) / deviation
+        grad_weight = projection.astype(precision) if needs_weight else None
+        grad_bias = grad_sum.astype(precision) if needs_bias else None
+    if scale is not None:
+        scaled = Term(expression.images(), scale.astype(precision))
+        if through_statistics:
+            # scale * (grad - mean(grad) - xhat * mean(grad * xhat)): a factor of grad, and one of x - mean.
+            share = scale / -max(1, images.size // max(1, len(mean)))
+            projection /= deviation
+            projection *= share
+            grad_sum *= share
+            term, rest = _affine(images, mean, projection, grad_sum, precision)
+            grad_input = ChannelExpression(x.dtype, (scaled, term), rest)
+        else:
+            grad_input = ChannelExpression(x.dtype, (scaled,))
     return grad_input, grad_weight, grad_bias
 
 
-def _gradient_sums(expression: ChannelExpression, rows: Array, mean: Array) -> tuple[Array, Array]:
-    """The sums over pixels of `grad` and of `grad * (x - mean)` for each channel, float64.
+def _gradient_sums(expression: ChannelExpression, rows: Array, center: Array) -> tuple[Array, Array]:
+    """The sums over pixels of `grad` and of `grad * (x - center)` for each channel, float64.
 
     They are formed while `grad` is computed, each block while it is in the cache.
     """
-    center = mean.astype(_precision(rows.dtype))
     blocks: dict[int, tuple[Array, Array]] = {}  # by the number of the first pixel
 
     def add_up(first: int, grad_rows: Array) -> None:
@@ -176,56 +190,25 @@ def _centred(rows: Array, center: Array) -> Array:
     return out
 
 
-def _scaled(expression: ChannelExpression, scale: Array) -> ChannelExpression:
-    """Times a factor per channel."""
-    term = Term(expression.images(), scale.astype(_precision(expression.dtype)))
-    return ChannelExpression(expression.dtype, (term,))
-
-
-def _statistics_gradient(
-    expression: ChannelExpression,
-    images: Array,
-    mean: Array,
-    invstd: Array,
-    scale: Array,
-    grad_sum: Array,
-    projection: Array,
-) -> ChannelExpression:
-    """scale * (grad - mean(grad) - xhat * mean(grad * xhat)) for x given as `images` (N, H, W, C).
-
-    There xhat = (x - mean) * invstd, and `projection` holds the sums of grad * (x - mean). Multiplied out, the formula
-    takes a factor of grad, which is `scale`, a factor of x and a constant for each channel.
-    """
-    share = scale / -max(1, images.size // max(1, images.shape[3]))
-    factors = share * projection
-    factors *= invstd
-    factors *= invstd
-    term, rest = _affine(images, factors, share * grad_sum - factors * mean, _precision(images.dtype))
-    return ChannelExpression(images.dtype, (*_scaled(expression, scale).terms, term), rest)
-
-
 def _affine(
-    images: Array | DeferredArray, factors: Array, constant: Array, precision: np.dtype[Any]
+    images: Array | DeferredArray, mean: Array, factors: Array, shift: Array | None, precision: np.dtype[Any]
 ) -> tuple[Term, Array | None]:
-    """A term, and what is to be added to it, that make up `images * factors + constant` for float64 vectors (C,).
+    """A term, and what is to be added to it, that make up `(images - mean) * factors + shift` for vectors (C,).
 
     It is computed as (images - center) * factors, which takes two steps and not three and rounds the largest values,
-    where images have a large mean, but once. Only channels whose factor is (next to) zero need their constant.
+    where images have a large mean, but once. Only channels whose factor is (next to) zero need a constant.
     """
-    center = (constant / -factors).astype(precision)
+    if shift is None:
+        return Term(images, factors.astype(precision), mean.astype(precision)), None
+    center = (mean - shift / factors).astype(precision)
     rest = None
-    if not np.isfinite(center).all():
+    if not math.isfinite(center.dot(center)):  # a single call; some center is infinite, NaN or very large
         useless = ~np.isfinite(center)
         center[useless] = 0
-        rest = np.where(useless, constant, 0.0).astype(precision)
+        rest = np.where(useless, shift - mean * factors, 0.0).astype(precision)
     return Term(images, factors.astype(precision), center), rest
 
 
-def _scale(invstd: Array, weight: Array | None) -> Array:
-    """`invstd * weight`; float64, as `invstd` is."""
-    return invstd if weight is None else np.multiply(invstd, weight)
-
-
-def _precision(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """In which images of `dtype` are computed: `dtype` itself, but float32 for float16."""
-    return np.dtype(np.float32) if dtype == np.float16 else dtype
+def _scale(deviation: Array, weight: Array | None) -> Array:
+    """`weight / deviation`; float64, as `deviation` is."""
+    return 1 / deviation if weight is None else weight / deviation

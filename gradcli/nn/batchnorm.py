@@ -69,20 +69,21 @@ class BatchNorm2d(Module):
     def forward(self, input: Tensor) -> Any:
         if input.ndim != 4:
             raise ValueError(f"expected 4D input (got {input.ndim}D input)")
-        momentum = 0.0 if self.momentum is None else self.momentum
-        if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.array[...] += 1
-            if self.momentum is None:
-                momentum = 1 / self.num_batches_tracked.item()
+        training, momentum = self.training, self.momentum
+        if training and (seen := self.num_batches_tracked) is not None:
+            seen.array[...] += 1
+            if momentum is None:
+                momentum = 1 / seen.item()
+        running_mean = self.running_mean
         return batch_norm(
             input,
-            self.running_mean,
+            running_mean,
             self.running_var,
             self.weight,
             self.bias,
-            training=self.training or self.running_mean is None,
-            momentum=momentum,
-            eps=self.eps,
+            training or running_mean is None,
+            0.0 if momentum is None else momentum,
+            self.eps,
         )
 
     def extra_repr(self) -> str:

@@ -18,10 +18,11 @@ from gradcli.ops.promotion import require_kind
 from gradcli.ops.reduction import mean, sum
 from gradcli.ops.shape import view
 
+_DOUBLE = np.dtype(np.float64)
 _VECTORS_OF = {np.dtype(np.float16): np.dtype(np.float32)}
 
 
-@op("NativeBatchNormBackward0", extras=("mean", "invstd"), deferred=True)
+@op("NativeBatchNormBackward0", extras=("mean", "deviation"), deferred=True)
 def native_batch_norm(
     input: Array | DeferredArray,
     weight: Array | None,
@@ -41,22 +42,24 @@ def native_batch_norm(
     the backward pass, it is not even stored.
     """
     require_kind("batch_norm", input)
+    shape, dtype = input.shape, input.dtype
     for vector in (weight, bias, running_mean, running_var):
-        if vector is not None and vector.dtype not in (input.dtype, _VECTORS_OF.get(input.dtype, input.dtype)):
-            raise RuntimeError(f"mixed dtype: a batch norm of {input.dtype} input can't take {vector.dtype} vectors")
+        if vector is not None and vector.dtype != dtype and vector.dtype != _VECTORS_OF.get(dtype, dtype):
+            raise RuntimeError(f"mixed dtype: a batch norm of {dtype} input can't take {vector.dtype} vectors")
     if training or running_mean is None or running_var is None:
         channel_mean, variance = _moments(input)
-        if running_mean is not None and running_var is not None and 0 not in input.shape:
-            count = math.prod(input.shape) // input.shape[1]
-            _move(running_mean, channel_mean, momentum)
-            _move(running_var, variance * (count / (count - 1)), momentum)
+        if running_mean is not None and running_var is not None and 0 not in shape:
+            count = shape[0] * shape[2] * shape[3]
+            _move(running_mean, channel_mean, momentum, momentum)
+            _move(running_var, variance, momentum, momentum * count / (count - 1))
     else:
         # Double precision, as the kernels want it; copies, as the running moments move on.
-        channel_mean, variance = running_mean.astype(np.float64), running_var.astype(np.float64)
-    invstd = 1 / np.sqrt(variance + eps)
+        channel_mean, variance = running_mean.astype(_DOUBLE), running_var.astype(_DOUBLE)
+    variance += eps
+    deviation = np.sqrt(variance, out=variance)
     x = input if isinstance(input, Convolution) and not input_needed else settled(input)
-    out = kernels.batch_norm(x, channel_mean, invstd, weight, bias)
-    return out if may_put_off() else out.array(), channel_mean, invstd
+    out = kernels.batch_norm(x, channel_mean, deviation, weight, bias)
+    return out if may_put_off() else out.array(), channel_mean, deviation
 
 
 def _moments(input: Array | DeferredArray) -> tuple[Array, Array]:
@@ -75,15 +78,15 @@ def _batch_norm_gradients(
     weight: Any,
     running_mean: Any,
     mean: Array,
-    invstd: Array,
+    deviation: Array,
     training: bool,
     eps: float,
     needs: tuple[bool, bool, bool],
 ) -> tuple[Any, Any, Any]:
     own_moments = training or running_mean is None
     if isinstance(grad, Tensor):
-        return _recorded_gradients(grad, input, weight, mean, invstd, own_moments, eps)
-    return kernels.batch_norm_gradients(grad, settled(input), mean, invstd, weight, own_moments, needs)
+        return _recorded_gradients(grad, input, weight, mean, deviation, own_moments, eps)
+    return kernels.batch_norm_gradients(grad, settled(input), mean, deviation, weight, own_moments, needs)
 
 
 def _recorded_gradients(
@@ -91,7 +94,7 @@ def _recorded_gradients(
     input: Tensor,
     weight: Tensor | None,
     mean_: Array,
-    invstd_: Array,
+    deviation: Array,
     own_moments: bool,
     eps: float,
 ) -> tuple[Any, Any, Any]:
@@ -105,7 +108,7 @@ def _recorded_gradients(
         invstd = (mean(centred * centred, over, True) + eps) ** -0.5
     else:
         centred = input - Tensor(mean_.astype(input.array.dtype).reshape(per_channel))
-        invstd = Tensor(invstd_.astype(input.array.dtype).reshape(per_channel))
+        invstd = Tensor((1 / deviation).astype(input.array.dtype).reshape(per_channel))
     normalized = centred * invstd
     grad_weight, grad_bias = sum(grad * normalized, over), sum(grad, over)
     scale = invstd if weight is None else invstd * view(weight, per_channel)
@@ -114,10 +117,12 @@ def _recorded_gradients(
     return grad * scale, grad_weight, grad_bias
 
 
-def _move(running: Array, observed: Array, momentum: float) -> None:
-    """Move `running` in place; `observed` is float64, and so is the sum, until it is rounded once."""
-    kept = np.multiply(running, 1 - momentum, dtype=np.float64)
-    np.add(kept, observed * momentum, out=running, casting="same_kind")
+def _move(running: Array, observed: Array, momentum: float, share: float) -> None:
+    """Turn `running` into running * (1 - momentum) + observed * share, in place; float64 until it is rounded once."""
+    kept = running.astype(_DOUBLE)
+    kept *= 1 - momentum
+    kept += observed * share
+    running[...] = kept
 
 
 def batch_norm(
@@ -138,7 +143,8 @@ def batch_norm(
     """
     if input.ndim < 2:
         raise RuntimeError(f"batch_norm: expected at least 2 dims, but got shape {list(input.shape)}")
-    channels = input.shape[1]
+    shape = tuple(input.shape)
+    channels = shape[1]
     for name, value in (
         ("running_mean", running_mean),
         ("running_var", running_var),
@@ -151,12 +157,12 @@ def batch_norm(
         raise RuntimeError("Expected running_mean and running_var to be defined when training=False")
     if (running_mean is None) != (running_var is None):
         raise ValueError("running_mean and running_var must either both be None or neither be None")
-    if training and math.prod((input.shape[0], *input.shape[2:])) == 1:
+    if training and shape[0] == 1 and math.prod(shape[2:]) == 1:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
-    planes = input if input.ndim == 4 else view(input, (input.shape[0], channels, math.prod(input.shape[2:]), 1))
-    tracked = [tensor for tensor in (planes, weight, bias) if isinstance(tensor, Tensor) and tensor.requires_grad]
-    input_needed = training or (bool(tracked) and is_grad_enabled())
-    out = native_batch_norm(
-        planes, weight, bias, running_mean, running_var, training, momentum, eps, input_needed=input_needed
+    input_needed = training or (
+        is_grad_enabled()
+        and any(isinstance(tensor, Tensor) and tensor.requires_grad for tensor in (input, weight, bias))
     )
-    return out if input.ndim == 4 else view(out, tuple(input.shape))
+    planes = input if len(shape) == 4 else view(input, (shape[0], channels, math.prod(shape[2:]), 1))
+    out = native_batch_norm(planes, weight, bias, running_mean, running_var, training, momentum, eps, input_needed)
+    return out if len(shape) == 4 else view(out, shape)

@@ -24,26 +24,26 @@ def batch_norm_gradients(*arguments, **options):
 
 
 def reference_statistics(x):
-    """Mean and 1 / sqrt(variance + eps) per channel in float64."""
+    """Mean and sqrt(variance + eps) per channel in float64."""
     x = x.astype(np.float64)
-    return x.mean(axis=(0, 2, 3)), 1 / np.sqrt(x.var(axis=(0, 2, 3)) + EPS)
+    return x.mean(axis=(0, 2, 3)), np.sqrt(x.var(axis=(0, 2, 3)) + EPS)
 
 
 def per_channel(vector):
     return vector[:, None, None]
 
 
-def reference_gradients(grad, x, mean, invstd, weight, training):
+def reference_gradients(grad, x, mean, deviation, weight, training):
     """The three gradients in float64, by the textbook formulas."""
     grad, x = grad.astype(np.float64), x.astype(np.float64)
-    normalised = (x - per_channel(mean)) * per_channel(invstd)
+    normalised = (x - per_channel(mean)) / per_channel(deviation)
     grad_weight = (grad * normalised).sum(axis=(0, 2, 3))
     grad_bias = grad.sum(axis=(0, 2, 3))
     inner = grad
     if training:
         count = x.size // x.shape[1]
         inner = grad - per_channel(grad_bias / count) - normalised * per_channel(grad_weight / count)
-    return inner * per_channel(invstd * weight), grad_weight, grad_bias
+    return inner * per_channel(weight / deviation), grad_weight, grad_bias
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +99,7 @@ def test_neither_moments_nor_gradients_depend_on_the_number_of_threads(block, mo
         for threads in (1, 3):
             set_num_threads(threads)
             mean, variance = channel_moments(x)
-            results.append((mean, variance, *batch_norm_gradients(grad, x, mean, 1 / variance, vector, True)))
+            results.append((mean, variance, *batch_norm_gradients(grad, x, mean, variance, vector, True)))
     finally:
         set_num_threads(before)
     for one, three in zip(*results, strict=True):
@@ -138,16 +138,16 @@ def test_channel_moments_of_nothing_are_nan():
 def test_batch_norm_and_its_gradients_match_the_formulas(shape, affine, training, memory):
     x, grad = random_array(shape, 1, memory=memory), random_array(shape, 2, memory=memory)
     generator = np.random.RandomState(3)
-    mean, invstd = reference_statistics(x)
+    mean, deviation = reference_statistics(x)
     if not training:
-        mean, invstd = mean + 0.3, invstd * 1.5
+        mean, deviation = mean + 0.3, deviation * 1.5
     weight, bias = generator.standard_normal((2, shape[1]))
-    out = batch_norm(x, mean, invstd, weight if affine else None, bias if affine else None)
+    out = batch_norm(x, mean, deviation, weight if affine else None, bias if affine else None)
     scale, shift = (weight, bias) if affine else (np.ones(shape[1]), np.zeros(shape[1]))
-    expected = (x - per_channel(mean)) * per_channel(invstd * scale) + per_channel(shift)
+    expected = (x - per_channel(mean)) * per_channel(scale / deviation) + per_channel(shift)
     np.testing.assert_allclose(out, expected, rtol=1e-12, atol=1e-12)
-    actual = batch_norm_gradients(grad, x, mean, invstd, weight if affine else None, training)
-    expected_gradients = reference_gradients(grad, x, mean, invstd, scale, training)
+    actual = batch_norm_gradients(grad, x, mean, deviation, weight if affine else None, training)
+    expected_gradients = reference_gradients(grad, x, mean, deviation, scale, training)
     for gradient, reference in zip(actual, expected_gradients, strict=True):
         assert gradient is not None
         np.testing.assert_allclose(gradient, reference, rtol=1e-9, atol=1e-9)
@@ -159,10 +159,10 @@ def test_batch_norm_and_its_gradients_match_the_formulas(shape, affine, training
 @pytest.mark.parametrize("needs", [(i, w, b) for i in (0, 1) for w in (0, 1) for b in (0, 1)])
 def test_only_the_gradients_asked_for_are_made(training, needs):
     x, grad = random_array((2, 3, 4, 4), 1), random_array((2, 3, 4, 4), 2)
-    mean, invstd = reference_statistics(x)
+    mean, deviation = reference_statistics(x)
     weight = np.array([0.5, -1.0, 2.0])
-    everything = batch_norm_gradients(grad, x, mean, invstd, weight, training)
-    some = batch_norm_gradients(grad, x, mean, invstd, weight, training, tuple(map(bool, needs)))
+    everything = batch_norm_gradients(grad, x, mean, deviation, weight, training)
+    some = batch_norm_gradients(grad, x, mean, deviation, weight, training, tuple(map(bool, needs)))
     for need, full, partial in zip(needs, everything, some, strict=True):
         if need:
             np.testing.assert_array_equal(partial, full)
@@ -212,10 +212,10 @@ def test_float32_error_is_about_pytorchs_or_less(shape, spread, offset):
         return [out.detach().numpy(), *(leaf.grad.numpy() for leaf in leaves)]
 
     mean, variance = channel_moments(x)
-    invstd = 1 / np.sqrt(variance + EPS)
+    deviation = np.sqrt(variance + EPS)
     ours = [
-        batch_norm(x, mean, invstd, weight, bias),
-        *batch_norm_gradients(grad, x, mean, invstd, weight, True),
+        batch_norm(x, mean, deviation, weight, bias),
+        *batch_norm_gradients(grad, x, mean, deviation, weight, True),
     ]
     for actual, theirs, exact in zip(ours, pytorch(torch.float32), pytorch(torch.float64), strict=True):
         error = np.linalg.norm(actual - exact) / np.linalg.norm(exact)
