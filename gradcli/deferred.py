@@ -17,6 +17,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
+from gradcli.floating_point import network_quietly, quietly
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -25,8 +27,13 @@ class _Thread(threading.local):
     """What a thread has put off: each looks after its own."""
 
     def __init__(self) -> None:
-        self.put_off: weakref.WeakSet[DeferredArray] = weakref.WeakSet()
-        self.forward_depth = 0
+        # Each reference takes itself out when its array goes away: what a WeakSet does, without its Python code.
+        self.put_off: set[weakref.ref[DeferredArray]] = set()
+        self.within_forward = False
+
+    def still_in_use(self) -> list[DeferredArray]:
+        """What was put off and has not gone away, computed or not."""
+        return [deferred for reference in list(self.put_off) if (deferred := reference()) is not None]
 
 
 _thread = _Thread()
@@ -51,9 +58,9 @@ class DeferredArray:
         self.shape = shape
         self.dtype = dtype
         self._array: np.ndarray[Any, Any] | None = None
-        self._computing = threading.RLock()
         if reads_others:
-            _thread.put_off.add(self)
+            put_off = _thread.put_off
+            put_off.add(weakref.ref(self, put_off.discard))
 
     @property
     def ndim(self) -> int:
@@ -62,10 +69,10 @@ class DeferredArray:
     def array(self) -> np.ndarray[Any, Any]:
         """The array itself; if not `exclusive`, others may see the same memory: it is not to be changed."""
         if self._array is None:
-            # One thread computes and the others wait. Overflow gives inf and nan without a word, as in an operation.
-            with self._computing, np.errstate(all="ignore"):
+            # One thread computes and the others wait for the lock, which is whose `setdefault` was first.
+            with self.__dict__.setdefault("_computing", threading.RLock()):
                 if self._array is None:
-                    self._keep(self._compute())
+                    self._keep(quietly(self._compute))
         assert self._array is not None
         return self._array
 
@@ -95,7 +102,7 @@ def settle_deferred() -> None:
 
     For whoever is about to write into an array, or hands one out that others may write into.
     """
-    for deferred in list(_thread.put_off):
+    for deferred in _thread.still_in_use():
         deferred.array()
 
 
@@ -111,29 +118,33 @@ def computed(value: Any) -> Any:
 
 def may_put_off() -> bool:
     """Whether work on the arguments of a call may be put off here: within a `forward` that `puts_off`."""
-    return _thread.forward_depth > 0
+    return _thread.within_forward
 
 
 def puts_off(forward: Callable[P, R]) -> Callable[P, R]:
     """Decorates the `forward` of a network that changes no array between its layers.
 
     When the outermost one ends, its result is computed, and whatever else still reads the caller's arrays; after an
-    exception too, as a hook may have kept what it was given.
+    exception too, as a hook may have kept what it was given. NumPy's warnings are off from its beginning, not only
+    from that of each operation.
     """
 
     @functools.wraps(forward)
+    def putting_off(*args: P.args, **kwargs: P.kwargs) -> R:
+        if _thread.within_forward:
+            return forward(*args, **kwargs)
+        return network_quietly(settling, *args, **kwargs)
+
     def settling(*args: P.args, **kwargs: P.kwargs) -> R:
-        _thread.forward_depth += 1
         try:
+            _thread.within_forward = True
             result = forward(*args, **kwargs)
-            if _thread.forward_depth == 1:
-                getattr(result, "array", None)  # of a tensor: computes it
+            getattr(result, "array", None)  # of a tensor: computes it
             return result
         finally:
-            _thread.forward_depth -= 1
-            if _thread.forward_depth == 0:
-                for deferred in list(_thread.put_off):
-                    if deferred.reads_arguments:
-                        deferred.array()
+            _thread.within_forward = False
+            for deferred in _thread.still_in_use():
+                if deferred.reads_arguments:
+                    deferred.array()
 
-    return settling
+    return putting_off

@@ -7,8 +7,8 @@
     ops
     autograd   kernels
 
-`errors` may be imported from everywhere, and `deferred` is what autograd and kernels have in common. A layer may
-import any layer below it that its row of the table names.
+`errors` may be imported from everywhere, and `deferred` and `floating_point` are what autograd and kernels have in
+common. A layer may import any layer below it that its row of the table names.
 """
 
 from __future__ import annotations
@@ -28,14 +28,16 @@ PACKAGE = Path(gradcli.__file__).parent
 # What the modules of a package, or a top-level module, may import besides their own package: packages or modules.
 ALLOWED = {
     "errors": set(),
-    "deferred": set(),
-    "autograd": {"errors", "deferred"},
+    "floating_point": set(),
+    "deferred": {"floating_point"},
+    "autograd": {"errors", "deferred", "floating_point"},
     "kernels": {"errors", "deferred"},
     "ops": {"autograd", "kernels", "errors", "deferred"},
     "nn": {
         "ops",
         "autograd",
         "deferred",
+        "floating_point",
         "kernels.layout",
         "kernels.memory",
         "kernels.random",

@@ -27,19 +27,20 @@ class AccumulateGrad(Node):
 
     def apply(self, grad: Gradient, *, create_graph: bool, keep_saved: bool) -> Sequence[tuple[Node, Gradient]]:
         variable = self.variable
+        before = variable.grad
         if not variable.requires_grad:  # frozen after it was recorded
             return ()
         if create_graph:
             # Copied, because the same gradient may reach several leaves.
-            variable.grad = grad.clone() if variable.grad is None else variable.grad + grad
-        elif variable.grad is None:
+            variable.grad = grad.clone() if before is None else before + grad
+        elif before is None:
             variable._grad = Tensor.from_operation(grad, None)  # of the right shape and dtype: no need to check
-        elif variable.grad.grad_fn is not None:
+        elif before.grad_fn is not None:
             # Recorded by an earlier pass: its values may be saved in that graph.
-            variable.grad = Tensor(np.asarray(variable.grad.array + settled(grad)))
+            variable.grad = Tensor(np.asarray(before.array + settled(grad)))
         else:
             # In place, as PyTorch does: whoever holds `variable.grad` sees the sum grow.
-            accumulated = variable.grad.array
+            accumulated = before.array
             np.add(accumulated, settled(grad), out=accumulated)
         return ()
 
@@ -47,7 +48,7 @@ class AccumulateGrad(Node):
 def zero_gradient(variable: Tensor, set_to_none: bool) -> None:
     """Forget the gradient of a leaf, or set it to zero in place."""
     if set_to_none or variable.grad is None:
-        variable.grad = None
+        variable._grad = None
     elif variable.grad.grad_fn is not None:
         variable.grad = Tensor(np.zeros_like(variable.grad.array))  # recorded: its values may be saved in a graph
     else:
@@ -58,7 +59,7 @@ def gradient_edge(tensor: Tensor) -> Node | None:
     """The node that the gradient of `tensor` goes to; None where it requires none."""
     if tensor.grad_fn is not None:
         return tensor.grad_fn
-    if not tensor.requires_grad:
+    if not tensor._requires_grad:
         return None
     accumulator = tensor._accumulator() if tensor._accumulator is not None else None
     if accumulator is None:

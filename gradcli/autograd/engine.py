@@ -13,6 +13,7 @@ from gradcli.autograd.grad_mode import set_grad_enabled
 from gradcli.autograd.graph import Gradient, Node
 from gradcli.autograd.operation import tensor_method
 from gradcli.autograd.tensor import Tensor
+from gradcli.floating_point import quietly
 
 
 def backward(
@@ -62,27 +63,31 @@ def run_backward(start: Sequence[tuple[Node, Gradient]], *, retain_graph: bool, 
     A node's number is higher than those of the nodes it leads to, so a heap on these numbers is all the order needed:
     no recursion, and no counting of paths beforehand.
     """
+    with set_grad_enabled(create_graph):
+        quietly(_visit, start, retain_graph, create_graph)
+
+
+def _visit(start: Sequence[tuple[Node, Gradient]], retain_graph: bool, create_graph: bool) -> None:
     pending: dict[Node, Gradient] = {}
     queue: list[tuple[int, Node]] = []
 
-    def hand_over(node: Node, grad: Gradient) -> None:
-        waiting = pending.get(node)
-        if waiting is None:
-            pending[node] = grad
-            heapq.heappush(queue, (-node.sequence_number, node))
-        else:
-            total = waiting + grad
-            pending[node] = np.asarray(total) if isinstance(total, np.generic) else total  # NumPy's scalars for 0-d
+    def hand_over(shares: Sequence[tuple[Node, Gradient]]) -> None:
+        for node, share in shares:
+            waiting = pending.get(node)
+            if waiting is None:
+                pending[node] = share
+                heapq.heappush(queue, (-node.sequence_number, node))
+            else:
+                total = waiting + share
+                pending[node] = np.asarray(total) if isinstance(total, np.generic) else total  # scalars for 0-d
 
-    for node, grad in start:
-        hand_over(node, grad)
-    with set_grad_enabled(create_graph), np.errstate(all="ignore"):
-        while queue:
-            _, node = heapq.heappop(queue)
-            grad = pending.pop(node)
+    hand_over(start)
+    while queue:
+        _, node = heapq.heappop(queue)
+        grad = pending.pop(node)
+        if node.retaining_tensor is not None:
             node.deposit_retained(grad)
-            for target, share in node.apply(grad, create_graph=create_graph, keep_saved=retain_graph):
-                hand_over(target, share)
+        hand_over(node.apply(grad, create_graph=create_graph, keep_saved=retain_graph))
 
 
 def _initial_gradient(root: Tensor, weight: Tensor | None, index: int) -> Tensor:

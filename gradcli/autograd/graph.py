@@ -39,11 +39,11 @@ class Node:
     from the highest number down meets every node after all its users.
     """
 
-    __slots__ = ("__weakref__", "_retaining_tensor", "sequence_number")
+    __slots__ = ("__weakref__", "retaining_tensor", "sequence_number")
 
     def __init__(self) -> None:
         self.sequence_number = next(_sequence_numbers)
-        self._retaining_tensor: weakref.ref[HoldsGradient] | None = None
+        self.retaining_tensor: weakref.ref[HoldsGradient] | None = None
 
     @property
     def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
@@ -60,11 +60,11 @@ class Node:
 
     def retain_grad(self, tensor: HoldsGradient) -> None:
         """Leave the gradient that reaches this node in `tensor.grad`, as long as that tensor lives."""
-        self._retaining_tensor = weakref.ref(tensor)
+        self.retaining_tensor = weakref.ref(tensor)
 
     def deposit_retained(self, grad: Gradient) -> None:
         """Give the gradient to the tensor that asked for it with `retain_grad()`."""
-        tensor = self._retaining_tensor() if self._retaining_tensor is not None else None
+        tensor = self.retaining_tensor() if self.retaining_tensor is not None else None
         if tensor is None:
             return
         grad = settled(grad)

@@ -45,6 +45,7 @@ from gradcli.autograd.graph import Node
 from gradcli.autograd.operation_node import InputSlot, OperationNode, Plan, Rule, Saved, Step
 from gradcli.autograd.tensor import Tensor
 from gradcli.deferred import DeferredArray, settled
+from gradcli.floating_point import quietly
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -142,12 +143,14 @@ class Operation:
             order = {name: position for position, name in enumerate(self.rules)}
             steps = tuple(
                 Step(
-                    rule, tuple(order[name] for name in rule.inputs), tuple(needs[order[name]] for name in rule.inputs)
+                    rule,
+                    tuple(name for name in rule.parameters if name != "needs"),
+                    {"needs": tuple(needs[order[name]] for name in rule.inputs)} if "needs" in rule.parameters else {},
+                    tuple(order[name] for name in rule.inputs),
                 )
                 for rule in rules
             )
-            names = dict.fromkeys(name for rule in rules for name in rule.parameters if name != "needs")
-            saved = tuple(self._source(name) for name in names)
+            saved = tuple(self._source(name) for name in dict.fromkeys(name for step in steps for name in step.names))
             holds_tensors = any(
                 s.kind in ("out", "extra") or s.source in self.rules for s in saved if s.kind != "shape"
             )
@@ -156,13 +159,14 @@ class Operation:
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Compute on arrays; wrap and record where tensors were given."""
-        given_tensor = requires_grad = False
+        given_tensor = False
+        requiring_grad = 0  # how many of the arguments do
         deferred = self.deferred
         arrays = []
         for value in args:
             if isinstance(value, Tensor):
                 given_tensor = True
-                requires_grad = requires_grad or value._requires_grad
+                requiring_grad += value._requires_grad
                 value = value._value
             if not deferred and isinstance(value, DeferredArray):
                 value = value.array()
@@ -173,47 +177,63 @@ class Operation:
             for name, value in kwargs.items():
                 if isinstance(value, Tensor):
                     given_tensor = True
-                    requires_grad = requires_grad or value._requires_grad
+                    requiring_grad += value._requires_grad
                     value = value._value
                 options[name] = value if deferred else settled(value)
-        with np.errstate(all="ignore"):  # overflow and the like give inf and nan without a word, as in PyTorch
-            result = self.forward(*arrays, **options)
+        result = quietly(self.forward, *arrays, **options)
         out, extras = (result[0], result[1:]) if self.extras else (result, ())
         if type(out) is not np.ndarray and not isinstance(out, DeferredArray):
             out = np.asarray(out)  # NumPy turns 0-d results into scalars
         if not given_tensor:
             return out
-        if not (requires_grad and self.differentiable and out.dtype.kind == "f" and is_grad_enabled()):
+        if not (requiring_grad and self.differentiable and out.dtype.kind == "f" and is_grad_enabled()):
             return Tensor.from_operation(out, None)
-        return Tensor.from_operation(out, self.record(self._bound(args, kwargs), out, extras))
+        arguments, values = self._bound(args, kwargs), self._bound(arrays, options)
+        return Tensor.from_operation(out, self._record(arguments, requiring_grad, values, out, extras))
 
-    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+    def _bound(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Sequence[Any]:
         """The arguments of a call in the order of the parameters."""
+        if len(args) == len(self.parameters):
+            return args
         bound = [*args, *self._defaults[len(args) :]]
         for name, value in kwargs.items():
             bound[self._position_of[name]] = value
         return bound
 
-    def record(self, arguments: list[Any], out: Array | DeferredArray, extras: Sequence[Array]) -> Node:
-        """The node of a call with `arguments`; RuntimeError where one without a rule requires gradients."""
+    def _record(
+        self,
+        arguments: Sequence[Any],
+        requiring_grad: int,
+        values: Sequence[Any],
+        out: Array | DeferredArray,
+        extras: Sequence[Any],
+    ) -> Node:
+        """The node of a call with `arguments`, of which some require gradients; `values` are what it computed on.
+
+        RuntimeError where one without a rule requires gradients.
+        """
         inputs: list[InputSlot | None] = []
+        needs = []
         for position in self._positions:
             value = arguments[position]
             node = gradient_edge(value) if isinstance(value, Tensor) else None
-            inputs.append(None if node is None else InputSlot(node, value._value.shape, value._value.dtype))
-        for position, value in enumerate(arguments):
-            if isinstance(value, Tensor):
-                if value._requires_grad and position not in self._positions:
-                    name = self.parameters[position]
+            needs.append(node is not None)
+            if node is None:
+                inputs.append(None)
+            else:
+                requiring_grad -= 1
+                inputs.append(InputSlot(node, value._value.shape, value._value.dtype))
+        if requiring_grad:
+            for name, value in zip(self.parameters, arguments, strict=True):
+                if name not in self.rules and isinstance(value, Tensor) and value._requires_grad:
                     raise RuntimeError(f"{self.name} is not differentiable with respect to argument {name!r}")
-                arguments[position] = value._value
-        plan = self.plan(tuple([slot is not None for slot in inputs]))
+        plan = self.plan(tuple(needs))
         saved: dict[str, Any] = {}
         for key, kind, _, position in plan.saved:
             if kind == "argument":
-                saved[key] = arguments[position]
+                saved[key] = values[position]
             elif kind == "shape":
-                saved[key] = getattr(arguments[position], "shape", ())
+                saved[key] = getattr(values[position], "shape", ())
             else:
                 saved[key] = out if kind == "out" else extras[position]
         recorded: OperationNode = self.node_type(plan, tuple(inputs), saved)

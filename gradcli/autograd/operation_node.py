@@ -43,11 +43,15 @@ class Saved(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One rule to run: the positions of its inputs among all that have rules, and which of them need gradients."""
+    """One rule to run with what was saved under `names`, and with `options`: which inputs need gradients, if it asks.
+
+    `targets` are the positions of its inputs among all that have rules.
+    """
 
     rule: Rule
+    names: tuple[str, ...]
+    options: dict[str, Any]
     targets: tuple[int, ...]
-    needs: tuple[bool, ...]
 
 
 class Plan(NamedTuple):
@@ -56,6 +60,9 @@ class Plan(NamedTuple):
     steps: tuple[Step, ...]
     saved: tuple[Saved, ...]
     holds_tensors: bool
+
+
+ARRAYS = (np.ndarray, DeferredArray)
 
 
 class InputSlot(NamedTuple):
@@ -100,17 +107,11 @@ class OperationNode(Node):
             )
         if create_graph or not self.operation.deferred:
             grad = settled(grad)
-            if any(isinstance(value, DeferredArray) for value in values.values()):
-                # An extra result is what the operation made of it, and its rules know what to do with it.
-                values = {
-                    key: values[key] if kind == "extra" else settled(values[key]) for key, kind, *_ in self.plan.saved
-                }
         if create_graph:
             values = self._saved_as_tensors(values)
         shares: list[tuple[Node, Gradient]] = []
-        for rule, targets, needs in self.plan.steps:
-            arguments = [needs if name == "needs" else values[name] for name in rule.parameters]
-            result = rule.function(grad, *arguments)
+        for rule, names, options, targets in self.plan.steps:
+            result = rule.function(grad, *map(values.__getitem__, names), **options)
             for target, share in zip(targets, result if rule.joint else (result,), strict=True):
                 slot = self.inputs[target]
                 if slot is not None and share is not None:
@@ -122,7 +123,7 @@ class OperationNode(Node):
     def _fit(self, share: Gradient, slot: InputSlot, grad: Gradient, values: dict[str, Any], fresh: bool) -> Gradient:
         """A rule's result with the input's own shape and dtype, in memory that the receiver may keep."""
         keeps = isinstance(slot.node, AccumulateGrad)
-        if isinstance(share, np.ndarray | DeferredArray) and share.shape == slot.shape and share.dtype == slot.dtype:
+        if isinstance(share, ARRAYS) and share.shape == slot.shape and share.dtype == slot.dtype:
             if not keeps or (fresh and isinstance(share, np.ndarray)):
                 return share
             if isinstance(share, DeferredArray) and share.exclusive and share is not grad:
@@ -152,7 +153,8 @@ class OperationNode(Node):
         slots = dict(zip(self.operation.rules, self.inputs, strict=True))
         joined = dict(values)
         for key, kind, source, _ in self.plan.saved:
-            value = values[key]
+            # An extra result is what the operation made of it, and its rules know what to do with it.
+            value = values[key] if kind == "extra" else settled(values[key])
             if not isinstance(value, np.ndarray):
                 continue
             if kind == "out":
@@ -164,7 +166,7 @@ class OperationNode(Node):
 
 
 def _holds_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray | DeferredArray) or (isinstance(value, tuple) and any(map(_holds_array, value)))
+    return isinstance(value, ARRAYS) or (isinstance(value, tuple) and any(map(_holds_array, value)))
 
 
 def _joined_tensor(array: Array, node: Node) -> Tensor:

@@ -20,8 +20,9 @@ class Sequential(Module):
             self.add_module(str(name), layer)
 
     def forward(self, input: Any) -> Any:
-        for layer in self:
-            input = layer(input)
+        for layer in self._modules.values():
+            if layer is not None:
+                input = layer(input)
         return input
 
     def __iter__(self) -> Iterator[Module]:

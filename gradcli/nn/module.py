@@ -11,6 +11,7 @@ import numpy as np
 from gradcli.autograd import Tensor
 from gradcli.autograd.accumulate_grad import zero_gradient
 from gradcli.autograd.dtypes import DType, as_numpy_dtype, float32, float64
+from gradcli.floating_point import aloud
 from gradcli.nn.parameter import Parameter
 from gradcli.nn.state import IncompatibleKeys, load_into
 
@@ -46,6 +47,7 @@ class Module:
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
+    _registries: tuple[dict[str, Any], ...]  # these three
     _non_persistent: set[str]
     _forward_hooks: dict[int, ForwardHook]
 
@@ -62,6 +64,7 @@ class Module:
             ("_forward_hooks", {}),
         ):
             object.__setattr__(self, name, registry)
+        object.__setattr__(self, "_registries", (self._parameters, self._modules, self._buffers))
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the layer computes; every subclass says."""
@@ -71,7 +74,7 @@ class Module:
         result = self.forward(*args, **kwargs)
         if self._forward_hooks:
             for hook in list(self._forward_hooks.values()):
-                replaced = hook(self, args, result)
+                replaced = aloud(hook, self, args, result)
                 if replaced is not None:
                     result = replaced
         return result
@@ -115,10 +118,9 @@ class Module:
             object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
-        own = self.__dict__
-        for registry in ("_parameters", "_modules", "_buffers"):
-            if registry in own and name in own[registry]:
-                return own[registry][name]
+        for registry in self.__dict__.get("_registries", ()):  # there are none before Module.__init__()
+            if name in registry:
+                return registry[name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __delattr__(self, name: str) -> None:

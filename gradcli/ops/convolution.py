@@ -155,13 +155,7 @@ def conv2d(
             "conv2d: only the batch may be empty, but got input of size: "
             f"{list(input.shape)} and weight of size: {list(weight.shape)}"
         )
+    keep = is_grad_enabled() and isinstance(weight, Tensor) and weight.requires_grad
     return convolution(
-        input,
-        weight,
-        bias,
-        stride=pair(stride, "stride"),
-        padding=pair(padding, "padding"),
-        dilation=pair(dilation, "dilation"),
-        groups=groups,
-        keep=is_grad_enabled() and isinstance(weight, Tensor) and weight.requires_grad,
+        input, weight, bias, pair(stride, "stride"), pair(padding, "padding"), pair(dilation, "dilation"), groups, keep
     )

@@ -39,6 +39,8 @@ def sizes(shape: tuple[Any, ...]) -> tuple[int, ...]:
 
 def pair(value: int | Sequence[int], name: str) -> tuple[int, int]:
     """(height, width) of an option given as one number or two."""
+    if type(value) is tuple and len(value) == 2 and type(value[0]) is type(value[1]) is int:
+        return value  # as layers give it, at every call
     try:
         numbers = tuple(map(operator.index, value if isinstance(value, Sequence) else (value,)))
     except TypeError:

@@ -24,6 +24,8 @@ from gradcli.deferred import DeferredArray, settled
 from gradcli.kernels import elementwise as kernels
 from gradcli.ops.promotion import as_floating, promote, promote_floating, require_broadcastable, require_kind
 
+ARRAYS = (np.ndarray, DeferredArray)
+
 # --- sums and products ------------------------------------------------------------------------------------------------
 
 
@@ -41,11 +43,16 @@ def add(input: Array | DeferredArray, other: Any, *, alpha: float = 1) -> Array 
 def _one_is_put_off(first: Any, second: Any) -> bool:
     """Whether the sum can be put off too: one of the two isn't computed yet, and the other is just like it."""
     return (
-        any(isinstance(value, DeferredArray) and not value.is_computed for value in (first, second))
-        and all(isinstance(value, DeferredArray | np.ndarray) for value in (first, second))
+        (_is_put_off(first) or _is_put_off(second))
+        and isinstance(first, ARRAYS)
+        and isinstance(second, ARRAYS)
         and first.shape == second.shape
         and first.dtype == second.dtype
     )
+
+
+def _is_put_off(value: Any) -> bool:
+    return isinstance(value, DeferredArray) and not value.is_computed
 
 
 def _times_alpha(values: Array, alpha: float) -> Array:

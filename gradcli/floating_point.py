@@ -1,0 +1,58 @@
+"""Overflow gives inf and an invalid operation nan without a word, as in PyTorch: NumPy's warnings of them are off."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class _Thread(threading.local):
+    """Whether this thread is within `quietly` already, and what NumPy's settings were before a network's forward."""
+
+    def __init__(self) -> None:
+        self.quiet = False
+        self.outside: Mapping[str, Any] = {}
+
+
+_thread = _Thread()
+
+
+def quietly(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call `function` without NumPy's warnings about floating point numbers.
+
+    Only the outermost of nested calls has to see to that: to change NumPy's settings and back takes longer than many
+    an operation, of which a training step has hundreds.
+    """
+    if _thread.quiet:
+        return function(*args, **kwargs)
+    with np.errstate(all="ignore"):
+        try:
+            _thread.quiet = True
+            return function(*args, **kwargs)
+        finally:
+            _thread.quiet = False
+
+
+def network_quietly(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """As `quietly`, for what may call a user's code, by `aloud`."""
+    if not _thread.quiet:
+        _thread.outside = np.geterr()
+    return quietly(function, *args, **kwargs)
+
+
+def aloud(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call `function`, which is the user's, with NumPy's settings as they were before `network_quietly`."""
+    if not _thread.quiet:
+        return function(*args, **kwargs)
+    with np.errstate(**_thread.outside):
+        try:
+            _thread.quiet = False
+            return function(*args, **kwargs)
+        finally:
+            _thread.quiet = True
