@@ -10,6 +10,7 @@ as close to the exact ones as PyTorch's or closer, where they would be up to a f
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from gradcli.kernels.layout import Array, Pair
 from gradcli.kernels.matrix_product import DEEPEST_SUM, LONGEST_RUN, matmul_in_runs
 from gradcli.kernels.pieces import Piece
 from gradcli.kernels.rows import ImageRows
-from gradcli.kernels.windows import window_taps
+from gradcli.kernels.windows import Tap, window_taps
 
 
 class Windows(NamedTuple):
@@ -122,11 +123,18 @@ def col2im(columns: Array, images: Array, windows: Windows, piece: Piece) -> Non
     groups = windows.groups
     channels = windows.channels // groups
     size = piece.row_count, windows.size[1]
-    values = columns.reshape(groups, piece.image_count, *size, *windows.kernel, channels)
+    values = columns.reshape(groups, piece.image_count, *size, -1, channels)
     pixels = images.reshape(piece.image_count, *windows.image_size, groups, channels)
-    # The padding as seen from the first of the piece's rows.
-    padding = windows.padding[0] - piece.rows.start * windows.stride[0], windows.padding[1]
-    for tap in window_taps(windows.image_size, size, windows.kernel, windows.stride, padding, windows.dilation):
-        i, j = divmod(tap.number, windows.kernel[1])
-        # (g, n, R, OW, C/g) -> (n, R, OW, g, C/g)
-        pixels[tap.elements] += values[:, *tap.outputs, i, j].transpose(1, 2, 3, 0, 4)
+    for tap in _taps(windows, piece.rows.start, piece.row_count):
+        some = pixels[tap.elements]
+        # (g, n, R, OW, taps, C/g) -> (g, n, r, ow, C/g) -> (n, r, ow, g, C/g)
+        np.add(some, values[:, *tap.outputs, tap.number].transpose(1, 2, 3, 0, 4), out=some)
+
+
+@functools.lru_cache(maxsize=1024)
+def _taps(windows: Windows, first_row: int, row_count: int) -> tuple[Tap, ...]:
+    """The taps of some rows of windows."""
+    # The padding as seen from the first of these rows.
+    padding = windows.padding[0] - first_row * windows.stride[0], windows.padding[1]
+    size = row_count, windows.size[1]
+    return tuple(window_taps(windows.image_size, size, windows.kernel, windows.stride, padding, windows.dilation))

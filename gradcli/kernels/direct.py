@@ -79,6 +79,8 @@ class Direct:
     ) -> ConvGradients:
         if needs_images and _has_mirrored_form(geometry):
             return _gradients_by_mirrored_filters(geometry, grad, images, filters, needs_filters)
+        if needs_images and needs_filters and _takes_whole_images(geometry):
+            return _gradients_of_whole_images(geometry, grad, images, filters)
         return ConvGradients(
             _image_gradient(geometry, grad, filters) if needs_images else None,
             _filter_gradient(geometry, grad, images) if needs_filters else None,
@@ -113,41 +115,71 @@ def _gradients_by_mirrored_filters(
     return ConvGradients(image_gradient, filter_gradient)
 
 
+def _gradients_of_whole_images(geometry: ConvGeometry, grad: ImageRows, images: Array, filters: Array) -> ConvGradients:
+    """Both gradients, piece by piece, as `_filter_gradient` and `_image_gradient` form them."""
+    windows, pieces = _image_plan(geometry, COLUMN_BYTES)
+    source = StoredRows(images)
+    image_gradient = memory.empty(geometry.image_shape, geometry.dtype)
+    filter_gradient = memory.empty(geometry.filter_shape, geometry.dtype)
+
+    def differentiate(piece: Piece, contribution: Array) -> None:
+        grad_rows = _read_rows(geometry, grad, piece)
+        _contribute(geometry, grad_rows, im2col(source, windows, piece), contribution)
+        target = image_gradient[piece.images]
+        target.fill(0)
+        _add_columns(geometry, grad_rows, filters, windows, piece, target)
+
+    sum_over_pieces(differentiate, pieces, filter_gradient)
+    return ConvGradients(image_gradient, filter_gradient)
+
+
 def _filter_gradient(geometry: ConvGeometry, grad: ImageRows, images: Array) -> Array:
     """The gradient of the filters, from the columns of the images."""
     windows, pieces = _image_plan(geometry, COLUMN_BYTES)
     source = StoredRows(images)
     result = memory.empty(geometry.filter_shape, geometry.dtype)
 
-    def contribute(piece: Piece, contribution: Array) -> None:
-        columns = im2col(source, windows, piece)
-        grad_rows = _by_group(
-            _read_rows(grad, piece, geometry.out_width, geometry.out_channels), geometry.groups
-        ).transpose(0, 2, 1)
-        np.matmul(grad_rows, columns, out=_filter_matrices(geometry, contribution))  # (g, O/g, P') @ (g, P', K)
+    def differentiate(piece: Piece, contribution: Array) -> None:
+        _contribute(geometry, _read_rows(geometry, grad, piece), im2col(source, windows, piece), contribution)
 
-    sum_over_pieces(contribute, pieces, result)
+    sum_over_pieces(differentiate, pieces, result)
     return result
+
+
+def _contribute(geometry: ConvGeometry, grad_rows: Array, columns: Array, contribution: Array) -> None:
+    """Fill `contribution` (O, kh, kw, C/g) with the product of a piece's gradient and columns (g, P', K)."""
+    turned = grad_rows.transpose(0, 2, 1)  # (g, P', O/g) -> (g, O/g, P')
+    np.matmul(turned, columns, out=_filter_matrices(geometry, contribution))
 
 
 def _image_gradient(geometry: ConvGeometry, grad: ImageRows, filters: Array) -> Array:
     """The gradient of the images by adding columns back; one thread does all rows of an image, as they overlap."""
-    matrices = _filter_matrices(geometry, filters)
     windows, pieces = _image_plan(geometry, COLUMN_BYTES)
     pieces_of_images = [list(several) for _, several in itertools.groupby(pieces, lambda piece: piece.images.start)]
     result = memory.empty(geometry.image_shape, geometry.dtype)
 
-    def add_columns(number: int) -> None:
+    def differentiate(number: int) -> None:
         target = result[pieces_of_images[number][0].images]
         target.fill(0)
         for piece in pieces_of_images[number]:
-            grad_rows = _by_group(_read_rows(grad, piece, geometry.out_width, geometry.out_channels), geometry.groups)
-            columns = memory.scratch("direct.columns", (geometry.groups, piece.pixels, geometry.depth), geometry.dtype)
-            np.matmul(grad_rows, matrices, out=columns)  # (g, P', O/g) @ (g, O/g, K)
-            col2im(columns, target, windows, piece)
+            _add_columns(geometry, _read_rows(geometry, grad, piece), filters, windows, piece, target)
 
-    parallel(add_columns, len(pieces_of_images))
+    parallel(differentiate, len(pieces_of_images))
     return result
+
+
+def _add_columns(
+    geometry: ConvGeometry, grad_rows: Array, filters: Array, windows: Windows, piece: Piece, target: Array
+) -> None:
+    """Add the gradient of a piece's columns onto that of its images, `target` (n, H, W, C)."""
+    columns = memory.scratch("direct.columns", (geometry.groups, piece.pixels, geometry.depth), geometry.dtype)
+    np.matmul(grad_rows, _filter_matrices(geometry, filters), out=columns)  # (g, P', O/g) @ (g, O/g, K)
+    col2im(columns, target, windows, piece)
+
+
+def _takes_whole_images(geometry: ConvGeometry) -> bool:
+    """Whether no image is cut, so that what is added onto its pixels comes from one piece."""
+    return all(piece.row_count == geometry.out_height for piece in _image_plan(geometry, COLUMN_BYTES)[1])
 
 
 @functools.lru_cache(maxsize=1024)
@@ -185,12 +217,17 @@ def _mirrored_plan(geometry: ConvGeometry, budget: int) -> tuple[Windows, tuple[
 def _cut(geometry: ConvGeometry, windows: Windows, out_channels: int, budget: int) -> tuple[Piece, ...]:
     itemsize = geometry.dtype.itemsize
     filter_bytes = windows.depth * out_channels * itemsize
+    pixel_bytes = windows.depth * windows.groups * itemsize
+    image_bytes = windows.size[0] * windows.size[1] * pixel_bytes
+    budget = max(budget, filter_bytes)
+    if 0 < image_bytes < budget:
+        budget -= budget % image_bytes  # whole images, that pieces are equal
     return cut_into_pieces(
         geometry.batch,
         *windows.size,
-        bytes_per_pixel=windows.depth * windows.groups * itemsize,
+        bytes_per_pixel=pixel_bytes,
         work_per_pixel=windows.depth * out_channels,
-        budget=max(budget, filter_bytes),
+        budget=budget,
     )
 
 
@@ -234,8 +271,9 @@ def _by_group(rows: Array, groups: int) -> Array:
     return rows.reshape(pixels, groups, channels // groups).transpose(1, 0, 2)  # (P, g, C/g) -> (g, P, C/g)
 
 
-def _read_rows(images: ImageRows, piece: Piece, width: int, channels: int) -> Array:
-    """The pixels (P', C) of a piece, read into this thread's scratch memory."""
-    rows = memory.scratch("direct.rows", (piece.image_count, piece.row_count, width, channels), images.dtype)
+def _read_rows(geometry: ConvGeometry, images: ImageRows, piece: Piece) -> Array:
+    """The pixels of a piece of the output's gradient by group (g, P', O/g), read into this thread's scratch memory."""
+    shape = piece.image_count, piece.row_count, geometry.out_width, geometry.out_channels
+    rows = memory.scratch("direct.rows", shape, images.dtype)
     images.write(rows, piece.images, piece.rows)
-    return rows.reshape(piece.pixels, channels)
+    return _by_group(rows.reshape(piece.pixels, geometry.out_channels), geometry.groups)

@@ -32,6 +32,12 @@ def matmul_in_runs(left: Array, right: Array, out: Array | None, runs: int) -> A
     if runs < 2:
         return np.matmul(left, right, out=out)
     depth = right.shape[-2]
+    if depth % runs == 0:
+        # (..., P, K) -> (..., R, P, K/R) and (..., K, M) -> (..., R, K/R, M)
+        lefts = left.reshape(*left.shape[:-1], runs, depth // runs).swapaxes(-3, -2)
+        rights = right.reshape(*right.shape[:-2], runs, depth // runs, right.shape[-1])
+        products = memory.scratch("matrix_product.products", (*lefts.shape[:-1], rights.shape[-1]), left.dtype)
+        return np.add.reduce(np.matmul(lefts, rights, out=products), axis=-3, out=out)
     end = depth // runs
     total: Array = np.matmul(left[..., :end], right[..., :end, :], out=out)
     product = memory.scratch("matrix_product.product", total.shape, total.dtype)

@@ -27,7 +27,7 @@ from gradcli.kernels.pieces import Piece, cut_into_pieces, for_each_piece
 from gradcli.kernels.windows import pool_output_size, tap_overlap
 
 PIECE_BYTES = 1 << 19  # of results at a time: calls long enough for two threads, on arrays that the cache about holds
-WORK_PER_ELEMENT = 30  # in the unit of `cut_into_pieces`: a result takes about as long as so many multiply-adds
+WORK_PER_ELEMENT = 250  # in the unit of `cut_into_pieces`: a result takes about as long as so many multiply-adds
 
 
 class Winners(NamedTuple):
