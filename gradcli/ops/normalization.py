@@ -119,10 +119,8 @@ def _recorded_gradients(
 
 def _move(running: Array, observed: Array, momentum: float, share: float) -> None:
     """Turn `running` into running * (1 - momentum) + observed * share, in place; float64 until it is rounded once."""
-    kept = running.astype(_DOUBLE)
-    kept *= 1 - momentum
-    kept += observed * share
-    running[...] = kept
+    kept = np.multiply(running, 1 - momentum, dtype=_DOUBLE)
+    np.add(kept, observed * share, out=running, casting="same_kind")
 
 
 def batch_norm(

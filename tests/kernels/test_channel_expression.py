@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from gradcli.kernels import channel_expression
 from gradcli.kernels.channel_expression import ChannelExpression, Term, UnfinishedImages
-from gradcli.kernels.threads import get_num_threads, set_num_threads
+from gradcli.kernels.threads import BUFFER_ELEMENTS, get_num_threads, set_num_threads
 from tests.kernels.references import MEMORY_LAYOUTS, random_array
 
 SHAPE = (3, 6, 5, 4)
@@ -114,6 +115,25 @@ def test_a_task_sees_every_pixel_once_whether_it_is_computed_now_or_was_before(t
             np.testing.assert_allclose(rows, nhwc(value).reshape(-1, SHAPE[1]), rtol=1e-12)
     finally:
         set_num_threads(before)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_numpys_buffers_are_as_large_afterwards_as_before(fails, monkeypatch):
+    monkeypatch.setattr(channel_expression, "SPREAD_FROM", 1)
+    during = []
+
+    def task(first, rows):
+        during.append(np.getbufsize())
+        if fails:
+            raise ValueError(first)
+
+    before = np.setbufsize(4096)
+    try:
+        with pytest.raises(ValueError, match="0") if fails else contextlib.nullcontext():
+            scaled(random_array(SHAPE, 1), 10)[0].compute(task)
+        assert (during, np.getbufsize()) == ([BUFFER_ELEMENTS], 4096)
+    finally:
+        np.setbufsize(before)
 
 
 class Unfinished(UnfinishedImages):

@@ -115,6 +115,13 @@ def test_a_weight_of_zero_leaves_the_bias():
     assert out[:, 1].mean() == pytest.approx(4)
 
 
+def test_a_bias_beyond_what_float32_squares_hold_is_kept():
+    x = random_array((2, 3, 5, 5), 1, np.float32)
+    weight, bias = np.array([1, 1e-20, 2], np.float32), np.array([1e25, 3, -4], np.float32)
+    out = batch_norm(x, *reference_statistics(x), weight, bias)
+    np.testing.assert_allclose(out.mean(axis=(0, 2, 3), dtype=np.float64), bias, rtol=1e-6)
+
+
 def test_a_gradient_of_zero_stays_zero():
     x = random_array((2, 3, 4, 4), 1, np.float32)
     grad_x, grad_weight, grad_bias = batch_norm_gradients(
