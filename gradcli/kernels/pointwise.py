@@ -13,10 +13,14 @@ from gradcli.kernels import memory
 from gradcli.kernels.algorithm import ConvGradients, Epilogue
 from gradcli.kernels.geometry import ConvGeometry
 from gradcli.kernels.layout import Array
+from gradcli.kernels.matrix_product import matmul_in_runs
 from gradcli.kernels.pieces import Piece, cut_into_pieces, for_each_piece, sum_over_pieces
 from gradcli.kernels.rows import ImageRows
 
 PIECE_BYTES = 1 << 20  # of the pixels that come in and go out
+MULTIPLICATIONS_PER_WORK = 2  # in the unit of `cut_into_pieces`: pieces as short as with windows gain nothing here
+PIXELS_PER_RUN = 64  # of the sums that the gradient of the filters is, cut like those of other convolutions
+MOST_RUNS = 4
 
 
 class Pointwise:
@@ -67,7 +71,8 @@ class Pointwise:
             grad.write(grad_pixels, piece.images, piece.rows)
             grad_rows = grad_pixels.reshape(piece.pixels, geometry.out_channels)
             if contribution is not None:
-                np.matmul(grad_rows.T, _seen_pixels(geometry, images, piece), out=contribution)
+                runs = max(1, min(MOST_RUNS, piece.pixels // PIXELS_PER_RUN))
+                matmul_in_runs(grad_rows.T, _seen_pixels(geometry, images, piece), contribution, runs)
             if image_gradient is not None:
                 _write_image_gradient(geometry, grad_rows, matrix, image_gradient, piece)
 
@@ -122,6 +127,6 @@ def _pieces(geometry: ConvGeometry, budget: int) -> tuple[Piece, ...]:
         geometry.out_height,
         geometry.out_width,
         bytes_per_pixel=(geometry.channels + geometry.out_channels) * geometry.dtype.itemsize,
-        work_per_pixel=geometry.channels * geometry.out_channels,
+        work_per_pixel=geometry.channels * geometry.out_channels // MULTIPLICATIONS_PER_WORK,
         budget=budget,
     )
