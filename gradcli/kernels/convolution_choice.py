@@ -12,11 +12,13 @@ from gradcli.kernels.pointwise import Pointwise
 from gradcli.kernels.policy import Kernels
 from gradcli.kernels.small_map import SmallMap
 from gradcli.kernels.strided import StridedByParity
+from gradcli.kernels.window_products import WindowProducts
 from gradcli.kernels.winograd import Winograd
 from gradcli.kernels.winograd_transforms import TILE
 
 WINOGRAD, SMALL_MAP = Winograd(), SmallMap()
 FEW_PIXELS, FEW_PIXELS_DEFERRED = FewPixels(), FewPixels(deferred=True)
+WINDOW_PRODUCTS, WINDOW_PRODUCTS_DEFERRED = WindowProducts(), WindowProducts(deferred=True)
 POINTWISE, STRIDED, DIRECT = Pointwise(), StridedByParity(), Direct()
 
 ALGORITHMS: tuple[ConvAlgorithm, ...] = (
@@ -24,6 +26,8 @@ ALGORITHMS: tuple[ConvAlgorithm, ...] = (
     SMALL_MAP,
     FEW_PIXELS,
     FEW_PIXELS_DEFERRED,
+    WINDOW_PRODUCTS,
+    WINDOW_PRODUCTS_DEFERRED,
     POINTWISE,
     STRIDED,
     DIRECT,
@@ -33,7 +37,10 @@ ALGORITHMS: tuple[ConvAlgorithm, ...] = (
 # channels there are: pairs of channels, and the tiles that are enough up to there.
 FEWEST_TILES = ((256 * 256, 16), (512 * 512, 32))
 SMALLEST_FILL = 0.7  # of the tiles with pixels of the output: what hangs over the edges is computed, too
-# Small maps leave out the multiplications with padding; with few images the pieces are too small for that to pay.
+# Small maps leave out the multiplications with padding. How many images window products are best for, by pixels of each
+# map; with more, larger products pay for their copies, and with fewer, columns of all pixels at once are as good.
+WINDOW_IMAGES = {4: range(4, 32), 9: range(3, 17), 16: range(3, 17)}
+WINDOW_CHANNELS = 64  # at least: with fewer, the products are too small
 FEWEST_SMALL_MAPS = {1: 1, 2: 2, 4: 12, 9: 9, 16: 9}  # images by pixels of each
 MOST_FEW_PIXELS = 128  # beyond, columns of all pixels at once leave the caches
 MOST_STRIDED_IMAGES = 3  # with more, a thread takes whole ones
@@ -48,13 +55,17 @@ def choose_algorithm(geometry: ConvGeometry, kernels: Kernels) -> ConvAlgorithm:
     """
     if kernels == "fast" and WINOGRAD.supports(geometry) and _has_tiles_enough(geometry):
         return WINOGRAD  # a quarter of the multiplications
-    if SMALL_MAP.supports(geometry) and _has_maps_enough(geometry):
-        return SMALL_MAP  # no multiplications with padding
+    # An update that forms the gradient of the filters on the way rounds otherwise than one of the stored gradient, so
+    # only fast kernels put that off.
+    deferred = kernels == "fast"
+    if SMALL_MAP.supports(geometry):  # no multiplications with padding
+        if _suits_window_products(geometry):
+            return WINDOW_PRODUCTS_DEFERRED if deferred else WINDOW_PRODUCTS
+        if _has_maps_enough(geometry):
+            return SMALL_MAP
     few = MOST_POINTS if geometry.kernel == (1, 1) else MOST_FEW_PIXELS
     if FEW_PIXELS.supports(geometry) and 0 < geometry.pixels <= few:
-        # The filters are the larger part: read them once. An update that forms their gradient on the way rounds
-        # otherwise than one of the stored gradient, so only fast kernels put that off.
-        return FEW_PIXELS_DEFERRED if kernels == "fast" else FEW_PIXELS
+        return FEW_PIXELS_DEFERRED if deferred else FEW_PIXELS  # the filters are the larger part: read them once
     if POINTWISE.supports(geometry):
         return POINTWISE  # pixels are columns already
     if STRIDED.supports(geometry) and geometry.batch <= MOST_STRIDED_IMAGES:
@@ -67,6 +78,11 @@ def _has_tiles_enough(geometry: ConvGeometry) -> bool:
     channel_pairs = geometry.channels * geometry.out_channels
     enough = any(channel_pairs <= most and tiles >= fewest for most, fewest in FEWEST_TILES)
     return enough and geometry.pixels >= SMALLEST_FILL * tiles * TILE * TILE
+
+
+def _suits_window_products(geometry: ConvGeometry) -> bool:
+    images = WINDOW_IMAGES.get(geometry.height * geometry.width, range(0))
+    return geometry.batch in images and min(geometry.channels, geometry.out_channels) >= WINDOW_CHANNELS
 
 
 def _has_maps_enough(geometry: ConvGeometry) -> bool:

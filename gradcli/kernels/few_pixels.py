@@ -103,7 +103,7 @@ class FewPixels:
         if self.deferred and np.may_share_memory(columns, images):
             columns = columns.copy()  # a deferred gradient's factors are its own
         left = np.array(rows.T, order="C")  # (P, O) -> (O, P); a copy, as the gradient of the output may not stay
-        filter_gradient = LowRankGradient(left, columns, geometry.filter_shape)
+        filter_gradient = LowRankGradient([(left, columns)], geometry.filter_shape)
         if self.deferred and geometry.pixels <= MOST_PIXELS:
             return ConvGradients(image_gradient, filter_gradient)
         return ConvGradients(image_gradient, filter_gradient.filters())

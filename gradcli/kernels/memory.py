@@ -14,15 +14,20 @@ import mmap
 import threading
 import weakref
 from collections import deque
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from gradcli.kernels.layout import Array
 
+R = TypeVar("R")
+Ts = TypeVarTuple("Ts")
+
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 SMALLEST_BLOCK = 1 << 16  # bytes; smaller arrays are left to NumPy, whose own allocator keeps them
+MOST_WORKSPACES = 4096  # of each thread
 FINENESS = 8  # block sizes between two powers of two, so that arrays of nearly the same size share blocks
 
 
@@ -139,6 +144,7 @@ def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
 class _Scratch(threading.local):
     def __init__(self) -> None:
         self.arrays: dict[tuple[str, Any], Array] = {}
+        self.workspaces: dict[tuple[Any, ...], Any] = {}
 
 
 _scratch = _Scratch()
@@ -153,7 +159,24 @@ def scratch(name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     array = _scratch.arrays.get((name, dtype))
     if array is None or array.size < count:
         array = _scratch.arrays[(name, dtype)] = _aligned(count, np.dtype(dtype))
+        _scratch.workspaces.clear()  # so that all that is made from now on is on the same memory
     return array[:count].reshape(shape)
+
+
+def workspace(make: Callable[[Unpack[Ts]], R], *args: *Ts) -> R:
+    """What `make` returned when this thread first asked for it with these arguments, which must be hashable.
+
+    For views of scratch memory: made at each call, they would take as long as some kernels do.
+    """
+    key = (make, *args)
+    made = _scratch.workspaces.get(key)
+    if made is None:
+        made = make(*args)
+        if len(_scratch.workspaces) >= MOST_WORKSPACES:
+            _scratch.workspaces.clear()
+        _scratch.workspaces[key] = made
+    result: R = made
+    return result
 
 
 def _aligned(count: int, dtype: np.dtype[Any]) -> Array:

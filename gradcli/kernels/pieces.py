@@ -5,8 +5,9 @@ Cuts depend on the sizes alone, never on the number of threads, so that neither 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -22,6 +23,8 @@ MOST_SUMS = 16  # partial sums, and so the most threads that can share in one
 FEWEST_SUMS = 4
 SUMS_BYTES = 4 << 20  # of all partial sums together, between those two bounds: they are added up from the cache
 ADDED_ELEMENTS = 1 << 16  # of a sum, added up at a time: enough for NumPy to leave Python to other threads
+
+AnyPiece = TypeVar("AnyPiece")
 
 
 class Piece(NamedTuple):
@@ -41,16 +44,22 @@ class Piece(NamedTuple):
 
 
 def cut_into_pieces(
-    batch: int, height: int, width: int, bytes_per_pixel: int, work_per_pixel: int, budget: int
+    batch: int,
+    height: int,
+    width: int,
+    bytes_per_pixel: int,
+    work_per_pixel: int,
+    budget: int,
+    fewest_pixels: int = FEWEST_PIXELS,
 ) -> tuple[Piece, ...]:
     """Pieces of about equal size that take about `budget` bytes each, in order; at least one row each.
 
-    There are at least four of them, unless that made them shorter than some 50 us or left them few pixels, and an even
-    number, as most machines have an even number of cores.
+    There are at least four of them, unless that made them shorter than some 50 us or left them fewer pixels than
+    `fewest_pixels`, and an even number, as most machines have an even number of cores.
     """
     pixels = batch * height * width
     by_memory = -(-pixels * bytes_per_pixel // budget)
-    by_work = min(FEWEST_PIECES, pixels * work_per_pixel // SMALLEST_WORK, pixels // FEWEST_PIXELS)
+    by_work = min(FEWEST_PIECES, pixels * work_per_pixel // SMALLEST_WORK, pixels // fewest_pixels)
     count = max(1, by_memory, by_work)
     count += count % 2 if count > 1 else 0
     if count <= batch:
@@ -78,7 +87,7 @@ def _piece(first_image: int, last_image: int, first_row: int, last_row: int, hei
     )
 
 
-def for_each_piece(task: Callable[[Piece], object], pieces: Sequence[Piece]) -> None:
+def for_each_piece(task: Callable[[AnyPiece], object], pieces: Sequence[AnyPiece]) -> None:
     """Run `task` for every piece, shared among the threads."""
 
     def run(number: int) -> None:
@@ -87,28 +96,37 @@ def for_each_piece(task: Callable[[Piece], object], pieces: Sequence[Piece]) -> 
     parallel(run, len(pieces))
 
 
-def sum_over_pieces(task: Callable[[Piece, Array], None], pieces: Sequence[Piece], total: Array) -> None:
+def sum_over_pieces(task: Callable[[AnyPiece, Array], None], pieces: Sequence[AnyPiece], total: Array) -> None:
     """Fill `total`, of any strides, with the sum of what `task` writes for each piece into the array it is given.
 
-    That array is C-contiguous and of the shape of `total`. The pieces are dealt out in a few runs; within each, one
-    thread adds them up in order, and the sums of the runs are added up in order at the end.
+    That array is C-contiguous and of the shape of `total`. See `sums_of_pieces` for the order.
     """
     if len(pieces) == 1 and total.flags.c_contiguous:
         parallel(lambda _: task(pieces[0], total), 1)
         return
-    runs = min(len(pieces), max(FEWEST_SUMS, min(MOST_SUMS, SUMS_BYTES // max(1, total.nbytes))))
-    sums = memory.empty((runs, *total.shape), total.dtype)
+    _add_in_order(sums_of_pieces(task, pieces, total.shape, total.dtype), total)
+
+
+def sums_of_pieces(
+    task: Callable[[AnyPiece, Array], None], pieces: Sequence[AnyPiece], shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> Array:
+    """A few partial sums (R, *shape) of what `task` writes for each piece; they are to be added up in order.
+
+    The pieces are dealt out in R runs; within each, one thread adds them up in order.
+    """
+    runs = min(len(pieces), max(FEWEST_SUMS, min(MOST_SUMS, SUMS_BYTES // max(1, math.prod(shape) * dtype.itemsize))))
+    sums = memory.empty((runs, *shape), dtype)
 
     def add_run(run: int) -> None:
         first, last = len(pieces) * run // runs, len(pieces) * (run + 1) // runs
         task(pieces[first], sums[run])
         for piece in pieces[first + 1 : last]:
-            contribution = memory.scratch("pieces.contribution", total.shape, total.dtype)
+            contribution = memory.scratch("pieces.contribution", shape, dtype)
             task(piece, contribution)
             np.add(sums[run], contribution, out=sums[run])
 
     parallel(add_run, runs)
-    _add_in_order(sums, total)
+    return sums
 
 
 def _add_in_order(sums: Array, total: Array) -> None:

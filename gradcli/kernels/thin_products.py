@@ -29,7 +29,7 @@ FEW_TO_READ = 32  # the same for the product that sums along the large matrix's 
 def rows_times_transpose(few: Array, matrix: Array, out: Array) -> None:
     """`out` (P, M) = `few` (P, K) times the transpose of `matrix` (M, K), which is read once, row after row."""
     count, depth = few.shape
-    part = _divisor_below(depth, BLOCK_DEPTH if count <= FEW_TO_READ else LONGEST_SUM)
+    part = divisor_below(depth, BLOCK_DEPTH if count <= FEW_TO_READ else LONGEST_SUM)
     rows = len(matrix) - len(matrix) % BLOCK_ROWS
     if count > FEW_TO_READ or count * BLOCK_ROWS * part >= SMALL_PRODUCT:
         rows = 0
@@ -89,7 +89,7 @@ def columns_times_rows(left: Array, few: Array, out: Array) -> None:
 
 
 @functools.lru_cache(maxsize=256)
-def _divisor_below(number: int, limit: int) -> int:
+def divisor_below(number: int, limit: int) -> int:
     """The largest divisor of `number` up to `limit`; `number` itself where that would be less than a quarter of it."""
     largest = next(divisor for divisor in range(max(1, min(number, limit)), 0, -1) if number % divisor == 0)
     return largest if 4 * largest >= limit else number

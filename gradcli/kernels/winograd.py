@@ -23,30 +23,31 @@ from gradcli.kernels import memory
 from gradcli.kernels.algorithm import ConvGradients, Epilogue
 from gradcli.kernels.geometry import ConvGeometry
 from gradcli.kernels.layout import Array, Pair
-from gradcli.kernels.pieces import Piece, cut_into_pieces, for_each_piece, sum_over_pieces
+from gradcli.kernels.memory import workspace
+from gradcli.kernels.pieces import Piece, cut_into_pieces, for_each_piece, sums_of_pieces
 from gradcli.kernels.rows import ImageRows, StoredRows
 from gradcli.kernels.slices import for_each_slice
+from gradcli.kernels.winograd_filters import (
+    filter_frequencies,
+    filter_gradient,
+    kept_filter_frequencies,
+    mirrored_filter_frequencies,
+)
+from gradcli.kernels.winograd_tiles import Block, TileInverse, Window, load_block, window
 from gradcli.kernels.winograd_transforms import (
-    FILTERS,
+    DTYPE,
     FREQUENCIES,
-    MIRRORED_FILTERS,
-    OUTPUTS,
+    FROM_OUTPUTS,
+    FROM_PIXELS,
     OVERLAP,
-    PIXELS,
     TILE,
-    Block,
-    inverse_filters,
-    inverse_tiles,
-    load_block,
-    transform_filters,
-    transform_tiles,
 )
 
 PIECE_BYTES = 1 << 20  # of a piece's frequencies
+FEWEST_TILES = 64  # of a piece: each reads all filters
 LARGEST_PRODUCT_BY_PIECE = 128 * 128  # channels C * O: above, tiles are multiplied with filters by frequency
 LARGEST_SUM_BY_PIECE = 64 * 64  # the same for sums of filters' gradients: each piece reads and writes them all
 FREQUENCIES_AT_ONCE = 2
-FILTERS_AT_ONCE = 1 << 13  # pairs of channels whose filters are transformed at a time, in the second-level cache
 
 
 class Winograd:
@@ -59,9 +60,7 @@ class Winograd:
     name = "winograd"
 
     def supports(self, geometry: ConvGeometry) -> bool:
-        return (
-            geometry.kernel == (3, 3) and geometry.stride == (1, 1) and geometry.plain and geometry.dtype == np.float32
-        )
+        return geometry.kernel == (3, 3) and geometry.stride == (1, 1) and geometry.plain and geometry.dtype == DTYPE
 
     def forward(
         self,
@@ -77,16 +76,16 @@ class Winograd:
         Where they are not, computing them again takes no longer than writing and reading them would.
         """
         plan = _plan(geometry)
-        frequencies = _filter_frequencies(FILTERS, filters.transpose(1, 2, 3, 0))  # (O, i, j, C) -> (i, j, C, O)
+        frequencies = filter_frequencies(filters) if keep else kept_filter_frequencies(filters)
         convolution = _TileProducts(plan, frequencies, out, epilogue)
         source = StoredRows(images)
 
-        def convolve(piece: Piece) -> None:
+        def convolve(piece: _TilePiece) -> None:
             tiles = convolution.tiles(piece)
-            _transform_images(geometry, source, piece, plan.tiles, tiles)
+            _transform_images(source, piece, tiles)
             convolution.multiply(piece, tiles)
 
-        for_each_piece(convolve, plan.pieces)
+        _for_each(convolve, plan)
         convolution.finish()
         return convolution.all_tiles if keep else None
 
@@ -101,43 +100,51 @@ class Winograd:
         needs_filters: bool,
     ) -> ConvGradients:
         plan = _plan(geometry)
-        source = StoredRows(images)
         image_gradient: Array | None = None
         convolution: _TileProducts | None = None
         if needs_images:
-            image_gradient = memory.empty(geometry.image_shape, geometry.dtype)
-            frequencies = _filter_frequencies(MIRRORED_FILTERS, filters.transpose(1, 2, 0, 3))  # -> (i, j, O, C)
-            convolution = _TileProducts(plan, frequencies, image_gradient)
+            image_gradient = memory.empty(geometry.image_shape, DTYPE)
+            convolution = _TileProducts(plan, mirrored_filter_frequencies(filters), image_gradient)
 
-        def load(piece: Piece) -> Block:
+        def load(piece: _TilePiece) -> Block:
             """Load the piece's part of `grad` and, from there, do what there is to do for the images' gradient."""
-            block = _load_gradient(geometry, grad, piece, plan.tiles)
+            block = load_block(grad, piece.gradients)
             if convolution is not None:
                 tiles = convolution.tiles(piece)
-                first = TILE * piece.rows.start + geometry.padding[0] - 2, geometry.padding[1] - 2
-                transform_tiles(PIXELS, block, first, (piece.row_count, plan.tiles[1]), tiles)
+                block.transform(FROM_PIXELS, plan.image_offset, piece.tiles, tiles)
                 convolution.multiply(piece, tiles)
             return block
 
-        filter_gradient: Array | None = None
+        filters_gradient: Array | None = None
         if not needs_filters:
-            for_each_piece(load, plan.pieces)
+            _for_each(load, plan)
         else:
-            sums = memory.empty((FREQUENCIES, geometry.out_channels, geometry.channels), geometry.dtype)
+            source = StoredRows(images)
             if geometry.channels * geometry.out_channels <= LARGEST_SUM_BY_PIECE:
-                _sum_by_piece(geometry, plan, load, source, sums)
+                sums = _sum_by_piece(geometry, plan, load, source)
             else:
-                _sum_by_frequency(geometry, plan, load, source, kept, sums)
-            filter_gradient = _filters_from_frequencies(sums)
+                sums = _sum_by_frequency(geometry, plan, load, source, kept)
+            filters_gradient = filter_gradient(sums)
         if convolution is not None:
             convolution.finish()
-        return ConvGradients(image_gradient, filter_gradient)
+        return ConvGradients(image_gradient, filters_gradient)
+
+
+class _TilePiece(NamedTuple):
+    """Some tiles of some images: rows and pixels of `piece` are rows of tiles and tiles."""
+
+    piece: Piece
+    tiles: Pair  # rows and columns of tiles in each image
+    pixels: Window  # that the tiles' outputs read
+    gradients: Window  # of the tiles' outputs, and of all outputs that read the tiles' images
 
 
 class _Plan(NamedTuple):
     tiles: Pair  # rows and columns of tiles in each image
     tile_count: int  # in all images
-    pieces: tuple[Piece, ...]  # of tiles: rows and pixels of a piece are rows of tiles and tiles
+    pieces: tuple[_TilePiece, ...]
+    image_offset: Pair  # of a window of gradients: where the first tile of images is read
+    output_offset: Pair  # where the first tile of outputs is
 
 
 @functools.lru_cache(maxsize=1024)
@@ -152,8 +159,39 @@ def _plan(geometry: ConvGeometry) -> _Plan:
         bytes_per_pixel=FREQUENCIES * max(geometry.channels, geometry.out_channels) * geometry.dtype.itemsize,
         work_per_pixel=FREQUENCIES * geometry.channels * geometry.out_channels,
         budget=PIECE_BYTES,
+        fewest_pixels=FEWEST_TILES,
     )
-    return _Plan((down, across), geometry.batch * down * across, pieces)
+    # Image row y is read by outputs y + padding - 2 to y + padding.
+    above, left = (min(0, padding - OVERLAP) for padding in geometry.padding)
+    return _Plan(
+        (down, across),
+        geometry.batch * down * across,
+        tuple(_tile_piece(geometry, piece, across, (above, left)) for piece in pieces),
+        (geometry.padding[0] - OVERLAP - above, geometry.padding[1] - OVERLAP - left),
+        (-above, -left),
+    )
+
+
+def _tile_piece(geometry: ConvGeometry, piece: Piece, across: int, before: Pair) -> _TilePiece:
+    """`before` is where the first row and column of gradients is that tiles of images read, if that is before 0."""
+    padding, row, rows, columns = geometry.padding, TILE * piece.rows.start, TILE * piece.row_count, TILE * across
+    return _TilePiece(
+        piece,
+        (piece.row_count, across),
+        window(
+            geometry.image_shape, piece.images, (row - padding[0], -padding[1]), (rows + OVERLAP, columns + OVERLAP)
+        ),
+        window(
+            geometry.out_shape,
+            piece.images,
+            (row + before[0], before[1]),
+            (rows + padding[0] - before[0], columns + padding[1] - before[1]),
+        ),
+    )
+
+
+def _for_each(task: Callable[[_TilePiece], object], plan: _Plan) -> None:
+    for_each_piece(task, plan.pieces)
 
 
 class _TileProducts:
@@ -171,15 +209,15 @@ class _TileProducts:
         self.all_tiles: Array | None = None  # (36, T, P), where products are formed by frequency
         _, channels, out_channels = filters.shape
         if channels * out_channels > LARGEST_PRODUCT_BY_PIECE:
-            self.all_tiles = memory.empty((FREQUENCIES, plan.tile_count, channels), filters.dtype)
+            self.all_tiles = memory.empty((FREQUENCIES, plan.tile_count, channels), DTYPE)
 
-    def tiles(self, piece: Piece) -> Array:
+    def tiles(self, piece: _TilePiece) -> Array:
         """Where to write the frequencies (36, T', P) of a piece."""
         if self.all_tiles is not None:
-            return self.all_tiles[:, piece.span]
+            return self.all_tiles[:, piece.piece.span]
         return _piece_scratch("winograd.tiles", piece, self._filters.shape[1])
 
-    def multiply(self, piece: Piece, tiles: Array) -> None:
+    def multiply(self, piece: _TilePiece, tiles: Array) -> None:
         """Do what can be done once the frequencies of a piece have been written."""
         if self.all_tiles is None:
             products = _piece_scratch("winograd.products", piece, self._filters.shape[2])
@@ -191,109 +229,63 @@ class _TileProducts:
         tiles = self.all_tiles
         if tiles is None:
             return
-        products = memory.empty((FREQUENCIES, self._plan.tile_count, self._filters.shape[2]), tiles.dtype)
+        products = memory.empty((FREQUENCIES, self._plan.tile_count, self._filters.shape[2]), DTYPE)
         _for_each_frequency(lambda some: np.matmul(tiles[some], self._filters[some], out=products[some]))
-        for_each_piece(lambda piece: self._write(piece, products[:, piece.span]), self._plan.pieces)
+        _for_each(lambda piece: self._write(piece, products[:, piece.piece.span]), self._plan)
 
-    def _write(self, piece: Piece, products: Array) -> None:
+    def _write(self, piece: _TilePiece, products: Array) -> None:
         """Take the products (36, T', Q) of a piece back to pixels."""
         _, height, width, channels = self._out.shape
-        first, last = min(TILE * piece.rows.start, height), min(TILE * piece.rows.stop, height)
-        pixels = self._out[piece.images, first:last]
-        inverse_tiles(products, (piece.row_count, self._plan.tiles[1]), pixels)
+        images, rows = piece.piece.images, piece.piece.rows
+        first, last = min(TILE * rows.start, height), min(TILE * rows.stop, height)
+        pixels = self._out[images, first:last]
+        workspace(TileInverse, piece.piece.image_count, piece.tiles, channels).write(products, pixels)
         if self._epilogue is not None and pixels.size:
-            self._epilogue((piece.images.start * height + first) * width, pixels.reshape(-1, channels))
+            self._epilogue((images.start * height + first) * width, pixels.reshape(-1, channels))
 
 
-def _sum_by_piece(
-    geometry: ConvGeometry, plan: _Plan, load: Callable[[Piece], Block], source: ImageRows, sums: Array
-) -> None:
-    """Fill `sums` (36, O, C) with the frequencies of the filters' gradient; `load` gives each piece's block of grad."""
+def _sum_by_piece(geometry: ConvGeometry, plan: _Plan, load: Callable[[_TilePiece], Block], source: ImageRows) -> Array:
+    """Partial sums (R, 36, O, C) of the frequencies of the filters' gradient; `load` loads a piece's block of grad."""
 
-    def add(piece: Piece, contribution: Array) -> None:
+    def add(piece: _TilePiece, contribution: Array) -> None:
+        block = load(piece)
         grad_tiles = _piece_scratch("winograd.products", piece, geometry.out_channels)
-        _transform_gradient(load(piece), piece, plan.tiles, grad_tiles)
+        block.transform(FROM_OUTPUTS, plan.output_offset, piece.tiles, grad_tiles)
         tiles = _piece_scratch("winograd.tiles", piece, geometry.channels)
-        _transform_images(geometry, source, piece, plan.tiles, tiles)
+        _transform_images(source, piece, tiles)
         np.matmul(grad_tiles.transpose(0, 2, 1), tiles, out=contribution)  # (36, O, T') @ (36, T', C)
 
-    sum_over_pieces(add, plan.pieces, sums)
+    return sums_of_pieces(add, plan.pieces, (FREQUENCIES, geometry.out_channels, geometry.channels), DTYPE)
 
 
 def _sum_by_frequency(
-    geometry: ConvGeometry,
-    plan: _Plan,
-    load: Callable[[Piece], Block],
-    source: ImageRows,
-    kept: Array | None,
-    sums: Array,
-) -> None:
-    """The same as `_sum_by_piece`; `kept` are the frequencies (36, T, C) of the images if they are there already."""
-    grad_tiles = memory.empty((FREQUENCIES, plan.tile_count, geometry.out_channels), geometry.dtype)
-    tiles = memory.empty((FREQUENCIES, plan.tile_count, geometry.channels), geometry.dtype) if kept is None else kept
+    geometry: ConvGeometry, plan: _Plan, load: Callable[[_TilePiece], Block], source: ImageRows, kept: Array | None
+) -> Array:
+    """The same as `_sum_by_piece`, R being 1; `kept` are the frequencies (36, T, C) of the images if they are there."""
+    grad_tiles = memory.empty((FREQUENCIES, plan.tile_count, geometry.out_channels), DTYPE)
+    tiles = memory.empty((FREQUENCIES, plan.tile_count, geometry.channels), DTYPE) if kept is None else kept
 
-    def transform(piece: Piece) -> None:
-        _transform_gradient(load(piece), piece, plan.tiles, grad_tiles[:, piece.span])
+    def transform(piece: _TilePiece) -> None:
+        block = load(piece)
+        block.transform(FROM_OUTPUTS, plan.output_offset, piece.tiles, grad_tiles[:, piece.piece.span])
         if kept is None:
-            _transform_images(geometry, source, piece, plan.tiles, tiles[:, piece.span])
+            _transform_images(source, piece, tiles[:, piece.piece.span])
 
-    for_each_piece(transform, plan.pieces)
+    _for_each(transform, plan)
+    sums = memory.empty((1, FREQUENCIES, geometry.out_channels, geometry.channels), DTYPE)
     transposed = grad_tiles.transpose(0, 2, 1)  # (36, T, O) -> (36, O, T)
-    _for_each_frequency(lambda some: np.matmul(transposed[some], tiles[some], out=sums[some]))
+    _for_each_frequency(lambda some: np.matmul(transposed[some], tiles[some], out=sums[0, some]))
+    return sums
 
 
-def _transform_images(geometry: ConvGeometry, source: ImageRows, piece: Piece, tiles: Pair, out: Array) -> None:
+def _transform_images(source: ImageRows, piece: _TilePiece, out: Array) -> None:
     """Write the frequencies (36, T', C) of the pixels that a piece's tiles of outputs read."""
-    first = TILE * piece.rows.start - geometry.padding[0], -geometry.padding[1]
-    extent = TILE * piece.row_count + OVERLAP, TILE * tiles[1] + OVERLAP
-    block = load_block(source, geometry.image_shape, piece.images, first, extent)
-    transform_tiles(PIXELS, block, first, (piece.row_count, tiles[1]), out)
-
-
-def _transform_gradient(block: Block, piece: Piece, tiles: Pair, out: Array) -> None:
-    """Write the frequencies (36, T', O) of the gradients of a piece's tiles of outputs."""
-    transform_tiles(OUTPUTS, block, (TILE * piece.rows.start, 0), (piece.row_count, tiles[1]), out)
-
-
-def _load_gradient(geometry: ConvGeometry, grad: ImageRows, piece: Piece, tiles: Pair) -> Block:
-    """The outputs' gradient for a piece: its tiles of outputs, and all outputs that read its tiles of images.
-
-    Image row y is read by outputs y + padding - 2 to y + padding.
-    """
-    before = [min(0, padding - 2) for padding in geometry.padding]
-    first = TILE * piece.rows.start + before[0], before[1]
-    extent = (
-        TILE * piece.row_count + geometry.padding[0] - before[0],
-        TILE * tiles[1] + geometry.padding[1] - before[1],
-    )
-    return load_block(grad, geometry.out_shape, piece.images, first, extent)
-
-
-def _filter_frequencies(matrix: Array, filters: Array) -> Array:
-    """The frequencies (36, P, Q) of filters (3, 3, P, Q) of any strides."""
-    _, _, p, q = filters.shape
-    result = memory.empty((FREQUENCIES, p, q), filters.dtype)
-    _for_some_filters(lambda some: transform_filters(matrix, filters[:, :, some], result[:, some]), p, q)
-    return result
-
-
-def _filters_from_frequencies(frequencies: Array) -> Array:
-    """The gradient of filters (O, 3, 3, C) from that of their frequencies (36, O, C)."""
-    _, out_channels, channels = frequencies.shape
-    result = memory.empty((out_channels, 3, 3, channels), frequencies.dtype)
-    taps = result.transpose(1, 2, 0, 3)  # (O, i, j, C) -> (i, j, O, C)
-    _for_some_filters(lambda some: inverse_filters(frequencies[:, some], taps[:, :, some]), out_channels, channels)
-    return result
-
-
-def _for_some_filters(task: Callable[[slice], None], p: int, q: int) -> None:
-    """Share out P x Q filters in runs of P."""
-    for_each_slice(task, p, min(p, p * q // FILTERS_AT_ONCE))
+    load_block(source, piece.pixels).transform(FROM_PIXELS, (0, 0), piece.tiles, out)
 
 
 def _for_each_frequency(task: Callable[[slice], object]) -> None:
     for_each_slice(task, FREQUENCIES, FREQUENCIES // FREQUENCIES_AT_ONCE)
 
 
-def _piece_scratch(name: str, piece: Piece, channels: int) -> Array:
-    return memory.scratch(name, (FREQUENCIES, piece.pixels, channels), np.float32)
+def _piece_scratch(name: str, piece: _TilePiece, channels: int) -> Array:
+    return memory.scratch(name, (FREQUENCIES, piece.piece.pixels, channels), DTYPE)

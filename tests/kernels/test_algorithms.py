@@ -11,7 +11,18 @@ import collections
 import numpy as np
 import pytest
 
-from gradcli.kernels import direct, few_pixels, memory, pieces, pointwise, small_map, strided, winograd
+from gradcli.kernels import (
+    direct,
+    few_pixels,
+    memory,
+    pieces,
+    pointwise,
+    small_map,
+    strided,
+    window_products,
+    winograd,
+    winograd_filters,
+)
 from gradcli.kernels.convolution_choice import ALGORITHMS, FEW_PIXELS_DEFERRED, WINOGRAD
 from tests.kernels.convolution_checks import ROUNDS, check_every_use, geometry_of
 
@@ -95,7 +106,12 @@ SMALL_CUTS = [
     (direct, {"COLUMN_BYTES": 1, "COPIED_ELEMENTS": 7}),
     (strided, {"PIECE_BYTES": 1}),
     (pointwise, {"PIECE_BYTES": 1}),
-    (winograd, {"PIECE_BYTES": 1, "FILTERS_AT_ONCE": 2}),
+    (winograd, {"PIECE_BYTES": 1}),
+    (winograd_filters, {"FILTERS_AT_ONCE": 2}),
+    (
+        window_products,
+        {"BLOCK_FILTERS": 2, "BLOCK_DEPTH": 3, "BLOCK_GRADIENTS": 2, "FILTERS_AT_ONCE": 3, "CHANNELS_AT_ONCE": 2},
+    ),
     (few_pixels, {"SLICE_WORK": 7, "COLUMNS_AT_ONCE": 7, "PIECE_PIXELS": 7}),
     (small_map, {"NARROWEST": 2, "PASSED_ELEMENTS": 20}),
     (pieces, {"ADDED_ELEMENTS": 7}),

@@ -31,7 +31,9 @@ def geometry(batch, side, channels, out_channels, kernel, stride, padding, dilat
         ((32, 16, 64, 128, 3, 2, 1), "direct", "direct"),
         ((32, 16, 64, 128, 1, 2, 0), "pointwise", "pointwise"),
         ((32, 4, 256, 256, 3, 1, 1), "small-map", "winograd"),
-        ((8, 4, 256, 256, 3, 1, 1), "few-pixels", "few-pixels"),
+        ((8, 4, 256, 256, 3, 1, 1), "window-products", "window-products"),
+        ((1, 4, 256, 256, 3, 1, 1), "few-pixels", "few-pixels"),
+        ((8, 2, 512, 512, 3, 1, 1), "window-products", "window-products"),
         ((32, 2, 512, 512, 3, 1, 1), "small-map", "small-map"),
         ((1, 2, 512, 512, 3, 1, 1), "few-pixels", "few-pixels"),
         ((8, 5, 64, 64, 3, 1, 1), "direct", "direct"),  # tiles of 4 x 4 would be mostly empty

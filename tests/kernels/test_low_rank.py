@@ -28,7 +28,7 @@ def factors(pixels, dtype=np.float32):
 @pytest.mark.parametrize("pixels", [1, 2, 7, 16, 17, 64])
 def test_the_array_is_the_product(pixels, dtype, tolerance):
     left, right = factors(pixels, dtype)
-    gradient = LowRankGradient(left, right, SHAPE)
+    gradient = LowRankGradient([(left, right)], SHAPE)
     assert (gradient.shape, gradient.dtype, gradient.is_computed) == ((150, 300, 3, 3), dtype, False)
     expected = (left.astype(np.float64) @ right.astype(np.float64)).reshape(SHAPE)
     assert gradient.array().shape == gradient.shape
@@ -42,14 +42,14 @@ def test_threads_change_nothing(pixels, thread_count):
     formed = []
     for count in (1, 3):
         thread_count(count)
-        formed.append(LowRankGradient(*factors(pixels), SHAPE).array())
+        formed.append(LowRankGradient([factors(pixels)], SHAPE).array())
     np.testing.assert_array_equal(*formed)
 
 
 @pytest.mark.parametrize("pixels", [1, 7, 64])
 @pytest.mark.parametrize(("first", "last"), [(0, 8), (3, 20), (149, 150), (5, 5), (0, 150)])
 def test_rows_are_those_of_the_array(pixels, first, last):
-    gradient = LowRankGradient(*factors(pixels, np.float64), SHAPE)
+    gradient = LowRankGradient([factors(pixels, np.float64)], SHAPE)
     rows = np.full((last - first, *SHAPE[1:]), np.nan)
     gradient.rows(first, last, rows)
     assert not gradient.is_computed
@@ -57,7 +57,7 @@ def test_rows_are_those_of_the_array(pixels, first, last):
 
 
 def test_the_array_is_kept_and_rows_follow_its_changes():
-    gradient = LowRankGradient(*factors(3), SHAPE)
+    gradient = LowRankGradient([factors(3)], SHAPE)
     gradient.array()[2] = 7
     assert gradient.array() is gradient.array()
     row = np.empty((1, *SHAPE[1:]), np.float32)

@@ -105,3 +105,31 @@ def test_each_thread_has_scratch_of_its_own():
     thread.start()
     thread.join()
     assert not np.may_share_memory(here, there[0])
+
+
+def test_a_workspace_is_made_once_for_each_thread_and_again_when_scratch_memory_moves():
+    made = []
+
+    def make(length):
+        made.append(threading.get_ident())
+        return scratch("test.workspace", (length,), np.float32)
+
+    first = memory.workspace(make, 1000)
+    assert memory.workspace(make, 1000) is first
+    assert len(made) == 1
+    memory.workspace(make, 500)
+    assert len(made) == 2
+    thread = threading.Thread(target=memory.workspace, args=(make, 1000))
+    thread.start()
+    thread.join()
+    assert len(set(made)) == 2
+    scratch("test.workspace", (100_000,), np.float32)
+    assert np.shares_memory(memory.workspace(make, 1000), scratch("test.workspace", (1,), np.float32))
+
+
+def test_workspaces_are_forgotten_when_there_are_too_many(monkeypatch):
+    monkeypatch.setattr(memory, "MOST_WORKSPACES", 2)
+    first = memory.workspace(list, "a")
+    memory.workspace(list, "b")
+    memory.workspace(list, "c")
+    assert memory.workspace(list, "a") is not first

@@ -161,7 +161,7 @@ def test_low_rank_gradients_count_as_the_arrays_that_they_stand_for(rule, memory
     expected_buffer = empty_momentum_buffer(parameter)
     for step in range(2):
         left, right = random_array((20, 4), 2 + step), random_array((4, 18), 3 + step)
-        gradient = LowRankGradient(left, right, (20, 2, 3, 3))
+        gradient = LowRankGradient([(left, right)], (20, 2, 3, 3))
         formed = (left @ right).reshape(20, 2, 3, 3).transpose(0, 3, 1, 2)
         sgd_update([Update(parameter, gradient, buffer, step == 0)], rule)
         sgd_update([Update(expected, formed, expected_buffer, step == 0)], rule)
@@ -171,7 +171,7 @@ def test_low_rank_gradients_count_as_the_arrays_that_they_stand_for(rule, memory
 
 def test_a_low_rank_gradient_that_was_formed_counts_as_it_is_now():
     parameter = np.zeros((16, 2, 1, 1), np.float32)
-    gradient = LowRankGradient(np.ones((16, 1), np.float32), np.ones((1, 2), np.float32), (16, 1, 1, 2))
+    gradient = LowRankGradient([(np.ones((16, 1), np.float32), np.ones((1, 2), np.float32))], (16, 1, 1, 2))
     gradient.array()[...] *= 5
     sgd_update([Update(parameter, gradient, None, True)], PLAIN._replace(lr=1.0))
     assert (parameter == -5).all()
@@ -186,7 +186,7 @@ def test_arrays_that_do_not_match_are_refused_and_nothing_changes():
     with pytest.raises(ValueError, match="needs a momentum buffer"):
         sgd_update([Update(parameter, parameter, None, True)], PLAIN._replace(momentum=0.9))
     filters = np.ones((2, 3, 1, 1), np.float32)
-    low_rank = LowRankGradient(np.ones((2, 1), np.float32), np.ones((1, 4), np.float32), (2, 1, 1, 4))
+    low_rank = LowRankGradient([(np.ones((2, 1), np.float32), np.ones((1, 4), np.float32))], (2, 1, 1, 4))
     with pytest.raises(ValueError, match=r"\[2, 4, 1, 1\], but the parameter is float32 \[2, 3, 1, 1\]"):
         sgd_update([good, Update(filters, low_rank, None, True)], PLAIN)
     for array in (parameter, other, filters):

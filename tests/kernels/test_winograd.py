@@ -11,7 +11,7 @@ import pytest
 from gradcli.kernels import winograd
 from gradcli.kernels.rows import StoredRows
 from gradcli.kernels.winograd import Winograd
-from gradcli.kernels.winograd_transforms import FILTERS, FROM_OUTPUTS, PIXELS
+from gradcli.kernels.winograd_transforms import FROM_FILTERS, FROM_PIXELS, TO_OUTPUTS
 from tests.kernels.convolution_checks import all_results, geometry_of, naive_results, random_arguments
 
 
@@ -39,7 +39,7 @@ def test_many_channels_lose_few_digits(shape, channels, way):
         assert np.linalg.norm(computed - correct) < 3e-6 * np.linalg.norm(correct)
 
 
-def test_frequencies_are_kept_where_they_are_there_as_a_whole(way):
+def test_frequencies_of_tiles_are_kept_where_they_are_there_as_a_whole(way):
     geometry = three_by_three((2, 10, 9, 4), 3)
     images, filters, _ = random_arguments(geometry)
     out = np.empty(geometry.out_shape, np.float32)
@@ -82,5 +82,5 @@ def test_other_convolutions_are_not_supported(other):
 def test_transforms_of_a_line_give_its_correlation():
     generator = np.random.RandomState(5)
     line, taps = generator.standard_normal(6), generator.standard_normal(3)
-    outputs = FROM_OUTPUTS @ ((FILTERS @ taps) * (PIXELS @ line))
+    outputs = TO_OUTPUTS.matrix @ ((FROM_FILTERS.matrix @ taps) * (FROM_PIXELS.matrix @ line))
     np.testing.assert_allclose(outputs, np.correlate(line, taps, "valid"), atol=1e-6)
