@@ -13,6 +13,7 @@ import numpy as np
 
 from gradcli.kernels import memory
 from gradcli.kernels.layout import Array
+from gradcli.kernels.thin_products import FEW_TO_READ, rows_times_transpose
 from gradcli.kernels.threads import parallel
 
 LONGEST_RUN = 144  # products that are added up one after the other
@@ -75,13 +76,16 @@ def shared_matmul(left: Array, right: Array) -> Array:
     side = 0 if stack and stack[0] >= work else -2 if rows >= columns else -1
     length = out.shape[side]
     pieces = max(1, min(work, length if side == 0 else length // NARROWEST_PIECE))
+    few = turned and not stack and 1 < rows <= FEW_TO_READ and left.dtype in (np.float32, np.float64)
     runs = _runs(rows, depth, columns)
 
     def multiply(piece: int) -> None:
         part = slice(length * piece // pieces, length * (piece + 1) // pieces)
         first = left[_part(side, part)] if side != -1 else left
         second = right[_part(side, part)] if side != -2 else right
-        if turned:
+        if few and side == -1:
+            rows_times_transpose(first, second.T, out[:, part])
+        elif turned:
             # (P, K) times (K, M) -> (M, K) times (K, P), turned back: (M, P) -> (P, M)
             product = matmul_in_runs(second.swapaxes(-2, -1), first.swapaxes(-2, -1), None, runs)
             out[_part(side, part)] = product.swapaxes(-2, -1)

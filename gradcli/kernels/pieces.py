@@ -51,15 +51,16 @@ def cut_into_pieces(
     work_per_pixel: int,
     budget: int,
     fewest_pixels: int = FEWEST_PIXELS,
+    smallest_work: int = SMALLEST_WORK,
 ) -> tuple[Piece, ...]:
     """Pieces of about equal size that take about `budget` bytes each, in order; at least one row each.
 
-    There are at least four of them, unless that made them shorter than some 50 us or left them fewer pixels than
-    `fewest_pixels`, and an even number, as most machines have an even number of cores.
+    There are at least four of them, unless that left them less than the `smallest_work` (multiply-adds) or fewer than
+    the `fewest_pixels`, and an even number, as most machines have an even number of cores.
     """
     pixels = batch * height * width
     by_memory = -(-pixels * bytes_per_pixel // budget)
-    by_work = min(FEWEST_PIECES, pixels * work_per_pixel // SMALLEST_WORK, pixels // fewest_pixels)
+    by_work = min(FEWEST_PIECES, pixels * work_per_pixel // smallest_work, pixels // fewest_pixels)
     count = max(1, by_memory, by_work)
     count += count % 2 if count > 1 else 0
     if count <= batch:

@@ -44,7 +44,8 @@ from gradcli.kernels.winograd_transforms import (
 )
 
 PIECE_BYTES = 1 << 20  # of a piece's frequencies
-FEWEST_TILES = 64  # of a piece: each reads all filters
+FEWEST_TILES = 16  # of a piece: each reads all filters
+SMALLEST_WORK = 8 << 20  # multiplications of a piece, some 200 us; with less, threads wait for each other too often
 LARGEST_PRODUCT_BY_PIECE = 128 * 128  # channels C * O: above, tiles are multiplied with filters by frequency
 LARGEST_SUM_BY_PIECE = 64 * 64  # the same for sums of filters' gradients: each piece reads and writes them all
 FREQUENCIES_AT_ONCE = 2
@@ -160,6 +161,7 @@ def _plan(geometry: ConvGeometry) -> _Plan:
         work_per_pixel=FREQUENCIES * geometry.channels * geometry.out_channels,
         budget=PIECE_BYTES,
         fewest_pixels=FEWEST_TILES,
+        smallest_work=SMALLEST_WORK,
     )
     # Image row y is read by outputs y + padding - 2 to y + padding.
     above, left = (min(0, padding - OVERLAP) for padding in geometry.padding)
