@@ -5,10 +5,12 @@ winograd_transforms), where the convolution is a product for each frequency, (T,
 tiles: 36 products instead of 144 for each tile and pair of channels. The gradients are of the same form: that of the
 images is a convolution with the filters mirrored, that of the filters a sum over tiles, (O, T) times (T, C).
 
-There are two ways to go about such products. By piece: a thread takes some tiles through all steps while they are in
+There are three ways to go about such products. By piece: a thread takes some tiles through all steps while they are in
 the second-level cache, and keeps nothing. But each piece reads all the frequencies of the filters, or adds to all those
-of their gradient, so that with many channels it goes by frequency: each step for all tiles before the next, and one
-thread forms all products of a frequency, whose filters it reads once.
+of their gradient, so that with more channels each step is done for all tiles before the next. Then it goes by filter: a
+thread computes the frequencies of some filters and multiplies all tiles with them, or puts together the gradient of
+some filters, so that their frequencies, which are the largest thing here, never leave its cache. Where there are so
+many tiles that they are larger, it goes by frequency: one thread forms all products of a frequency.
 """
 
 from __future__ import annotations
@@ -27,10 +29,12 @@ from gradcli.kernels.memory import workspace
 from gradcli.kernels.pieces import Piece, cut_into_pieces, for_each_piece, sums_of_pieces
 from gradcli.kernels.rows import ImageRows, StoredRows
 from gradcli.kernels.slices import for_each_slice
+from gradcli.kernels.thin_products import SMALL_PRODUCT
 from gradcli.kernels.winograd_filters import (
+    FILTERS_AT_ONCE,
+    FilterFrequencies,
     filter_frequencies,
     filter_gradient,
-    kept_filter_frequencies,
     mirrored_filter_frequencies,
 )
 from gradcli.kernels.winograd_tiles import Block, TileInverse, Window, load_block, window
@@ -46,8 +50,10 @@ from gradcli.kernels.winograd_transforms import (
 PIECE_BYTES = 1 << 20  # of a piece's frequencies
 FEWEST_TILES = 16  # of a piece: each reads all filters
 SMALLEST_WORK = 8 << 20  # multiplications of a piece, some 200 us; with less, threads wait for each other too often
-LARGEST_PRODUCT_BY_PIECE = 128 * 128  # channels C * O: above, tiles are multiplied with filters by frequency
-LARGEST_SUM_BY_PIECE = 64 * 64  # the same for sums of filters' gradients: each piece reads and writes them all
+LARGEST_BY_PIECE = 64 * 64  # channels C * O: each piece reads, or adds to, the frequencies of all filters
+MOST_TILES_BY_FILTER = (
+    5 << 20
+)  # bytes of the frequencies of all tiles, which are read anew for each part of the filters
 FREQUENCIES_AT_ONCE = 2
 
 
@@ -77,8 +83,7 @@ class Winograd:
         Where they are not, computing them again takes no longer than writing and reading them would.
         """
         plan = _plan(geometry)
-        frequencies = filter_frequencies(filters) if keep else kept_filter_frequencies(filters)
-        convolution = _TileProducts(plan, frequencies, out, epilogue)
+        convolution = _TileProducts(plan, filter_frequencies(filters), out, epilogue)
         source = StoredRows(images)
 
         def convolve(piece: _TilePiece) -> None:
@@ -121,11 +126,13 @@ class Winograd:
             _for_each(load, plan)
         else:
             source = StoredRows(images)
-            if geometry.channels * geometry.out_channels <= LARGEST_SUM_BY_PIECE:
-                sums = _sum_by_piece(geometry, plan, load, source)
-            else:
-                sums = _sum_by_frequency(geometry, plan, load, source, kept)
-            filters_gradient = filter_gradient(sums)
+            by_piece = geometry.channels * geometry.out_channels <= LARGEST_BY_PIECE
+            frequencies = (
+                _gradient_by_piece(geometry, plan, load, source)
+                if by_piece
+                else _gradient_at_once(geometry, plan, load, source, kept)
+            )
+            filters_gradient = filter_gradient(frequencies, geometry.out_channels, geometry.channels)
         if convolution is not None:
             convolution.finish()
         return ConvGradients(image_gradient, filters_gradient)
@@ -202,38 +209,38 @@ class _TileProducts:
     For each piece, `tiles` says where its frequencies are to be written and `multiply` follows; then comes `finish`.
     """
 
-    def __init__(self, plan: _Plan, filters: Array, out: Array, epilogue: Epilogue | None = None) -> None:
+    def __init__(self, plan: _Plan, filters: FilterFrequencies, out: Array, epilogue: Epilogue | None = None) -> None:
         """`out` is (N, H, W, Q)."""
         self._plan = plan
         self._filters = filters
         self._out = out
         self._epilogue = epilogue
-        self.all_tiles: Array | None = None  # (36, T, P), where products are formed by frequency
-        _, channels, out_channels = filters.shape
-        if channels * out_channels > LARGEST_PRODUCT_BY_PIECE:
+        self.all_tiles: Array | None = None  # (36, T, P), where all pieces are multiplied at once
+        self._all_filters: Array | None = None  # (36, P, Q), where each is by itself
+        channels, out_channels = filters.shape
+        if channels * out_channels <= LARGEST_BY_PIECE:
+            self._all_filters = filters.all()
+        else:
             self.all_tiles = memory.empty((FREQUENCIES, plan.tile_count, channels), DTYPE)
 
     def tiles(self, piece: _TilePiece) -> Array:
         """Where to write the frequencies (36, T', P) of a piece."""
         if self.all_tiles is not None:
             return self.all_tiles[:, piece.piece.span]
-        return _piece_scratch("winograd.tiles", piece, self._filters.shape[1])
+        return _piece_scratch("winograd.tiles", piece, self._filters.shape[0])
 
     def multiply(self, piece: _TilePiece, tiles: Array) -> None:
         """Do what can be done once the frequencies of a piece have been written."""
-        if self.all_tiles is None:
-            products = _piece_scratch("winograd.products", piece, self._filters.shape[2])
-            np.matmul(tiles, self._filters, out=products)
+        if self._all_filters is not None:
+            products = _piece_scratch("winograd.products", piece, self._filters.shape[1])
+            np.matmul(tiles, self._all_filters, out=products)
             self._write(piece, products)
 
     def finish(self) -> None:
         """Do what is left to do when all pieces have been multiplied."""
-        tiles = self.all_tiles
-        if tiles is None:
-            return
-        products = memory.empty((FREQUENCIES, self._plan.tile_count, self._filters.shape[2]), DTYPE)
-        _for_each_frequency(lambda some: np.matmul(tiles[some], self._filters[some], out=products[some]))
-        _for_each(lambda piece: self._write(piece, products[:, piece.piece.span]), self._plan)
+        if self.all_tiles is not None:
+            products = _products_at_once(self.all_tiles, self._filters)
+            _for_each(lambda piece: self._write(piece, products[:, piece.piece.span]), self._plan)
 
     def _write(self, piece: _TilePiece, products: Array) -> None:
         """Take the products (36, T', Q) of a piece back to pixels."""
@@ -246,8 +253,29 @@ class _TileProducts:
             self._epilogue((images.start * height + first) * width, pixels.reshape(-1, channels))
 
 
-def _sum_by_piece(geometry: ConvGeometry, plan: _Plan, load: Callable[[_TilePiece], Block], source: ImageRows) -> Array:
-    """Partial sums (R, 36, O, C) of the frequencies of the filters' gradient; `load` loads a piece's block of grad."""
+def _products_at_once(tiles: Array, filters: FilterFrequencies) -> Array:
+    """The products (36, T, Q) of all tiles (36, T, P) with all filters (36, P, Q)."""
+    _, count, channels = tiles.shape
+    out_channels = filters.shape[1]
+    products = memory.empty((FREQUENCIES, count, out_channels), DTYPE)
+    if tiles.nbytes > MOST_TILES_BY_FILTER:
+        frequencies = filters.all()
+        _for_each_frequency(lambda some: np.matmul(tiles[some], frequencies[some], out=products[some]))
+    else:
+        # As many filters at a time as are transformed at a time, or as BLAS multiplies without copying them.
+        at_once = max(1, min(FILTERS_AT_ONCE, SMALL_PRODUCT // max(1, count)) // channels)
+        for_each_slice(
+            lambda some: np.matmul(tiles, filters.some(some), out=products[..., some]),
+            out_channels,
+            -(-out_channels // at_once),
+        )
+    return products
+
+
+def _gradient_by_piece(
+    geometry: ConvGeometry, plan: _Plan, load: Callable[[_TilePiece], Block], source: ImageRows
+) -> Callable[[slice], Array]:
+    """The gradient of the filters' frequencies, (36, O', C) for some of O; `load` loads a piece's block of grad."""
 
     def add(piece: _TilePiece, contribution: Array) -> None:
         block = load(piece)
@@ -257,13 +285,14 @@ def _sum_by_piece(geometry: ConvGeometry, plan: _Plan, load: Callable[[_TilePiec
         _transform_images(source, piece, tiles)
         np.matmul(grad_tiles.transpose(0, 2, 1), tiles, out=contribution)  # (36, O, T') @ (36, T', C)
 
-    return sums_of_pieces(add, plan.pieces, (FREQUENCIES, geometry.out_channels, geometry.channels), DTYPE)
+    sums = sums_of_pieces(add, plan.pieces, (FREQUENCIES, geometry.out_channels, geometry.channels), DTYPE)
+    return lambda some: sums[0, :, some] if len(sums) == 1 else np.add.reduce(sums[:, :, some])
 
 
-def _sum_by_frequency(
+def _gradient_at_once(
     geometry: ConvGeometry, plan: _Plan, load: Callable[[_TilePiece], Block], source: ImageRows, kept: Array | None
-) -> Array:
-    """The same as `_sum_by_piece`, R being 1; `kept` are the frequencies (36, T, C) of the images if they are there."""
+) -> Callable[[slice], Array]:
+    """As `_gradient_by_piece`; `kept` are the frequencies (36, T, C) of the images if they are there already."""
     grad_tiles = memory.empty((FREQUENCIES, plan.tile_count, geometry.out_channels), DTYPE)
     tiles = memory.empty((FREQUENCIES, plan.tile_count, geometry.channels), DTYPE) if kept is None else kept
 
@@ -274,10 +303,17 @@ def _sum_by_frequency(
             _transform_images(source, piece, tiles[:, piece.piece.span])
 
     _for_each(transform, plan)
-    sums = memory.empty((1, FREQUENCIES, geometry.out_channels, geometry.channels), DTYPE)
     transposed = grad_tiles.transpose(0, 2, 1)  # (36, T, O) -> (36, O, T)
-    _for_each_frequency(lambda some: np.matmul(transposed[some], tiles[some], out=sums[0, some]))
-    return sums
+    if tiles.nbytes + grad_tiles.nbytes > MOST_TILES_BY_FILTER:
+        sums = memory.empty((FREQUENCIES, geometry.out_channels, geometry.channels), DTYPE)
+        _for_each_frequency(lambda some: np.matmul(transposed[some], tiles[some], out=sums[some]))
+        return lambda some: sums[:, some]
+
+    def some_sums(some: slice) -> Array:
+        result = memory.scratch("winograd.filters", (FREQUENCIES, some.stop - some.start, geometry.channels), DTYPE)
+        return np.matmul(transposed[:, some], tiles, out=result)
+
+    return some_sums
 
 
 def _transform_images(source: ImageRows, piece: _TilePiece, out: Array) -> None:

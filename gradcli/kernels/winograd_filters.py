@@ -1,15 +1,12 @@
-"""Winograd's frequencies of filters, the way back for their gradient, and frequencies that are used again.
+"""Winograd's frequencies of filters, and the way back for their gradient.
 
-Frequencies are four times as large as the filters, and with many channels and few pixels the transform takes longer
-than the convolution. In training the filters change with every step. In passes that nobody differentiates they are
-mostly the same as in the pass before, and so are their frequencies.
+Frequencies are four times as large as the filters. With many channels, writing and reading them takes longer than
+computing them, so that they are also to be had for some filters at a time.
 """
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
@@ -28,77 +25,48 @@ from gradcli.kernels.winograd_transforms import (
 )
 
 FILTERS_AT_ONCE = 1 << 13  # pairs of channels whose filters are transformed at a time, in the second-level cache
-COMPARED_ELEMENTS = 1 << 17  # by one thread: some 100 us
 
 
-def filter_frequencies(filters: Array) -> Array:
+class FilterFrequencies:
+    """The frequencies (36, P, Q) of filters (3, 3, P, Q) of any strides: all of them, or some at a time."""
+
+    def __init__(self, map: Map, filters: Array) -> None:
+        self.shape: tuple[int, int] = filters.shape[2:]
+        self._map = map
+        self._filters = filters
+
+    def all(self) -> Array:
+        """The frequencies (36, P, Q), computed by all threads."""
+        p, q = self.shape
+        result = memory.empty((FREQUENCIES, p, q), DTYPE)
+        _for_some_filters(lambda some: _transform(self._map, self._filters[:, :, some], result[:, some]), p, q)
+        return result
+
+    def some(self, part: slice) -> Array:
+        """Those (36, P, Q') of a part of Q, in this thread's scratch memory."""
+        result = memory.scratch("winograd.filters", (FREQUENCIES, self.shape[0], part.stop - part.start), DTYPE)
+        _transform(self._map, self._filters[..., part], result)
+        return result
+
+
+def filter_frequencies(filters: Array) -> FilterFrequencies:
     """The frequencies (36, C, O) of filters (O, 3, 3, C), for the convolution."""
-    return _frequencies(FROM_FILTERS, filters.transpose(1, 2, 3, 0))  # (O, i, j, C) -> (i, j, C, O)
+    return FilterFrequencies(FROM_FILTERS, filters.transpose(1, 2, 3, 0))  # (O, i, j, C) -> (i, j, C, O)
 
 
-def mirrored_filter_frequencies(filters: Array) -> Array:
+def mirrored_filter_frequencies(filters: Array) -> FilterFrequencies:
     """The frequencies (36, O, C) of filters (O, 3, 3, C) mirrored, for the gradient of the images."""
-    return _frequencies(FROM_MIRRORED_FILTERS, filters.transpose(1, 2, 0, 3))  # (O, i, j, C) -> (i, j, O, C)
+    return FilterFrequencies(FROM_MIRRORED_FILTERS, filters.transpose(1, 2, 0, 3))  # (O, i, j, C) -> (i, j, O, C)
 
 
-def filter_gradient(sums: Array) -> Array:
-    """The gradient of filters (O, 3, 3, C) from partial sums (R, 36, O, C) of that of their frequencies."""
-    _, _, out_channels, channels = sums.shape
+def filter_gradient(frequencies: Callable[[slice], Array], out_channels: int, channels: int) -> Array:
+    """The gradient of filters (O, 3, 3, C) from that of their frequencies.
+
+    `frequencies` is called by several threads, each for a part of O, and returns (36, O', C).
+    """
     result = memory.empty((out_channels, 3, 3, channels), DTYPE)
     taps = result.transpose(1, 2, 0, 3)  # (O, i, j, C) -> (i, j, O, C)
-
-    def invert(some: slice) -> None:
-        partial = sums[:, :, some]
-        _inverse(partial[0] if len(sums) == 1 else np.add.reduce(partial), taps[:, :, some])
-
-    _for_some_filters(invert, out_channels, channels)
-    return result
-
-
-class _Remembered(NamedTuple):
-    owner: weakref.ref[Array]  # whose memory the filters are; when it goes, so does this
-    filters: Array  # a copy
-    frequencies: Array
-
-
-_remembered: dict[tuple[int, tuple[int, ...]], _Remembered] = {}  # by address and shape of the filters
-
-
-def kept_filter_frequencies(filters: Array) -> Array:
-    """As `filter_frequencies`, not to be changed: those of the call before if the filters are still the very same.
-
-    They are compared number by number, as anyone may write into them. That takes a tenth of the transform.
-    """
-    key = filters.ctypes.data, filters.shape
-    remembered = _remembered.get(key)
-    if remembered is not None and _same_bits(remembered.filters, filters):
-        return remembered.frequencies
-    frequencies = filter_frequencies(filters)
-    owner = filters
-    while isinstance(owner.base, np.ndarray):
-        owner = owner.base
-    copy = memory.empty(filters.shape, DTYPE)
-    np.copyto(copy, filters)
-    _remembered[key] = _Remembered(weakref.ref(owner, lambda _: _remembered.pop(key, None)), copy, frequencies)
-    return frequencies
-
-
-def _same_bits(first: Array, second: Array) -> bool:
-    """Whether float32 numbers are the same, bit for bit: NaN is the same as itself then, and 0 is not -0."""
-    kind = np.int64 if first.size % 2 == 0 else np.int32  # in pairs it takes less time
-    bits, others = first.reshape(-1).view(kind), second.reshape(-1).view(kind)
-    same = []
-    for_each_slice(
-        lambda some: same.append(np.array_equal(bits[some], others[some])), len(bits), len(bits) // COMPARED_ELEMENTS
-    )
-    return all(same)
-
-
-def _frequencies(map: Map, filters: Array) -> Array:
-    """The frequencies (36, P, Q) of filters (3, 3, P, Q) of any strides."""
-    _, _, p, q = filters.shape
-    result = memory.empty((FREQUENCIES, p, q), DTYPE)
-    _for_some_filters(lambda some: _transform(map, filters[:, :, some], result[:, some]), p, q)
+    _for_some_filters(lambda some: _inverse(frequencies(some), taps[:, :, some]), out_channels, channels)
     return result
 
 

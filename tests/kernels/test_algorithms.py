@@ -106,7 +106,7 @@ SMALL_CUTS = [
     (direct, {"COLUMN_BYTES": 1, "COPIED_ELEMENTS": 7}),
     (strided, {"PIECE_BYTES": 1}),
     (pointwise, {"PIECE_BYTES": 1}),
-    (winograd, {"PIECE_BYTES": 1}),
+    (winograd, {"PIECE_BYTES": 1, "FILTERS_AT_ONCE": 2}),
     (winograd_filters, {"FILTERS_AT_ONCE": 2}),
     (
         window_products,
@@ -116,7 +116,8 @@ SMALL_CUTS = [
     (small_map, {"NARROWEST": 2, "PASSED_ELEMENTS": 20}),
     (pieces, {"ADDED_ELEMENTS": 7}),
 ]
-BY_FREQUENCY = (winograd, {"LARGEST_PRODUCT_BY_PIECE": 0, "LARGEST_SUM_BY_PIECE": 0})
+WINOGRAD_BY_FILTER = (winograd, {"LARGEST_BY_PIECE": 0})
+WINOGRAD_BY_FREQUENCY = (winograd, {"LARGEST_BY_PIECE": 0, "MOST_TILES_BY_FILTER": -1})
 
 
 def random_geometry(generator, most=9, even=False, **fixed):
@@ -218,9 +219,10 @@ def test_so_it_does_in_small_pieces(algorithm, geometry):
 
 
 @pytest.mark.usefixtures("_small_cuts")
+@pytest.mark.parametrize("way", [WINOGRAD_BY_FILTER, WINOGRAD_BY_FREQUENCY], ids=["by filter", "by frequency"])
 @pytest.mark.parametrize(("algorithm", "geometry"), [case for case in SMALLER_CASES if case.values[0] is WINOGRAD])
-def test_winograd_by_frequency(algorithm, geometry, monkeypatch):
-    _set_constants(monkeypatch, [BY_FREQUENCY])
+def test_other_ways_of_winograd(algorithm, geometry, way, monkeypatch):
+    _set_constants(monkeypatch, [way])
     check_every_use(algorithm, geometry, WINOGRAD_TOLERANCE)
 
 

@@ -1,6 +1,6 @@
-"""What is particular to Winograd convolution: two ways to share the work, what is kept, digits lost to many channels.
+"""What is particular to Winograd convolution: three ways to share the work, what is kept, digits lost to many channels.
 
-`test_algorithms` compares both ways with the definition.
+`test_algorithms` compares these ways with the definition.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ def three_by_three(shape, out_channels, padding=(1, 1)):
     return geometry_of((n, channels, height, width), (out_channels, channels, 3, 3), padding=padding, dtype=np.float32)
 
 
-@pytest.fixture(params=["by piece", "by frequency"])
+@pytest.fixture(params=["by piece", "by filter", "by frequency"])
 def way(request, monkeypatch):
     """Which way the work is shared."""
-    largest = 0 if request.param == "by frequency" else 1 << 30
-    monkeypatch.setattr(winograd, "LARGEST_PRODUCT_BY_PIECE", largest)
-    monkeypatch.setattr(winograd, "LARGEST_SUM_BY_PIECE", largest)
+    monkeypatch.setattr(winograd, "LARGEST_BY_PIECE", 1 << 30 if request.param == "by piece" else 0)
+    monkeypatch.setattr(winograd, "MOST_TILES_BY_FILTER", 1 << 30 if request.param == "by filter" else -1)
     return request.param
 
 
@@ -44,7 +43,7 @@ def test_frequencies_of_tiles_are_kept_where_they_are_there_as_a_whole(way):
     images, filters, _ = random_arguments(geometry)
     out = np.empty(geometry.out_shape, np.float32)
     kept = Winograd().forward(geometry, images, filters, out, keep=True)
-    assert (kept is not None) == (way == "by frequency")
+    assert (kept is not None) == (way != "by piece")
 
 
 def test_the_gradient_of_the_output_is_read_by_rows_and_never_asked_for_as_a_whole(way):
