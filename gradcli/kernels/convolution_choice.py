@@ -33,16 +33,16 @@ ALGORITHMS: tuple[ConvAlgorithm, ...] = (
     DIRECT,
 )
 
-# Winograd reads 36 numbers for each pair of channels where the filters have 9, so it takes the more tiles the more
-# channels there are: pairs of channels, and the tiles that are enough up to there.
-FEWEST_TILES = ((256 * 256, 16), (512 * 512, 32))
+# Winograd computes 36 numbers for each pair of channels where the filters have 9, which takes tiles to be worth it.
+FEWEST_TILES = 8
+LARGEST_WINOGRAD = 512 * 512  # pairs of channels: beyond, filters fit into the caches a few at a time
 SMALLEST_FILL = 0.7  # of the tiles with pixels of the output: what hangs over the edges is computed, too
 # Small maps leave out the multiplications with padding. How many images window products are best for, by pixels of each
 # map; with more, larger products pay for their copies, and with fewer, columns of all pixels at once are as good.
-WINDOW_IMAGES = {4: range(4, 32), 9: range(3, 17), 16: range(3, 17)}
+WINDOW_IMAGES = {4: range(4, 32), 9: range(3, 17), 16: range(3, 12)}
 WINDOW_CHANNELS = 64  # at least: with fewer, the products are too small
 FEWEST_SMALL_MAPS = {1: 1, 2: 2, 4: 12, 9: 9, 16: 9}  # images by pixels of each
-MOST_FEW_PIXELS = 128  # beyond, columns of all pixels at once leave the caches
+MOST_FEW_PIXELS = 200  # beyond, columns of all pixels at once leave the caches
 MOST_STRIDED_IMAGES = 3  # with more, a thread takes whole ones
 MOST_POINTS = 16  # the same for 1x1 windows, whose pixels are columns already
 
@@ -53,16 +53,15 @@ def choose_algorithm(geometry: ConvGeometry, kernels: Kernels) -> ConvAlgorithm:
 
     Measured on two cores with the sizes of ResNet-18 (`benchmarks/convolutions.py`).
     """
-    if kernels == "fast" and WINOGRAD.supports(geometry) and _has_tiles_enough(geometry):
-        return WINOGRAD  # a quarter of the multiplications
     # An update that forms the gradient of the filters on the way rounds otherwise than one of the stored gradient, so
     # only fast kernels put that off.
     deferred = kernels == "fast"
-    if SMALL_MAP.supports(geometry):  # no multiplications with padding
-        if _suits_window_products(geometry):
-            return WINDOW_PRODUCTS_DEFERRED if deferred else WINDOW_PRODUCTS
-        if _has_maps_enough(geometry):
-            return SMALL_MAP
+    if SMALL_MAP.supports(geometry) and _suits_window_products(geometry):
+        return WINDOW_PRODUCTS_DEFERRED if deferred else WINDOW_PRODUCTS  # no multiplications with padding
+    if kernels == "fast" and WINOGRAD.supports(geometry) and _suits_winograd(geometry):
+        return WINOGRAD  # a quarter of the multiplications
+    if SMALL_MAP.supports(geometry) and _has_maps_enough(geometry):
+        return SMALL_MAP  # no multiplications with padding
     few = MOST_POINTS if geometry.kernel == (1, 1) else MOST_FEW_PIXELS
     if FEW_PIXELS.supports(geometry) and 0 < geometry.pixels <= few:
         return FEW_PIXELS_DEFERRED if deferred else FEW_PIXELS  # the filters are the larger part: read them once
@@ -73,16 +72,18 @@ def choose_algorithm(geometry: ConvGeometry, kernels: Kernels) -> ConvAlgorithm:
     return DIRECT
 
 
-def _has_tiles_enough(geometry: ConvGeometry) -> bool:
-    tiles = geometry.batch * -(-geometry.out_height // TILE) * -(-geometry.out_width // TILE)
-    channel_pairs = geometry.channels * geometry.out_channels
-    enough = any(channel_pairs <= most and tiles >= fewest for most, fewest in FEWEST_TILES)
-    return enough and geometry.pixels >= SMALLEST_FILL * tiles * TILE * TILE
-
-
 def _suits_window_products(geometry: ConvGeometry) -> bool:
     images = WINDOW_IMAGES.get(geometry.height * geometry.width, range(0))
     return geometry.batch in images and min(geometry.channels, geometry.out_channels) >= WINDOW_CHANNELS
+
+
+def _suits_winograd(geometry: ConvGeometry) -> bool:
+    tiles = geometry.batch * -(-geometry.out_height // TILE) * -(-geometry.out_width // TILE)
+    return (
+        tiles >= FEWEST_TILES
+        and geometry.channels * geometry.out_channels <= LARGEST_WINOGRAD
+        and geometry.pixels >= SMALLEST_FILL * tiles * TILE * TILE
+    )
 
 
 def _has_maps_enough(geometry: ConvGeometry) -> bool:
