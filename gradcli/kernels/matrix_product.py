@@ -16,7 +16,7 @@ from gradcli.kernels.layout import Array
 from gradcli.kernels.thin_products import FEW_TO_READ, rows_times_transpose
 from gradcli.kernels.threads import parallel
 
-LONGEST_RUN = 144  # products that are added up one after the other
+LONGEST_RUN = 150  # products that are added up one after the other
 SHORT_RUN = 64  # the same for results of few elements, where adding runs takes next to no time
 FEW_ELEMENTS = 1 << 13
 MANY_ELEMENTS = 1 << 18  # such results leave the cache between runs
@@ -72,11 +72,11 @@ def shared_matmul(left: Array, right: Array) -> Array:
         return np.multiply(left, right, out=out)
     # Few rows are computed as columns: BLAS would first rearrange all of a matrix that is stored by columns.
     turned = rows < columns and abs(right.strides[-2]) < abs(right.strides[-1])
-    work = out.size * depth // PIECE_WORK
+    few = turned and not stack and 1 < rows <= FEW_TO_READ and left.dtype in (np.float32, np.float64)
+    work = out.size * depth * (2 if few else 1) // PIECE_WORK  # to read the other matrix takes as long again
     side = 0 if stack and stack[0] >= work else -2 if rows >= columns else -1
     length = out.shape[side]
     pieces = max(1, min(work, length if side == 0 else length // NARROWEST_PIECE))
-    few = turned and not stack and 1 < rows <= FEW_TO_READ and left.dtype in (np.float32, np.float64)
     runs = _runs(rows, depth, columns)
 
     def multiply(piece: int) -> None:

@@ -17,9 +17,10 @@ the same way from the gradient of the output, and that of the filters tap by tap
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,8 +31,9 @@ from gradcli.kernels.geometry import ConvGeometry
 from gradcli.kernels.layout import Array, Pair
 from gradcli.kernels.low_rank import MOST_PIXELS, LowRankGradient
 from gradcli.kernels.rows import ImageRows
-from gradcli.kernels.slices import for_each_slice
+from gradcli.kernels.slices import for_each_slice, slices
 from gradcli.kernels.thin_products import SMALL_PRODUCT, divisor_below
+from gradcli.kernels.threads import parallel
 from gradcli.kernels.windows import Tap, window_taps
 
 BLOCK_FILTERS = 16  # read side by side; more get in each other's way in the first cache
@@ -69,12 +71,10 @@ class WindowProducts:
         plan = _plan(geometry)
         count = geometry.out_channels
 
-        def convolve(some: slice) -> None:
-            for down in plan.outputs[0]:
-                for across in plan.outputs[1]:
-                    _convolve_alike(images, filters, out, some, down, across)
-
-        for_each_slice(convolve, count, count // FILTERS_AT_ONCE)
+        _compute(
+            [_output_products(images, filters, out, some, *runs) for runs in itertools.product(*plan.outputs)]
+            for some in slices(count, count // FILTERS_AT_ONCE)
+        )
         if epilogue is not None:
             rows = out.reshape(geometry.pixels, count)
             for_each_slice(lambda some: epilogue(some.start, rows[some]), len(rows), rows.size // PASSED_ELEMENTS)
@@ -93,14 +93,14 @@ class WindowProducts:
         outputs = grad.images()
         image_gradient: Array | None = None
         if needs_images:
-            gradient = image_gradient = memory.empty(geometry.image_shape, geometry.dtype)
-
-            def differentiate(some: slice) -> None:
-                for down in plan.pixels[0]:
-                    for across in plan.pixels[1]:
-                        _differentiate_alike(outputs, filters, gradient, some, down, across)
-
-            for_each_slice(differentiate, geometry.channels, geometry.channels // CHANNELS_AT_ONCE)
+            image_gradient = memory.empty(geometry.image_shape, geometry.dtype)
+            _compute(
+                [
+                    _pixel_products(outputs, filters, image_gradient, some, *runs)
+                    for runs in itertools.product(*plan.pixels)
+                ]
+                for some in slices(geometry.channels, geometry.channels // CHANNELS_AT_ONCE)
+            )
         if not needs_filters:
             return ConvGradients(image_gradient, None)
         filter_gradient = LowRankGradient(
@@ -128,6 +128,33 @@ class _Run(NamedTuple):
     source_step: int
     terms: int
     next_tap: int
+
+
+class _Products(NamedTuple):
+    """Products (..., M, K) times (..., K, N); their sums over some axes before the last two make up the target."""
+
+    left: Array
+    right: Array
+    target: Array
+
+    def add_up(self) -> None:
+        """Fill the target."""
+        sums = memory.scratch("window_products.sums", (*self.left.shape[:-1], self.right.shape[-1]), self.left.dtype)
+        np.matmul(self.left, self.right, out=sums)
+        shape = self.target.shape
+        terms = math.prod(sums.shape[len(shape) - 2 : -2])
+        np.add.reduce(sums.reshape(*shape[:-2], terms, *shape[-2:]), axis=-3, out=self.target)
+
+
+def _compute(pieces: Iterable[Sequence[_Products]]) -> None:
+    """Share out the pieces. Their views are made beforehand: in the threads, they would keep each other waiting."""
+    made = list(pieces)
+
+    def compute(number: int) -> None:
+        for products in made[number]:
+            products.add_up()
+
+    parallel(compute, len(made))
 
 
 class _Plan(NamedTuple):
@@ -183,78 +210,74 @@ def _runs(results: Sequence[Sequence[Pair]], next_tap: int) -> tuple[_Run, ...]:
     return tuple(runs)
 
 
-def _convolve_alike(images: Array, filters: Array, out: Array, some: slice, down: _Run, across: _Run) -> None:
-    """Fill some channels of the outputs (N, OH, OW, O) of two runs; images (N, H, W, C), filters (O, kh, kw, C)."""
+def _output_products(images: Array, filters: Array, out: Array, some: slice, down: _Run, across: _Run) -> _Products:
+    """Some channels of the outputs (N, OH, OW, O) of two runs; images (N, H, W, C), filters (O, kh, kw, C)."""
     batch, _, _, channels = images.shape
     count = some.stop - some.start
     run = across.terms * channels  # of pixels, and of taps, that lie side by side
     depth = divisor_below(run, BLOCK_DEPTH)
     blocks = run // max(1, depth)
     rows = divisor_below(count, max(1, min(BLOCK_FILTERS, SMALL_PRODUCT // max(1, depth * batch))))
-    # (O/r, y, x, i, T*C/k, r, k) times (y, x, i, T*C/k, k, N)
-    left = _view(
-        filters,
-        (some.start, down.tap, across.tap, 0),
-        (count // rows, down.length, across.length, down.terms, blocks, rows, depth),
-        (0, 1, 2, 1, 3, 0, 3),
-        (rows, down.tap_step, across.tap_step, 1, depth, 1, 1),
+    return _Products(
+        # (O/r, y, x, i, T*C/k, r, k)
+        _view(
+            filters,
+            (some.start, down.tap, across.tap, 0),
+            (count // rows, down.length, across.length, down.terms, blocks, rows, depth),
+            (0, 1, 2, 1, 3, 0, 3),
+            (rows, down.tap_step, across.tap_step, 1, depth, 1, 1),
+        ),
+        # (y, x, i, T*C/k, k, N)
+        _view(
+            images,
+            (0, down.source, across.source, 0),
+            (down.length, across.length, down.terms, blocks, depth, batch),
+            (1, 2, 1, 3, 3, 0),
+            (down.source_step, across.source_step, 1, depth, 1, 1),
+        ),
+        # (O/r, y, x, r, N)
+        _view(
+            out,
+            (0, down.first, across.first, some.start),
+            (count // rows, down.length, across.length, rows, batch),
+            (3, 1, 2, 3, 0),
+            (rows, down.step, across.step, 1, 1),
+        ),
     )
-    right = _view(
-        images,
-        (0, down.source, across.source, 0),
-        (down.length, across.length, down.terms, blocks, depth, batch),
-        (1, 2, 1, 3, 3, 0),
-        (down.source_step, across.source_step, 1, depth, 1, 1),
-    )
-    sums = memory.scratch("window_products.sums", (*left.shape[:-1], batch), out.dtype)
-    np.matmul(left, right, out=sums)
-    target = _view(
-        out,
-        (0, down.first, across.first, some.start),
-        (count // rows, down.length, across.length, rows, batch),
-        (3, 1, 2, 3, 0),
-        (rows, down.step, across.step, 1, 1),
-    )
-    # (O/r, y, x, i, T*C/k, r, N) -> (O/r, y, x, r, N)
-    np.add.reduce(sums.reshape(*left.shape[:3], down.terms * blocks, rows, batch), axis=3, out=target)
 
 
-def _differentiate_alike(grad: Array, filters: Array, out: Array, some: slice, down: _Run, across: _Run) -> None:
-    """Fill some channels of the gradients of the pixels (N, H, W, C) of two runs.
-
-    `grad` is (N, OH, OW, O), filters (O, kh, kw, C).
-    """
+def _pixel_products(grad: Array, filters: Array, out: Array, some: slice, down: _Run, across: _Run) -> _Products:
+    """Some channels of the gradients of pixels (N, H, W, C) of two runs, likewise; `grad` is (N, OH, OW, O)."""
     batch, _, _, count = grad.shape
     channels = some.stop - some.start
     rows = divisor_below(count, max(1, min(BLOCK_GRADIENTS, SMALL_PRODUCT // (batch * channels))))
     shape = down.length, across.length, down.terms, across.terms, count // rows
-    # (y, x, q, p, O/r, N, r) times (y, x, q, p, O/r, r, C)
-    left = _view(
-        grad,
-        (0, down.source, across.source, 0),
-        (*shape, batch, rows),
-        (1, 2, 1, 2, 3, 0, 3),
-        (down.source_step, across.source_step, 1, 1, rows, 1, 1),
+    return _Products(
+        # (y, x, q, p, O/r, N, r)
+        _view(
+            grad,
+            (0, down.source, across.source, 0),
+            (*shape, batch, rows),
+            (1, 2, 1, 2, 3, 0, 3),
+            (down.source_step, across.source_step, 1, 1, rows, 1, 1),
+        ),
+        # (y, x, q, p, O/r, r, C)
+        _view(
+            filters,
+            (0, down.tap, across.tap, some.start),
+            (*shape, rows, channels),
+            (1, 2, 1, 2, 0, 0, 3),
+            (down.tap_step, across.tap_step, down.next_tap, across.next_tap, rows, 1, 1),
+        ),
+        # (y, x, N, C)
+        _view(
+            out,
+            (0, down.first, across.first, some.start),
+            (down.length, across.length, batch, channels),
+            (1, 2, 0, 3),
+            (down.step, across.step, 1, 1),
+        ),
     )
-    right = _view(
-        filters,
-        (0, down.tap, across.tap, some.start),
-        (*shape, rows, channels),
-        (1, 2, 1, 2, 0, 0, 3),
-        (down.tap_step, across.tap_step, down.next_tap, across.next_tap, rows, 1, 1),
-    )
-    sums = memory.scratch("window_products.sums", (*shape, batch, channels), out.dtype)
-    np.matmul(left, right, out=sums)
-    target = _view(
-        out,
-        (0, down.first, across.first, some.start),
-        (down.length, across.length, batch, channels),
-        (1, 2, 0, 3),
-        (down.step, across.step, 1, 1),
-    )
-    # (y, x, q, p, O/r, N, C) -> (y, x, N, C)
-    terms = math.prod(shape[2:])
-    np.add.reduce(sums.reshape(down.length, across.length, terms, batch, channels), axis=2, out=target)
 
 
 def _tap_factors(geometry: ConvGeometry, grad: Array, images: Array, tap: Tap) -> tuple[Array, Array]:
