@@ -42,7 +42,7 @@ def kernels_of(configuration: str) -> str | None:
 
 @dataclass(frozen=True)
 class Turn:
-    """One measured step or pass, the mean magnitude of its output, and the worker's peak memory until then."""
+    """The median step or pass of a turn, the mean magnitude of its output, and the worker's peak memory until then."""
 
     seconds: float
     mean_magnitude: float
@@ -104,7 +104,7 @@ class TrainingWorkers:
             require_same_work({name: self.take_turn(name) for name in workers})
 
     def take_turn(self, configuration: str) -> Turn:
-        """Have one worker measure once, after a pause."""
+        """Have one worker take its turn, after a pause."""
         time.sleep(SETTLE_SECONDS)
         return Turn(**json.loads(self._workers[configuration].ask("turn")))
 

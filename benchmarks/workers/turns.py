@@ -7,32 +7,39 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 from machine import mebibytes
+
+TURN_SECONDS = 0.25
+"""How long the measured calls of a turn take together, at least; there is one at least."""
 
 
 def serve_turns(library: str, run: Callable[[], Any]) -> None:
     """Announce `library` (name and version), then take a turn for every line on standard input until it ends.
 
-    A turn calls `run` twice and measures the second call: the first wakes sleeping threads and fetches the weights
-    back into the caches that other workers have used meanwhile, as in a loop of steps. `run` returns a tensor whose
-    mean magnitude is reported too, so that the parent can tell that all workers compute the same thing.
+    A turn is a short loop of calls of `run`, and its time the median of all but the first: that one wakes sleeping
+    threads and fetches the weights back into the caches that other workers have used meanwhile. `run` returns a tensor
+    whose mean magnitude is reported too, so that the parent can tell that all workers compute the same thing.
     """
     _write({"library": library})
     for _ in sys.stdin:
-        run()
-        start = time.perf_counter()
         result = run()
-        seconds = time.perf_counter() - start
+        seconds: list[float] = []
+        while sum(seconds) < TURN_SECONDS:
+            del result  # or it would take room during the next call
+            start = time.perf_counter()
+            result = run()
+            seconds.append(time.perf_counter() - start)
         _write(
             {
-                "seconds": seconds,
+                "seconds": median(seconds),
                 "mean_magnitude": result.abs().mean().item(),
                 "peak_rss_mib": mebibytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss),
             }
         )
-        del result  # or it would take room during the next turn
+        del result
 
 
 def _write(record: dict[str, Any]) -> None:

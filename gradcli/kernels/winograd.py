@@ -50,7 +50,8 @@ from gradcli.kernels.winograd_transforms import (
 PIECE_BYTES = 1 << 20  # of a piece's frequencies
 FEWEST_TILES = 16  # of a piece: each reads all filters
 SMALLEST_WORK = 8 << 20  # multiplications of a piece, some 200 us; with less, threads wait for each other too often
-LARGEST_BY_PIECE = 64 * 64  # channels C * O: each piece reads, or adds to, the frequencies of all filters
+LARGEST_PRODUCT_BY_PIECE = 128 * 128  # channels C * O: each piece reads the frequencies of all filters
+LARGEST_SUM_BY_PIECE = 64 * 64  # the same where each piece adds to those of the filters' gradient
 MOST_TILES_BY_FILTER = (
     5 << 20
 )  # bytes of the frequencies of all tiles, which are read anew for each part of the filters
@@ -126,7 +127,7 @@ class Winograd:
             _for_each(load, plan)
         else:
             source = StoredRows(images)
-            by_piece = geometry.channels * geometry.out_channels <= LARGEST_BY_PIECE
+            by_piece = geometry.channels * geometry.out_channels <= LARGEST_SUM_BY_PIECE
             frequencies = (
                 _gradient_by_piece(geometry, plan, load, source)
                 if by_piece
@@ -218,7 +219,7 @@ class _TileProducts:
         self.all_tiles: Array | None = None  # (36, T, P), where all pieces are multiplied at once
         self._all_filters: Array | None = None  # (36, P, Q), where each is by itself
         channels, out_channels = filters.shape
-        if channels * out_channels <= LARGEST_BY_PIECE:
+        if channels * out_channels <= LARGEST_PRODUCT_BY_PIECE:
             self._all_filters = filters.all()
         else:
             self.all_tiles = memory.empty((FREQUENCIES, plan.tile_count, channels), DTYPE)

@@ -116,8 +116,9 @@ SMALL_CUTS = [
     (small_map, {"NARROWEST": 2, "PASSED_ELEMENTS": 20}),
     (pieces, {"ADDED_ELEMENTS": 7}),
 ]
-WINOGRAD_BY_FILTER = (winograd, {"LARGEST_BY_PIECE": 0})
-WINOGRAD_BY_FREQUENCY = (winograd, {"LARGEST_BY_PIECE": 0, "MOST_TILES_BY_FILTER": -1})
+NOT_BY_PIECE = {"LARGEST_PRODUCT_BY_PIECE": 0, "LARGEST_SUM_BY_PIECE": 0}
+WINOGRAD_BY_FILTER = (winograd, NOT_BY_PIECE)
+WINOGRAD_BY_FREQUENCY = (winograd, {**NOT_BY_PIECE, "MOST_TILES_BY_FILTER": -1})
 
 
 def random_geometry(generator, most=9, even=False, **fixed):

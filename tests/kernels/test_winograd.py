@@ -23,7 +23,8 @@ def three_by_three(shape, out_channels, padding=(1, 1)):
 @pytest.fixture(params=["by piece", "by filter", "by frequency"])
 def way(request, monkeypatch):
     """Which way the work is shared."""
-    monkeypatch.setattr(winograd, "LARGEST_BY_PIECE", 1 << 30 if request.param == "by piece" else 0)
+    for constant in ("LARGEST_PRODUCT_BY_PIECE", "LARGEST_SUM_BY_PIECE"):
+        monkeypatch.setattr(winograd, constant, 1 << 30 if request.param == "by piece" else 0)
     monkeypatch.setattr(winograd, "MOST_TILES_BY_FILTER", 1 << 30 if request.param == "by filter" else -1)
     return request.param
 
