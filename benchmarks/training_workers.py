@@ -21,6 +21,8 @@ from workers.training_case import TrainingCase
 HERE = Path(__file__).resolve().parent
 SETTLE_SECONDS = 0.05
 """The pause before a turn: threads of the worker before may spin for a while until they sleep."""
+TURN_SECONDS = 0.25
+"""How long the measured steps or passes of a turn take the slowest worker, about; there is one at least."""
 WARM_UP_TURNS = 2
 MAGNITUDE_TOLERANCE = 1e-2
 """How far mean outputs may lie apart, relative: different work differs by far more, rounding by far less."""
@@ -100,13 +102,17 @@ class TrainingWorkers:
     def __init__(self, workers: Mapping[str, Worker]) -> None:
         self._workers = workers
         self.libraries = {name: str(json.loads(worker.read())["library"]) for name, worker in workers.items()}
+        self._calls = 1
         for _ in range(WARM_UP_TURNS):
-            require_same_work({name: self.take_turn(name) for name in workers})
+            turns = {name: self.take_turn(name) for name in workers}
+            require_same_work(turns)
+        # The same number for all, so that training stays in step.
+        self._calls = max(1, round(TURN_SECONDS / max(turn.seconds for turn in turns.values())))
 
     def take_turn(self, configuration: str) -> Turn:
         """Have one worker take its turn, after a pause."""
         time.sleep(SETTLE_SECONDS)
-        return Turn(**json.loads(self._workers[configuration].ask("turn")))
+        return Turn(**json.loads(self._workers[configuration].ask(str(self._calls))))
 
     def in_turns(self, rounds: int) -> Iterator[str]:
         """Every configuration once in each round, in an order that is reversed from round to round.

@@ -12,22 +12,19 @@ from typing import Any
 
 from machine import mebibytes
 
-TURN_SECONDS = 0.25
-"""How long the measured calls of a turn take together, at least; there is one at least."""
-
 
 def serve_turns(library: str, run: Callable[[], Any]) -> None:
     """Announce `library` (name and version), then take a turn for every line on standard input until it ends.
 
-    A turn is a short loop of calls of `run`, and its time the median of all but the first: that one wakes sleeping
-    threads and fetches the weights back into the caches that other workers have used meanwhile. `run` returns a tensor
-    whose mean magnitude is reported too, so that the parent can tell that all workers compute the same thing.
+    The line is a number of calls of `run`, and the turn's time their median. One more comes before them: it wakes
+    sleeping threads and fetches the weights back into the caches that other workers have used meanwhile. `run` returns
+    a tensor whose mean magnitude is reported too, so that the parent can tell that all workers compute the same thing.
     """
     _write({"library": library})
-    for _ in sys.stdin:
+    for line in sys.stdin:
         result = run()
-        seconds: list[float] = []
-        while sum(seconds) < TURN_SECONDS:
+        seconds = []
+        for _ in range(int(line)):
             del result  # or it would take room during the next call
             start = time.perf_counter()
             result = run()

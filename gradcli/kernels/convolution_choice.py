@@ -35,7 +35,7 @@ ALGORITHMS: tuple[ConvAlgorithm, ...] = (
 
 # Winograd computes 36 numbers for each pair of channels where the filters have 9, which takes tiles to be worth it.
 FEWEST_TILES = 8
-LARGEST_WINOGRAD = 512 * 512  # pairs of channels: beyond, filters fit into the caches a few at a time
+LARGEST_WINOGRAD = 512 * 512  # pairs of channels: what lies beyond was not measured
 SMALLEST_FILL = 0.7  # of the tiles with pixels of the output: what hangs over the edges is computed, too
 # Small maps leave out the multiplications with padding. How many images window products are best for, by pixels of each
 # map; with more, larger products pay for their copies, and with fewer, columns of all pixels at once are as good.

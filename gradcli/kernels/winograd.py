@@ -52,9 +52,7 @@ FEWEST_TILES = 16  # of a piece: each reads all filters
 SMALLEST_WORK = 8 << 20  # multiplications of a piece, some 200 us; with less, threads wait for each other too often
 LARGEST_PRODUCT_BY_PIECE = 128 * 128  # channels C * O: each piece reads the frequencies of all filters
 LARGEST_SUM_BY_PIECE = 64 * 64  # the same where each piece adds to those of the filters' gradient
-MOST_TILES_BY_FILTER = (
-    5 << 20
-)  # bytes of the frequencies of all tiles, which are read anew for each part of the filters
+MOST_TILES_BY_FILTER = 5 << 20  # bytes of the frequencies of all tiles: they are read anew for each part of the filters
 FREQUENCIES_AT_ONCE = 2
 
 
