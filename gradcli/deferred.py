@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from gradcli.floating_point import network_quietly, quietly
+from gradcli.floating_point import aloud, network_quietly, quietly
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -148,3 +148,17 @@ def puts_off(forward: Callable[P, R]) -> Callable[P, R]:
                     deferred.array()
 
     return putting_off
+
+
+def call_users_code(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call `function`, which may change any array, as if outside of the networks in whose `forward` it is called.
+
+    No convolution that it asks for is put off, and NumPy warns as it did before.
+    """
+    if not _thread.within_forward:
+        return aloud(function, *args, **kwargs)
+    try:
+        _thread.within_forward = False
+        return aloud(function, *args, **kwargs)
+    finally:
+        _thread.within_forward = True

@@ -23,7 +23,7 @@ class _Thread(threading.local):
 _thread = _Thread()
 
 
-def quietly(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+def quietly(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Call `function` without NumPy's warnings about floating point numbers.
 
     Only the outermost of nested calls has to see to that: to change NumPy's settings and back takes longer than many
@@ -39,14 +39,19 @@ def quietly(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
             _thread.quiet = False
 
 
-def network_quietly(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+def network_quietly(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """As `quietly`, for what may call a user's code, by `aloud`."""
-    if not _thread.quiet:
+    if _thread.quiet:
+        return function(*args, **kwargs)
+    outside = _thread.outside  # of the network whose hook calls this one, if there is any
+    try:
         _thread.outside = np.geterr()
-    return quietly(function, *args, **kwargs)
+        return quietly(function, *args, **kwargs)
+    finally:
+        _thread.outside = outside
 
 
-def aloud(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+def aloud(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Call `function`, which is the user's, with NumPy's settings as they were before `network_quietly`."""
     if not _thread.quiet:
         return function(*args, **kwargs)

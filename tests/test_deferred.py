@@ -245,6 +245,33 @@ def test_what_a_hook_kept_before_an_exception_is_that_of_the_call():
     np.testing.assert_array_equal(seen[0].array, expected)
 
 
+class Convolved(nn.Module):
+    """A user's layer that uses the memory of its input again, as soon as it has what it wants."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.weight, self.seen = weight, None
+
+    def forward(self, x):
+        buffer = np.ones((1, 1, 4, 4), np.float32)
+        self.seen = F.conv2d(gradcli.from_numpy(buffer), self.weight)
+        buffer[...] = 0
+        return x
+
+
+def test_a_users_layer_in_a_network_may_use_its_arrays_again():
+    layer, conv = Convolved(gradcli.ones(1, 1, 2, 2)), nn.Conv2d(3, 4, 3, bias=False)
+    puts_off(lambda x: layer(conv(x)))(block()[2])
+    np.testing.assert_array_equal(layer.seen.array, np.full((1, 1, 3, 3), 4))
+
+
+def test_a_hook_in_a_network_may_use_its_arrays_again():
+    layer, conv = Convolved(gradcli.ones(1, 1, 2, 2)), nn.Conv2d(3, 4, 3, bias=False)
+    conv.register_forward_hook(lambda module, arguments, result: layer.forward(result))
+    puts_off(conv)(block()[2])
+    np.testing.assert_array_equal(layer.seen.array, np.full((1, 1, 3, 3), 4))
+
+
 def test_looking_warns_of_nothing():
     weight, x = nn.Parameter(np.ones((64, 32, 3, 3), np.float32)), gradcli.full((1, 32, 2, 2), 1e30)
     with using_kernels("fast"):

@@ -52,17 +52,18 @@ def test_a_users_code_within_has_the_users_settings():
             aloud(overflow)
 
 
+class Net(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    @puts_off
+    def forward(self, x):
+        return exp(self.layer(exp(x)))
+
+
 def test_a_hook_in_a_networks_forward_has_the_users_settings():
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer = nn.ReLU()
-
-        @puts_off
-        def forward(self, x):
-            return exp(self.layer(exp(x)))
-
-    net, settings = Net(), []
+    net, settings = Net(nn.ReLU()), []
 
     def hook(module, arguments, result):
         settings.append(np.geterr())
@@ -73,3 +74,33 @@ def test_a_hook_in_a_networks_forward_has_the_users_settings():
         out = net(gradcli.tensor([1000.0, 0.0]))
         assert settings == [np.geterr()]
     assert np.isinf(out.array).any()
+
+
+def test_a_users_layer_in_a_networks_forward_has_the_users_settings():
+    class Layer(nn.Module):
+        def forward(self, x):
+            settings.append(np.geterr())
+            return exp(x)
+
+    settings = []
+    with np.errstate(all="raise", under="print"):
+        Net(Layer())(gradcli.tensor([1000.0]))
+        assert settings == [np.geterr()]
+
+
+def test_a_network_in_a_hook_leaves_the_settings_of_the_next_hook():
+    net, other, settings = Net(nn.ReLU()), Net(nn.ReLU()), []
+
+    def run_another(module, arguments, result):
+        with np.errstate(all="raise"):
+            other(gradcli.tensor([1000.0]))
+
+    net.layer.register_forward_hook(run_another)
+    net.layer.register_forward_hook(lambda module, arguments, result: settings.append(np.geterr()))
+    with np.errstate(all="warn"):
+        net(gradcli.tensor([1000.0]))
+        assert settings == [np.geterr()]
+
+
+def test_any_name_of_a_keyword_reaches_the_function():
+    assert quietly(lambda function: function, function=1) == 1

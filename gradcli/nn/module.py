@@ -11,7 +11,7 @@ import numpy as np
 from gradcli.autograd import Tensor
 from gradcli.autograd.accumulate_grad import zero_gradient
 from gradcli.autograd.dtypes import DType, as_numpy_dtype, float32, float64
-from gradcli.floating_point import aloud
+from gradcli.deferred import call_users_code
 from gradcli.nn.parameter import Parameter
 from gradcli.nn.state import IncompatibleKeys, load_into
 
@@ -54,6 +54,13 @@ class Module:
     # Buffers that old checkpoints lack; loading one leaves them as they are.
     optional_buffers: ClassVar[tuple[str, ...]] = ()
 
+    _is_users: ClassVar[bool] = False
+    """Whether its `forward` may be a user's code, which may change arrays between its layers."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._is_users = cls.__module__.partition(".")[0] != __name__.partition(".")[0]
+
     def __init__(self) -> None:
         object.__setattr__(self, "training", True)
         for name, registry in (
@@ -71,10 +78,11 @@ class Module:
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        result = self.forward(*args, **kwargs)
+        forward = self.forward
+        result = call_users_code(forward, *args, **kwargs) if self._is_users else forward(*args, **kwargs)
         if self._forward_hooks:
             for hook in list(self._forward_hooks.values()):
-                replaced = aloud(hook, self, args, result)
+                replaced = call_users_code(hook, self, args, result)
                 if replaced is not None:
                     result = replaced
         return result
