@@ -272,6 +272,17 @@ def test_a_hook_in_a_network_may_use_its_arrays_again():
     np.testing.assert_array_equal(layer.seen.array, np.full((1, 1, 3, 3), 4))
 
 
+def test_what_is_added_to_a_networks_value_after_its_forward_may_change():
+    conv, norm, x = block()
+    buffer = np.ones((2, 5, 5, 4), np.float32).transpose(0, 3, 1, 2)  # (N, H, W, C) -> (N, C, H, W)
+    with gradcli.no_grad():
+        (put_off,) = within_a_forward(norm, conv(x))
+        assert is_put_off(put_off)
+        total = put_off + gradcli.from_numpy(buffer)
+        buffer[...] = 0
+    np.testing.assert_array_equal(total.array, put_off.array + 1)
+
+
 def test_looking_warns_of_nothing():
     weight, x = nn.Parameter(np.ones((64, 32, 3, 3), np.float32)), gradcli.full((1, 32, 2, 2), 1e30)
     with using_kernels("fast"):

@@ -20,7 +20,7 @@ from gradcli.autograd.dtypes import (
 )
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
-from gradcli.deferred import DeferredArray, settled
+from gradcli.deferred import DeferredArray, may_put_off, settled
 from gradcli.kernels import elementwise as kernels
 from gradcli.ops.promotion import as_floating, promote, promote_floating, require_broadcastable, require_kind
 
@@ -41,9 +41,13 @@ def add(input: Array | DeferredArray, other: Any, *, alpha: float = 1) -> Array 
 
 
 def _one_is_put_off(first: Any, second: Any) -> bool:
-    """Whether the sum can be put off too: one of the two isn't computed yet, and the other is just like it."""
+    """Whether the sum can be put off too: one of the two isn't computed yet, and the other is just like it.
+
+    Not outside of a network, where the other may be an array that the caller changes afterwards.
+    """
     return (
-        (_is_put_off(first) or _is_put_off(second))
+        may_put_off()
+        and (_is_put_off(first) or _is_put_off(second))
         and isinstance(first, ARRAYS)
         and isinstance(second, ARRAYS)
         and first.shape == second.shape
