@@ -96,6 +96,8 @@ def _bordered_rows(images: ImageRows, windows: Windows, piece: Piece) -> Array:
     if first >= last:
         bordered.fill(0)
         return bordered
+    images.write(bordered[:, first - top : last - top, left : left + width], piece.images, slice(first, last))
+    # Only now: to compute its pixels, the source may have used this memory for a convolution of its own.
     for border in (
         bordered[:, : first - top],
         bordered[:, last - top :],
@@ -104,7 +106,6 @@ def _bordered_rows(images: ImageRows, windows: Windows, piece: Piece) -> Array:
     ):
         if border.size:
             border.fill(0)
-    images.write(bordered[:, first - top : last - top, left : left + width], piece.images, slice(first, last))
     return bordered
 
 

@@ -73,8 +73,6 @@ class Block:
 
     def load(self, source: ImageRows, window: Window) -> None:
         """Take over a window's pixels."""
-        for border in self._borders:
-            border.fill(0)
         inside = self._inside
         if inside.shape[2] == window.width:
             source.write(inside, window.images, window.rows)
@@ -82,6 +80,9 @@ class Block:
             lines = memory.scratch("winograd.lines", (*inside.shape[:2], window.width, inside.shape[3]), DTYPE)
             source.write(lines, window.images, window.rows)
             np.copyto(inside, lines[:, :, window.columns])
+        # Only now: to compute its pixels, the source may have used this memory for a convolution of its own.
+        for border in self._borders:
+            border.fill(0)
 
     def transform(self, map: Map, first: Pair, tiles: Pair, out: Array) -> None:
         """Take tiles (s, s) to frequencies: matrix (6, s) times tile times its transpose, each channel by itself.

@@ -57,7 +57,7 @@ def all_results(algorithm, geometry, images, filters, grad):
     out = np.full(geometry.out_shape, np.nan, geometry.dtype)
     kept = algorithm.forward(geometry, images, filters, out, keep=True)
     gradients = algorithm.gradients(geometry, StoredRows(grad), images, filters, kept, True, True)
-    return out, gradients.images, _formed(gradients.filters)
+    return out, gradients.images, formed(gradients.filters)
 
 
 class _Case:
@@ -138,17 +138,17 @@ def _every_use(algorithm, geometry, case, ways):
 
         both = ask(case.images, case.filters, True, True)
         yield "images of both", both.images
-        yield "filters of both", _formed(both.filters)
+        yield "filters of both", formed(both.filters)
         # An argument that the result doesn't depend on may be anything of its shape.
         images_alone = ask(_absent(case.images), case.filters, True, False)
         assert images_alone.filters is None
         yield "images alone", images_alone.images
         filters_alone = ask(case.images, _absent(case.filters), False, True)
         assert filters_alone.images is None
-        yield "filters alone", _formed(filters_alone.filters)
+        yield "filters alone", formed(filters_alone.filters)
 
 
-def _formed(filters):
+def formed(filters):
     """A gradient of filters (O, kh, kw, C/g), formed if it came as factors."""
     return filters.filters() if isinstance(filters, LowRankGradient) else filters
 

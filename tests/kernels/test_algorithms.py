@@ -24,7 +24,8 @@ from gradcli.kernels import (
     winograd_filters,
 )
 from gradcli.kernels.convolution_choice import ALGORITHMS, FEW_PIXELS_DEFERRED, WINOGRAD
-from tests.kernels.convolution_checks import ROUNDS, check_every_use, geometry_of
+from gradcli.kernels.rows import StoredRows
+from tests.kernels.convolution_checks import ROUNDS, all_results, check_every_use, formed, geometry_of, random_arguments
 
 F16, F32, F64 = np.float16, np.float32, np.float64
 
@@ -230,6 +231,43 @@ def test_other_ways_of_winograd(algorithm, geometry, way, monkeypatch):
 @pytest.mark.parametrize(("algorithm", "geometry"), LARGER_CASES)
 def test_several_pieces_of_the_usual_size(algorithm, geometry):
     check_every_use(algorithm, geometry, tolerance_of(algorithm, geometry))
+
+
+NESTED_CASES = [
+    (algorithm, geometry_of((3, 4, 4, 4), (5, 4, *kernel), *rest), geometry_of((2, 7, 4, 2), (6, 7, *kernel), *rest))
+    for kernel, *rest in (
+        ((3, 3), (1, 1), (1, 1), (1, 1), 1, F32),
+        ((3, 3), (2, 2), (1, 1), (1, 1), 1, F32),
+        ((1, 1), (1, 1), (0, 0), (1, 1), 1, F32),
+    )
+    for algorithm in ALGORITHMS
+    if algorithm.supports(geometry_of((3, 4, 4, 4), (5, 4, *kernel), *rest))
+]
+
+
+@pytest.mark.parametrize(("algorithm", "geometry", "other"), NESTED_CASES)
+def test_reading_the_gradient_and_epilogues_may_compute_other_convolutions(algorithm, geometry, other):
+    images, filters, grad = arguments = random_arguments(geometry)
+    others = random_arguments(other)
+    out, *gradients = all_results(algorithm, geometry, *arguments)
+
+    def compute_another(*_):
+        all_results(algorithm, other, *others)
+
+    class Computing(StoredRows):
+        def write(self, *part):
+            compute_another()
+            super().write(*part)
+
+    compute_another()  # so that it finds working memory large enough, and uses the same below
+    again = np.empty_like(out)
+    kept = algorithm.forward(geometry, images, filters, again, compute_another, keep=True)
+    image_gradient, filter_gradient = algorithm.gradients(
+        geometry, Computing(grad), images, filters, kept, needs_images=True, needs_filters=True
+    )
+    np.testing.assert_array_equal(again, out)
+    np.testing.assert_array_equal(image_gradient, gradients[0])
+    np.testing.assert_array_equal(formed(filter_gradient), gradients[1])
 
 
 def test_every_algorithm_has_been_forced_often_enough():
