@@ -72,7 +72,7 @@ def shared_matmul(left: Array, right: Array) -> Array:
         return np.multiply(left, right, out=out)
     # Few rows are computed as columns: BLAS would first rearrange all of a matrix that is stored by columns.
     turned = rows < columns and abs(right.strides[-2]) < abs(right.strides[-1])
-    few = turned and not stack and 1 < rows <= FEW_TO_READ and left.dtype in (np.float32, np.float64)
+    few = turned and depth > 0 and not stack and 1 < rows <= FEW_TO_READ and left.dtype in (np.float32, np.float64)
     work = out.size * depth * (4 if few else 1) // PIECE_WORK  # reading the other matrix takes longer
     side = 0 if stack and stack[0] >= work else -2 if rows >= columns else -1
     length = out.shape[side]

@@ -90,6 +90,11 @@ def test_a_shared_product_is_the_product_on_any_number_of_threads(size, by_colum
     np.testing.assert_allclose(product, left @ right, rtol=1e-12, atol=1e-12)
 
 
+def test_sums_of_nothing_cut_from_larger_arrays_are_zero():
+    left, right = np.ones((3, 10))[:, :0], np.ones((50, 10))[:, :0].T
+    np.testing.assert_array_equal(shared_matmul(left, right), np.zeros((3, 50)))
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64])
 def test_the_dtype_stays(dtype):
     ones = np.ones((2, 200), dtype)
