@@ -83,7 +83,7 @@ def conv2d_gradients(
     """Gradients of `conv2d` with respect to its input and to its weight, together: they share work.
 
     `grad` is (N, O, OH, OW), `out` what `conv2d` returned; the results are (N, C, H, W), and (O, C/groups, kh, kw)
-    over (O, kh, kw, C/groups) memory or as its two factors. Raises RuntimeError for shapes or dtypes that don't go
+    over (O, kh, kw, C/groups) memory or as its factors. Raises RuntimeError for shapes or dtypes that don't go
     together.
     """
     geometry, rows = _checked(grad, x.shape, weight.shape, x.dtype, stride, padding, dilation, groups)
@@ -132,7 +132,7 @@ def conv2d_weight_gradient(
     """Gradient of `conv2d` with respect to its weight.
 
     `grad` is (N, O, OH, OW), `x` (N, C, H, W). Returns `weight_shape` (O, C/groups, kh, kw) over
-    (O, kh, kw, C/groups) memory. Raises RuntimeError for shapes or dtypes that don't go together.
+    (O, kh, kw, C/groups) memory or as its factors. Raises RuntimeError for shapes or dtypes that don't go together.
     """
     _check_same_dtype("gradient", grad, "input", x)
     geometry, rows = _checked(grad, x.shape, weight_shape, x.dtype, stride, padding, dilation, groups)

@@ -1,4 +1,4 @@
-"""Gradients kept as two factors: what they form, in pieces and at once."""
+"""Gradients kept as factors, one pair or one for each tap: what they form, in pieces and at once."""
 
 from __future__ import annotations
 
@@ -54,6 +54,24 @@ def test_rows_are_those_of_the_array(pixels, first, last):
     gradient.rows(first, last, rows)
     assert not gradient.is_computed
     np.testing.assert_allclose(rows, gradient.filters()[first:last], rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("pixels", [(4, 2, 4, 0, 17, 0, 1, 2, 64), (0,) * 9])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-6), (np.float64, 1e-14)])
+def test_a_pair_for_each_tap_forms_the_depth_tap_by_tap(pixels, dtype, tolerance):
+    filters, height, width, channels = SHAPE
+    pairs = [
+        (random_array((filters, met), 1 + tap, dtype), random_array((met, channels), 20 + tap, dtype))
+        for tap, met in enumerate(pixels)
+    ]
+    expected = np.stack([left.astype(np.float64) @ right for left, right in pairs], axis=1).reshape(SHAPE)
+    gradient = LowRankGradient(pairs, SHAPE)
+    for first, last in ((0, 8), (3, 20), (149, 150), (5, 5)):
+        rows = np.full((last - first, height, width, channels), np.nan, dtype)
+        gradient.rows(first, last, rows)
+        assert relative_error(rows, expected[first:last]) < tolerance
+    assert not gradient.is_computed
+    assert relative_error(gradient.filters(), expected) < tolerance
 
 
 def test_the_array_is_kept_and_rows_follow_its_changes():
