@@ -54,12 +54,13 @@ class LowRankGradient(DeferredArray):
 
     def rows(self, first: int, last: int, out: Array) -> None:
         """Fill C-contiguous `out` with the gradient of the filters `first` up to `last`."""
-        if self._factors is None:
+        factors = self._factors  # looked at once: another thread may be forming the array
+        if factors is None:
             np.copyto(out, self.filters()[first:last].reshape(out.shape))
             return
         formed = out.reshape(last - first, math.prod(self._filter_shape[1:]))
         begin = 0
-        for left, right in self._factors:
+        for left, right in factors:
             end = begin + right.shape[1]
             columns_times_rows(left[first:last], right, formed[:, begin:end])
             begin = end

@@ -74,6 +74,19 @@ def test_a_pair_for_each_tap_forms_the_depth_tap_by_tap(pixels, dtype, tolerance
     assert relative_error(gradient.filters(), expected) < tolerance
 
 
+def test_the_array_may_be_formed_elsewhere_while_rows_are():
+    gradient = LowRankGradient([factors(3)], SHAPE)
+
+    class FormedMeanwhile(np.ndarray):
+        def reshape(self, *shape):
+            gradient.array()
+            return np.asarray(self).reshape(*shape)
+
+    rows = np.full((5, *SHAPE[1:]), np.nan, np.float32)
+    gradient.rows(2, 7, rows.view(FormedMeanwhile))
+    np.testing.assert_allclose(rows, gradient.filters()[2:7], rtol=1e-5, atol=1e-5)
+
+
 def test_the_array_is_kept_and_rows_follow_its_changes():
     gradient = LowRankGradient([factors(3)], SHAPE)
     gradient.array()[2] = 7
