@@ -1,4 +1,4 @@
-"""The worker's half of a benchmark in turns: do nothing until asked, then run once more and say how long it took."""
+"""The worker's half of a benchmark in turns: nothing until asked, then as many runs as asked, and their median time."""
 
 from __future__ import annotations
 
