@@ -21,6 +21,7 @@ from gradcli.kernels.threads import parallel
 
 BLOCK_ELEMENTS = 1 << 18  # elements handled at a time, as in channel_expression.py
 LINE_ELEMENTS = 1 << 11  # over which vectors of channels are repeated
+LARGE_MEAN = 64.0  # in standard deviations: from there on, rounding in the sums for a mean is worth a correction
 
 
 def channel_moments(x: Array) -> tuple[Array, Array]:
@@ -46,8 +47,9 @@ class ChannelMoments:
     """Mean and variance of each channel of rows (P, C) that come block by block, each read once.
 
     Each block's squares are taken about its own mean, so that large means cost no digits, and moved to the mean of all
-    in the end (Chan, Golub and LeVeque, 1983, "Algorithms for computing the sample variance"). The result depends on
-    where the blocks are cut, not on their order or on who adds them.
+    in the end (Chan, Golub and LeVeque, 1983, "Algorithms for computing the sample variance"). A constant has exactly
+    itself for a mean, and no variance. The result depends on where the blocks are cut, not on their order or on who
+    adds them.
     """
 
     def __init__(self, channels: int) -> None:
@@ -68,7 +70,11 @@ class ChannelMoments:
         np.multiply(squares, squares, out=squares)
         variance = column_sums(squares)
         variance /= count
-        distance = center - mean  # what rounding the mean leaves
+        distance = mean - center  # what rounding the mean leaves
+        if count >= FOLD and (mean * mean > LARGE_MEAN**2 * variance).any():
+            distance = column_sums(_centred(rows, center))
+            distance /= count
+            mean = center + distance
         distance *= distance
         variance -= distance
         self._blocks[first_pixel] = count, mean, variance

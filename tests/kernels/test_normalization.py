@@ -72,6 +72,25 @@ def test_channel_moments_survive_a_mean_far_from_zero():
     np.testing.assert_allclose(variance, exact.var(axis=(0, 2, 3)), rtol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(1, 3, 1, 2), (4, 3, 5, 5), (16, 32, 40, 40)])
+@pytest.mark.parametrize("value", [123.456, 1e6 + 0.5, -1e-3])
+def test_the_moments_of_a_constant_are_itself_and_zero(shape, value):
+    mean, variance = channel_moments(np.full(shape, value, np.float32))
+    np.testing.assert_allclose(mean, np.float32(value), rtol=1e-15)
+    np.testing.assert_allclose(variance, 0, atol=1e-30 * value**2)
+
+
+@pytest.mark.parametrize("pixel", [0, 7, 99])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_the_moments_of_values_that_are_not_finite(pixel, value):
+    x = random_array((4, 3, 5, 5), 1, np.float32, "channels-last")
+    x.transpose(0, 2, 3, 1).reshape(100, 3)[pixel, 1] = value  # (N, C, H, W) -> (N * H * W, C)
+    mean, variance = channel_moments(x)
+    assert mean[1] == value or np.isnan(value)
+    assert np.isnan(variance[1])
+    assert np.isfinite([mean[[0, 2]], variance[[0, 2]]]).all()
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_channel_moments_of_blocks_in_any_order(dtype):
     rows = (random_array((60, 5, 1, 1), 1).reshape(60, 5) * 0.1 + np.arange(5)).astype(dtype)
