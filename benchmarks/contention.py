@@ -41,7 +41,7 @@ def measure(workers: TrainingWorkers, configurations: Sequence[str], burner: Wor
     for configuration in workers.in_turns(rounds):
         turns[configuration][ALONE].append(workers.take_turn(configuration))
         burner.ask("on")
-        turns[configuration][BESIDE].append(workers.take_turn(configuration))
+        turns[configuration][BESIDE].append(workers.take_turn(configuration, calls=1))  # one can take seconds
         burner.ask("off")
     return turns
 

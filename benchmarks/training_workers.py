@@ -109,10 +109,10 @@ class TrainingWorkers:
         # The same number for all, so that training stays in step.
         self._calls = max(1, round(TURN_SECONDS / max(turn.seconds for turn in turns.values())))
 
-    def take_turn(self, configuration: str) -> Turn:
-        """Have one worker take its turn, after a pause."""
+    def take_turn(self, configuration: str, calls: int | None = None) -> Turn:
+        """Have one worker take its turn, after a pause; of as many measured calls as usual, unless told."""
         time.sleep(SETTLE_SECONDS)
-        return Turn(**json.loads(self._workers[configuration].ask(str(self._calls))))
+        return Turn(**json.loads(self._workers[configuration].ask(str(self._calls if calls is None else calls))))
 
     def in_turns(self, rounds: int) -> Iterator[str]:
         """Every configuration once in each round, in an order that is reversed from round to round.

@@ -27,7 +27,7 @@ Ts = TypeVarTuple("Ts")
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 SMALLEST_BLOCK = 1 << 16  # bytes; smaller arrays are left to NumPy, whose own allocator keeps them
-MOST_WORKSPACES = 4096  # of each thread
+MOST_WORKSPACES = 512  # of each thread
 FINENESS = 8  # block sizes between two powers of two, so that arrays of nearly the same size share blocks
 
 
