@@ -97,6 +97,10 @@ class DeferredArray:
         return self + other
 
 
+ARRAYS = (np.ndarray, DeferredArray)
+"""What an operation computes on: for `isinstance`, where a union built anew at each call takes time."""
+
+
 def settle_deferred() -> None:
     """Compute what this thread put off, is still in use, and reads others' memory, which may change after this.
 

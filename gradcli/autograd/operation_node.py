@@ -13,7 +13,7 @@ from gradcli.autograd.accumulate_grad import AccumulateGrad
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.graph import Gradient, Node, sum_to_shape
 from gradcli.autograd.tensor import Tensor
-from gradcli.deferred import DeferredArray, computed, settled
+from gradcli.deferred import ARRAYS, DeferredArray, computed, settled
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,6 @@ class Plan(NamedTuple):
     steps: tuple[Step, ...]
     saved: tuple[Saved, ...]
     holds_tensors: bool
-
-
-ARRAYS = (np.ndarray, DeferredArray)
 
 
 class InputSlot(NamedTuple):

@@ -9,11 +9,19 @@ from gradcli.kernels.geometry import ConvGeometry
 from gradcli.kernels.layout import Array
 from gradcli.kernels.low_rank import LowRankGradient
 from gradcli.kernels.rows import ImageRows
+from gradcli.kernels.slices import for_each_slice
+
+PASSED_ELEMENTS = 1 << 16  # passed to an epilogue by one thread at a time
 
 Epilogue = Callable[[int, Array], None]
 """Called with the number of a first output pixel and the rows of channels (P', O) from there on, as soon as they are
 computed and while they are in the cache; it may change them. Every pixel comes exactly once, from any thread; where
 the cuts are depends on the geometry only."""
+
+
+def pass_rows(epilogue: Epilogue, rows: Array) -> None:
+    """Pass all rows of channels (P, O) of an output to `epilogue`, shared among the threads."""
+    for_each_slice(lambda some: epilogue(some.start, rows[some]), len(rows), rows.size // PASSED_ELEMENTS)
 
 
 class ConvGradients(NamedTuple):

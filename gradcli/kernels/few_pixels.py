@@ -22,7 +22,7 @@ from gradcli.kernels.algorithm import ConvGradients, Epilogue
 from gradcli.kernels.columns import Windows, im2col
 from gradcli.kernels.geometry import ConvGeometry
 from gradcli.kernels.layout import Array
-from gradcli.kernels.low_rank import MOST_PIXELS, LowRankGradient
+from gradcli.kernels.low_rank import MOST_PIXELS, low_rank_gradient
 from gradcli.kernels.pieces import Piece, cut_into_pieces, for_each_piece
 from gradcli.kernels.rows import ImageRows, StoredRows
 from gradcli.kernels.slices import for_each_slice
@@ -103,10 +103,7 @@ class FewPixels:
         if self.deferred and np.may_share_memory(columns, images):
             columns = columns.copy()  # a deferred gradient's factors are its own
         left = np.array(rows.T, order="C")  # (P, O) -> (O, P); a copy, as the gradient of the output may not stay
-        filter_gradient = LowRankGradient([(left, columns)], geometry.filter_shape)
-        if self.deferred and geometry.pixels <= MOST_PIXELS:
-            return ConvGradients(image_gradient, filter_gradient)
-        return ConvGradients(image_gradient, filter_gradient.filters())
+        return ConvGradients(image_gradient, low_rank_gradient([(left, columns)], geometry, self.deferred))
 
 
 class _Plan(NamedTuple):

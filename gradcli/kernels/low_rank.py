@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gradcli.deferred import DeferredArray
+from gradcli.kernels.geometry import ConvGeometry
 from gradcli.kernels.layout import Array, Shape4, as_nhwc, from_nhwc
 from gradcli.kernels.memory import empty
 from gradcli.kernels.slices import for_each_slice
@@ -64,3 +65,11 @@ class LowRankGradient(DeferredArray):
             end = begin + right.shape[1]
             columns_times_rows(left[first:last], right, formed[:, begin:end])
             begin = end
+
+
+def low_rank_gradient(
+    factors: Sequence[tuple[Array, Array]], geometry: ConvGeometry, deferred: bool
+) -> Array | LowRankGradient:
+    """The gradient of the filters (O, kh, kw, C) from its factors: left as these if `deferred` and they save enough."""
+    gradient = LowRankGradient(factors, geometry.filter_shape)
+    return gradient if deferred and geometry.pixels <= MOST_PIXELS else gradient.filters()

@@ -19,10 +19,10 @@ from gradcli.kernels import memory
 from gradcli.kernels.layout import Array
 from gradcli.kernels.low_rank import LowRankGradient
 from gradcli.kernels.statistics import sum_of_squares
+from gradcli.kernels.thin_products import BLOCK_ROWS
 from gradcli.kernels.threads import parallel
 
 BLOCK_ELEMENTS = 1 << 18  # elements updated at a time; a quarter of that takes a quarter longer
-FILTERS_AT_ONCE = 8  # low-rank gradients are formed by multiples of so many rows
 SMALL_PARAMETER = 1 << 12  # elements whose update takes as long as the calls for it
 SMALL_TOGETHER = 1 << 10  # the same for a small vector that goes with others
 ACCESS: list[list[Literal["readwrite", "readonly"]]] = [["readwrite"], ["readonly"], ["readwrite"]]
@@ -175,7 +175,7 @@ def _low_rank_blocks(
     depth = parameter.size // max(1, filters)
     values = parameter.transpose(CHANNELS_LAST).reshape(filters, depth)
     buffers = None if buffer is None else buffer.transpose(CHANNELS_LAST).reshape(filters, depth)
-    step = max(FILTERS_AT_ONCE, BLOCK_ELEMENTS // max(1, depth) // FILTERS_AT_ONCE * FILTERS_AT_ONCE)
+    step = max(BLOCK_ROWS, BLOCK_ELEMENTS // max(1, depth) // BLOCK_ROWS * BLOCK_ROWS)
 
     def move_filters(first: int, last: int) -> float:
         formed = memory.scratch("sgd.gradient", (last - first, depth), parameter.dtype)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gradcli.kernels import memory
-from gradcli.kernels.algorithm import ConvGradients, Epilogue
+from gradcli.kernels.algorithm import ConvGradients, Epilogue, pass_rows
 from gradcli.kernels.geometry import ConvGeometry
 from gradcli.kernels.layout import Array
 from gradcli.kernels.rows import ImageRows
@@ -28,7 +28,7 @@ from gradcli.kernels.threads import parallel
 LARGEST_SIDE = 4  # of a map: there, 100 of 144 pairs touch the image
 PIECES = 8  # at least, of a result: some filters or channels of one output column
 NARROWEST = 64  # filters or channels in a piece
-PASSED_ELEMENTS = 1 << 16  # copied, or passed to an epilogue, by one thread at a time
+COPIED_ELEMENTS = 1 << 16  # by one thread at a time
 
 
 class _Span(NamedTuple):
@@ -82,7 +82,7 @@ class SmallMap:
         for_each_slice(
             lambda some: np.copyto(maps[:, some], images[some].transpose(1, 0, 2, 3)),
             batch,
-            min(batch, maps.size // PASSED_ELEMENTS),
+            min(batch, maps.size // COPIED_ELEMENTS),
         )
         parts = _parts(count, width)
 
@@ -93,8 +93,7 @@ class SmallMap:
 
         parallel(convolve, width * parts)
         if epilogue is not None:
-            rows = out.reshape(geometry.pixels, count)
-            for_each_slice(lambda some: epilogue(some.start, rows[some]), len(rows), rows.size // PASSED_ELEMENTS)
+            pass_rows(epilogue, out.reshape(geometry.pixels, count))
 
     def gradients(
         self,
@@ -112,7 +111,7 @@ class SmallMap:
         for_each_slice(
             lambda some: grad.write(grads[:, :, some].transpose(2, 1, 0, 3), some, slice(0, height)),
             batch,
-            min(batch, grads.size // PASSED_ELEMENTS),
+            min(batch, grads.size // COPIED_ELEMENTS),
         )
         image_gradient = memory.empty(geometry.image_shape, grad.dtype) if needs_images else None
         filter_gradient = memory.empty(geometry.filter_shape, grad.dtype) if needs_filters else None

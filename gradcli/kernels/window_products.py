@@ -26,12 +26,12 @@ from typing import NamedTuple
 import numpy as np
 
 from gradcli.kernels import memory
-from gradcli.kernels.algorithm import ConvGradients, Epilogue
+from gradcli.kernels.algorithm import ConvGradients, Epilogue, pass_rows
 from gradcli.kernels.geometry import ConvGeometry
 from gradcli.kernels.layout import Array, Pair
-from gradcli.kernels.low_rank import MOST_PIXELS, LowRankGradient
+from gradcli.kernels.low_rank import low_rank_gradient
 from gradcli.kernels.rows import ImageRows
-from gradcli.kernels.slices import for_each_slice, slices
+from gradcli.kernels.slices import slices
 from gradcli.kernels.thin_products import SMALL_PRODUCT, divisor_below
 from gradcli.kernels.threads import parallel
 from gradcli.kernels.windows import Tap, window_taps
@@ -41,7 +41,6 @@ BLOCK_DEPTH = 1024  # longest sum within a block
 BLOCK_GRADIENTS = 256  # the same for the gradient of the images
 FILTERS_AT_ONCE = 128  # of an output, computed by one thread
 CHANNELS_AT_ONCE = 128  # of the gradient of the images: shorter rows of the filters come slower from memory
-PASSED_ELEMENTS = 1 << 16  # passed to an epilogue by one thread at a time
 
 
 class WindowProducts:
@@ -70,14 +69,12 @@ class WindowProducts:
     ) -> None:
         plan = _plan(geometry)
         count = geometry.out_channels
-
         _compute(
             [_output_products(images, filters, out, some, *runs) for runs in itertools.product(*plan.outputs)]
             for some in slices(count, count // FILTERS_AT_ONCE)
         )
         if epilogue is not None:
-            rows = out.reshape(geometry.pixels, count)
-            for_each_slice(lambda some: epilogue(some.start, rows[some]), len(rows), rows.size // PASSED_ELEMENTS)
+            pass_rows(epilogue, out.reshape(geometry.pixels, count))
 
     def gradients(
         self,
@@ -103,13 +100,8 @@ class WindowProducts:
             )
         if not needs_filters:
             return ConvGradients(image_gradient, None)
-        filter_gradient = LowRankGradient(
-            [_tap_factors(geometry, outputs, images, tap) for tap in plan.taps],
-            geometry.filter_shape,
-        )
-        if self.deferred and geometry.pixels <= MOST_PIXELS:
-            return ConvGradients(image_gradient, filter_gradient)
-        return ConvGradients(image_gradient, filter_gradient.filters())
+        factors = [_tap_factors(geometry, outputs, images, tap) for tap in plan.taps]
+        return ConvGradients(image_gradient, low_rank_gradient(factors, geometry, self.deferred))
 
 
 class _Run(NamedTuple):

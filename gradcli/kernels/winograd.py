@@ -90,7 +90,7 @@ class Winograd:
             _transform_images(source, piece, tiles)
             convolution.multiply(piece, tiles)
 
-        _for_each(convolve, plan)
+        for_each_piece(convolve, plan.pieces)
         convolution.finish()
         return convolution.all_tiles if keep else None
 
@@ -122,7 +122,7 @@ class Winograd:
 
         filters_gradient: Array | None = None
         if not needs_filters:
-            _for_each(load, plan)
+            for_each_piece(load, plan.pieces)
         else:
             source = StoredRows(images)
             by_piece = geometry.channels * geometry.out_channels <= LARGEST_SUM_BY_PIECE
@@ -147,7 +147,6 @@ class _TilePiece(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    tiles: Pair  # rows and columns of tiles in each image
     tile_count: int  # in all images
     pieces: tuple[_TilePiece, ...]
     image_offset: Pair  # of a window of gradients: where the first tile of images is read
@@ -172,7 +171,6 @@ def _plan(geometry: ConvGeometry) -> _Plan:
     # Image row y is read by outputs y + padding - 2 to y + padding.
     above, left = (min(0, padding - OVERLAP) for padding in geometry.padding)
     return _Plan(
-        (down, across),
         geometry.batch * down * across,
         tuple(_tile_piece(geometry, piece, across, (above, left)) for piece in pieces),
         (geometry.padding[0] - OVERLAP - above, geometry.padding[1] - OVERLAP - left),
@@ -196,10 +194,6 @@ def _tile_piece(geometry: ConvGeometry, piece: Piece, across: int, before: Pair)
             (rows + padding[0] - before[0], columns + padding[1] - before[1]),
         ),
     )
-
-
-def _for_each(task: Callable[[_TilePiece], object], plan: _Plan) -> None:
-    for_each_piece(task, plan.pieces)
 
 
 class _TileProducts:
@@ -239,7 +233,7 @@ class _TileProducts:
         """Do what is left to do when all pieces have been multiplied."""
         if self.all_tiles is not None:
             products = _products_at_once(self.all_tiles, self._filters)
-            _for_each(lambda piece: self._write(piece, products[:, piece.piece.span]), self._plan)
+            for_each_piece(lambda piece: self._write(piece, products[:, piece.piece.span]), self._plan.pieces)
 
     def _write(self, piece: _TilePiece, products: Array) -> None:
         """Take the products (36, T', Q) of a piece back to pixels."""
@@ -301,7 +295,7 @@ def _gradient_at_once(
         if kept is None:
             _transform_images(source, piece, tiles[:, piece.piece.span])
 
-    _for_each(transform, plan)
+    for_each_piece(transform, plan.pieces)
     transposed = grad_tiles.transpose(0, 2, 1)  # (36, T, O) -> (36, O, T)
     if tiles.nbytes + grad_tiles.nbytes > MOST_TILES_BY_FILTER:
         sums = memory.empty((FREQUENCIES, geometry.out_channels, geometry.channels), DTYPE)

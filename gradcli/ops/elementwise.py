@@ -20,11 +20,9 @@ from gradcli.autograd.dtypes import (
 )
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
-from gradcli.deferred import DeferredArray, may_put_off, settled
+from gradcli.deferred import ARRAYS, DeferredArray, may_put_off, settled
 from gradcli.kernels import elementwise as kernels
 from gradcli.ops.promotion import as_floating, promote, promote_floating, require_broadcastable, require_kind
-
-ARRAYS = (np.ndarray, DeferredArray)
 
 # --- sums and products ------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import collections
 import numpy as np
 import pytest
 
+from gradcli.kernels import algorithm as algorithm_module
 from gradcli.kernels import (
     direct,
     few_pixels,
@@ -114,7 +115,8 @@ SMALL_CUTS = [
         {"BLOCK_FILTERS": 2, "BLOCK_DEPTH": 3, "BLOCK_GRADIENTS": 2, "FILTERS_AT_ONCE": 3, "CHANNELS_AT_ONCE": 2},
     ),
     (few_pixels, {"SLICE_WORK": 7, "COLUMNS_AT_ONCE": 7, "PIECE_PIXELS": 7}),
-    (small_map, {"NARROWEST": 2, "PASSED_ELEMENTS": 20}),
+    (small_map, {"NARROWEST": 2, "COPIED_ELEMENTS": 20}),
+    (algorithm_module, {"PASSED_ELEMENTS": 20}),
     (pieces, {"ADDED_ELEMENTS": 7}),
 ]
 NOT_BY_PIECE = {"LARGEST_PRODUCT_BY_PIECE": 0, "LARGEST_SUM_BY_PIECE": 0}

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradcli.kernels import small_map
+from gradcli.kernels import algorithm, small_map
 from gradcli.kernels.small_map import SmallMap
 from tests.kernels.convolution_checks import check_every_use, geometry_of
 
 
 @pytest.mark.parametrize("passed_elements", [300, 3000])
 def test_pieces_of_any_size(passed_elements, monkeypatch):
-    monkeypatch.setattr(small_map, "PASSED_ELEMENTS", passed_elements)
+    monkeypatch.setattr(small_map, "COPIED_ELEMENTS", passed_elements)
+    monkeypatch.setattr(algorithm, "PASSED_ELEMENTS", passed_elements)
     geometry = geometry_of((6, 4, 3, 2), (150, 4, 3, 3), padding=(1, 1), dtype=np.float32)
     check_every_use(SmallMap(), geometry, tolerance=3e-6)
 
