@@ -48,6 +48,16 @@ def set_num_threads(count: int) -> None:
     _thread_count = count
 
 
+class short_buffers:  # noqa: N801 - used like contextlib's functions, which take several times as long
+    """NumPy's buffers are of BUFFER_ELEMENTS for the length of a `with` block, afterwards as long as before."""
+
+    def __enter__(self) -> None:
+        self._before = np.setbufsize(BUFFER_ELEMENTS)
+
+    def __exit__(self, *_: object) -> None:
+        np.setbufsize(self._before)
+
+
 def parallel(task: Task, count: int) -> None:
     """Run task(0) to task(count - 1), shared among the threads; the caller takes part and waits for all.
 
@@ -61,15 +71,11 @@ def parallel(task: Task, count: int) -> None:
         with single_threaded_blas():
             task(0)
         return
-    buffer_size = np.setbufsize(BUFFER_ELEMENTS)
-    try:
-        with single_threaded_blas():
-            threads = min(_thread_count, count)
-            if threads < 2 or not _shared(task, count, threads):
-                for index in range(count):
-                    task(index)
-    finally:
-        np.setbufsize(buffer_size)
+    with short_buffers(), single_threaded_blas():
+        threads = min(_thread_count, count)
+        if threads < 2 or not _shared(task, count, threads):
+            for index in range(count):
+                task(index)
 
 
 class _Job:
