@@ -1,4 +1,7 @@
-"""Everything that `import gradcli as torch` offers. `gradcli/__init__.py` takes the names from here when first used."""
+"""Everything that `import gradcli as torch` offers. `gradcli/__init__.py` takes the names from here when first used.
+
+Each family of operations says in its `__all__` which names it offers.
+"""
 
 from gradcli.autograd import Tensor, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from gradcli.autograd.dtypes import (
@@ -23,166 +26,59 @@ from gradcli.autograd.dtypes import bool_ as bool
 from gradcli.kernels.policy import get_kernels, set_kernels
 from gradcli.kernels.random import Generator
 from gradcli.kernels.threads import get_num_threads, set_num_threads
+from gradcli.ops import comparison, creation, elementwise, indexing, linalg, random, reduction, shape
 from gradcli.ops.activation import relu, sigmoid, tanh
-from gradcli.ops.comparison import (
-    all,
-    allclose,
-    any,
-    argmax,
-    bitwise_and,
-    bitwise_not,
-    bitwise_or,
-    eq,
-    equal,
-    ge,
-    gt,
-    isfinite,
-    isnan,
-    le,
-    lt,
-    ne,
-)
+from gradcli.ops.comparison import *
 from gradcli.ops.convolution import conv2d
-from gradcli.ops.creation import arange, as_tensor, empty, eye, from_numpy, full, ones, tensor, zeros
-from gradcli.ops.elementwise import (
-    abs,
-    add,
-    clone,
-    cos,
-    div,
-    exp,
-    log,
-    mul,
-    neg,
-    ones_like,
-    pow,
-    reciprocal,
-    sign,
-    sin,
-    sqrt,
-    sub,
-    where,
-    zeros_like,
-)
-from gradcli.ops.indexing import select
-from gradcli.ops.linalg import addmm, bmm, dot, matmul, mm, mv
+from gradcli.ops.creation import *
+from gradcli.ops.elementwise import *
+from gradcli.ops.indexing import *
+from gradcli.ops.linalg import *
 from gradcli.ops.loss import log_softmax, softmax
-from gradcli.ops.random import (
-    default_generator,
-    initial_seed,
-    manual_seed,
-    rand,
-    rand_like,
-    randint,
-    randn,
-    randn_like,
-    randperm,
-)
-from gradcli.ops.reduction import mean, norm, sum
-from gradcli.ops.shape import broadcast_to, flatten, permute, reshape, squeeze, t, transpose, unsqueeze
+from gradcli.ops.random import *
+from gradcli.ops.reduction import *
+from gradcli.ops.shape import *
 
 __all__ = [
     "Generator",
     "Size",
     "Tensor",
-    "abs",
-    "add",
-    "addmm",
-    "all",
-    "allclose",
-    "any",
-    "arange",
-    "argmax",
-    "as_tensor",
-    "bitwise_and",
-    "bitwise_not",
-    "bitwise_or",
-    "bmm",
     "bool",
-    "broadcast_to",
-    "clone",
     "conv2d",
-    "cos",
-    "default_generator",
-    "div",
-    "dot",
     "double",
     "dtype",
-    "empty",
     "enable_grad",
-    "eq",
-    "equal",
-    "exp",
-    "eye",
-    "flatten",
     "float",
     "float16",
     "float32",
     "float64",
-    "from_numpy",
-    "full",
-    "ge",
     "get_kernels",
     "get_num_threads",
-    "gt",
     "half",
-    "initial_seed",
     "int",
     "int8",
     "int16",
     "int32",
     "int64",
     "is_grad_enabled",
-    "isfinite",
-    "isnan",
-    "le",
-    "log",
     "log_softmax",
     "long",
-    "lt",
-    "manual_seed",
-    "matmul",
-    "mean",
-    "mm",
-    "mul",
-    "mv",
-    "ne",
-    "neg",
     "no_grad",
-    "norm",
-    "ones",
-    "ones_like",
-    "permute",
-    "pow",
-    "rand",
-    "rand_like",
-    "randint",
-    "randn",
-    "randn_like",
-    "randperm",
-    "reciprocal",
     "relu",
-    "reshape",
-    "select",
     "set_grad_enabled",
     "set_kernels",
     "set_num_threads",
     "short",
     "sigmoid",
-    "sign",
-    "sin",
     "softmax",
-    "sqrt",
-    "squeeze",
-    "sub",
-    "sum",
-    "t",
     "tanh",
-    "tensor",
-    "transpose",
     "uint8",
-    "unsqueeze",
-    "where",
-    "zeros",
-    "zeros_like",
 ]
+__all__ += comparison.__all__
+__all__ += creation.__all__
+__all__ += elementwise.__all__
+__all__ += indexing.__all__
+__all__ += linalg.__all__
+__all__ += random.__all__
+__all__ += reduction.__all__
+__all__ += shape.__all__

@@ -245,14 +245,18 @@ def op(
     *,
     method: bool = False,
     operators: tuple[str, ...] = (),
+    in_place: bool = False,
+    view: bool = False,
+    multiple: bool = False,
     extras: tuple[str, ...] = (),
     differentiable: bool = True,
     deferred: bool = False,
 ) -> Callable[[Callable[..., Any]], OperationFunction]:
     """Declare an operation: `node_name` as PyTorch names its node.
 
-    `method` also attaches it to Tensor under its own name, `operators` under the special names given.
-    `differentiable=False` declares that its result never requires gradients (comparisons).
+    `method` also attaches it to Tensor under its own name, `in_place` under that name with `_` behind it, and
+    `operators` under the special names given. `view` declares that its result may share memory with its first input,
+    `multiple` that it has several results, `differentiable=False` that these never require gradients (comparisons).
     """
 
     def declare(forward: Callable[..., Any]) -> OperationFunction:

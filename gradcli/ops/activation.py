@@ -11,6 +11,12 @@ from gradcli.kernels import elementwise
 from gradcli.kernels.channel_expression import ChannelExpression
 from gradcli.ops.promotion import as_floating
 
+__all__ = [
+    "relu",
+    "sigmoid",
+    "tanh",
+]
+
 
 @op("ReluBackward0", method=True, deferred=True)
 def relu(input: Array | DeferredArray) -> Array | DeferredArray:

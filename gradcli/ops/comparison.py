@@ -12,6 +12,25 @@ from gradcli.autograd.tensor import Tensor
 from gradcli.ops.dims import canonical_dims
 from gradcli.ops.promotion import promote, require_broadcastable, require_kind
 
+__all__ = [
+    "all",
+    "allclose",
+    "any",
+    "argmax",
+    "bitwise_and",
+    "bitwise_not",
+    "bitwise_or",
+    "eq",
+    "equal",
+    "ge",
+    "gt",
+    "isfinite",
+    "isnan",
+    "le",
+    "lt",
+    "ne",
+]
+
 
 @op(method=True, differentiable=False)
 def eq(input: Array, other: Any) -> Array:

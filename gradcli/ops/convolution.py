@@ -15,6 +15,10 @@ from gradcli.ops.dims import pair
 from gradcli.ops.reduction import sum_dims
 from gradcli.ops.shape import squeeze_dim, unsqueeze
 
+__all__ = [
+    "conv2d",
+]
+
 IntPair = tuple[int, int]
 
 

@@ -11,6 +11,18 @@ from gradcli.autograd.tensor import Tensor
 from gradcli.ops.dims import sizes
 from gradcli.ops.promotion import promote_types, result_type
 
+__all__ = [
+    "arange",
+    "as_tensor",
+    "empty",
+    "eye",
+    "from_numpy",
+    "full",
+    "ones",
+    "tensor",
+    "zeros",
+]
+
 
 def tensor(data: Any, *, dtype: DType | None = None, requires_grad: bool = False) -> Tensor:
     """A new tensor of a number, nested lists, an array or a tensor, copied.

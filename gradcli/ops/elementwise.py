@@ -24,6 +24,27 @@ from gradcli.deferred import ARRAYS, DeferredArray, may_put_off, settled
 from gradcli.kernels import elementwise as kernels
 from gradcli.ops.promotion import as_floating, promote, promote_floating, require_broadcastable, require_kind
 
+__all__ = [
+    "abs",
+    "add",
+    "clone",
+    "cos",
+    "div",
+    "exp",
+    "log",
+    "mul",
+    "neg",
+    "ones_like",
+    "pow",
+    "reciprocal",
+    "sign",
+    "sin",
+    "sqrt",
+    "sub",
+    "where",
+    "zeros_like",
+]
+
 # --- sums and products ------------------------------------------------------------------------------------------------
 
 

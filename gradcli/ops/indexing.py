@@ -14,6 +14,10 @@ from gradcli.autograd.tensor import Tensor
 from gradcli.ops.dims import canonical_dim
 from gradcli.ops.shape import unsqueeze
 
+__all__ = [
+    "select",
+]
+
 _BOOLS = (bool_, np.dtype(np.bool_))
 
 

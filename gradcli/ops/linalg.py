@@ -14,6 +14,15 @@ from gradcli.kernels import matrix_product
 from gradcli.ops.promotion import require_kind
 from gradcli.ops.shape import expand, squeeze_dim, t, transpose, unsqueeze, view
 
+__all__ = [
+    "addmm",
+    "bmm",
+    "dot",
+    "matmul",
+    "mm",
+    "mv",
+]
+
 
 def _check(operation: str, first: Array, second: Array, ndims: tuple[int, int]) -> None:
     """RuntimeError in PyTorch's words unless the operands have these numbers of dims and one type, which isn't bool."""

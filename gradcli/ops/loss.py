@@ -18,6 +18,16 @@ from gradcli.ops.promotion import promote_types, require_broadcastable, require_
 from gradcli.ops.reduction import mean_all, sum, sum_all
 from gradcli.ops.shape import permute_dims, view
 
+__all__ = [
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "log_softmax",
+    "mse_loss",
+    "nll_loss",
+    "softmax",
+    "softplus",
+]
+
 REDUCTIONS = ("none", "mean", "sum")
 
 

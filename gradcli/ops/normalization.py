@@ -18,6 +18,10 @@ from gradcli.ops.promotion import require_kind
 from gradcli.ops.reduction import mean, sum
 from gradcli.ops.shape import view
 
+__all__ = [
+    "batch_norm",
+]
+
 _DOUBLE = np.dtype(np.float64)
 _VECTORS_OF = {np.dtype(np.float16): np.dtype(np.float32)}
 

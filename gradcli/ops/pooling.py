@@ -17,6 +17,12 @@ from gradcli.ops.promotion import require_kind
 from gradcli.ops.reduction import mean_dims
 from gradcli.ops.shape import squeeze_dim, unsqueeze
 
+__all__ = [
+    "adaptive_avg_pool2d",
+    "avg_pool2d",
+    "max_pool2d",
+]
+
 IntPair = tuple[int, int]
 
 

@@ -14,6 +14,18 @@ from gradcli.kernels.random import Generator
 from gradcli.ops.dims import sizes
 from gradcli.ops.promotion import require_kind
 
+__all__ = [
+    "default_generator",
+    "initial_seed",
+    "manual_seed",
+    "rand",
+    "rand_like",
+    "randint",
+    "randn",
+    "randn_like",
+    "randperm",
+]
+
 default_generator = Generator()
 
 

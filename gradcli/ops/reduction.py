@@ -15,6 +15,12 @@ from gradcli.ops.dims import canonical_dims, sizes
 from gradcli.ops.elementwise import div, where
 from gradcli.ops.shape import expand, view
 
+__all__ = [
+    "mean",
+    "norm",
+    "sum",
+]
+
 Dims = int | Sequence[int] | None
 
 

@@ -13,6 +13,17 @@ from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
 from gradcli.ops.dims import canonical_dim, canonical_dims, sizes
 
+__all__ = [
+    "broadcast_to",
+    "flatten",
+    "permute",
+    "reshape",
+    "squeeze",
+    "t",
+    "transpose",
+    "unsqueeze",
+]
+
 
 @op("ViewBackward0")
 def view(input: Array, shape: tuple[int, ...]) -> Array:
