@@ -26,18 +26,35 @@ from gradcli.autograd.dtypes import bool_ as bool
 from gradcli.kernels.policy import get_kernels, set_kernels
 from gradcli.kernels.random import Generator
 from gradcli.kernels.threads import get_num_threads, set_num_threads
-from gradcli.ops import comparison, creation, elementwise, indexing, linalg, random, reduction, shape
+from gradcli.ops import (
+    comparison,
+    creation,
+    elementwise,
+    exponential,
+    indexing,
+    linalg,
+    random,
+    reduction,
+    roots,
+    rounding,
+    shape,
+    trigonometric,
+)
 from gradcli.ops.activation import relu, sigmoid, tanh
 from gradcli.ops.comparison import *
 from gradcli.ops.convolution import conv2d
 from gradcli.ops.creation import *
 from gradcli.ops.elementwise import *
+from gradcli.ops.exponential import *
 from gradcli.ops.indexing import *
 from gradcli.ops.linalg import *
 from gradcli.ops.loss import log_softmax, softmax
 from gradcli.ops.random import *
 from gradcli.ops.reduction import *
+from gradcli.ops.roots import *
+from gradcli.ops.rounding import *
 from gradcli.ops.shape import *
+from gradcli.ops.trigonometric import *
 
 __all__ = [
     "Generator",
@@ -77,8 +94,12 @@ __all__ = [
 __all__ += comparison.__all__
 __all__ += creation.__all__
 __all__ += elementwise.__all__
+__all__ += exponential.__all__
 __all__ += indexing.__all__
 __all__ += linalg.__all__
 __all__ += random.__all__
 __all__ += reduction.__all__
+__all__ += roots.__all__
+__all__ += rounding.__all__
 __all__ += shape.__all__
+__all__ += trigonometric.__all__

@@ -9,7 +9,7 @@ import gradcli
 from gradcli import nn
 from gradcli.deferred import puts_off
 from gradcli.floating_point import aloud, network_quietly, quietly
-from gradcli.ops.elementwise import exp
+from gradcli.ops.exponential import exp
 
 
 def overflow():

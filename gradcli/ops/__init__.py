@@ -7,6 +7,7 @@ from gradcli.ops import (
     convolution,
     creation,
     elementwise,
+    exponential,
     indexing,
     linalg,
     loss,
@@ -14,7 +15,10 @@ from gradcli.ops import (
     pooling,
     random,
     reduction,
+    roots,
+    rounding,
     shape,
+    trigonometric,
 )
 
 __all__ = [
@@ -23,6 +27,7 @@ __all__ = [
     "convolution",
     "creation",
     "elementwise",
+    "exponential",
     "indexing",
     "linalg",
     "loss",
@@ -30,5 +35,8 @@ __all__ = [
     "pooling",
     "random",
     "reduction",
+    "roots",
+    "rounding",
     "shape",
+    "trigonometric",
 ]

@@ -1,4 +1,4 @@
-"""Arithmetic and elementary functions, element by element. Simple rules first."""
+"""Arithmetic, choosing, copying and powers, element by element. Simple rules first."""
 
 from __future__ import annotations
 
@@ -22,24 +22,18 @@ from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
 from gradcli.deferred import ARRAYS, DeferredArray, may_put_off, settled
 from gradcli.kernels import elementwise as kernels
-from gradcli.ops.promotion import as_floating, promote, promote_floating, require_broadcastable, require_kind
+from gradcli.ops.exponential import log
+from gradcli.ops.promotion import promote, promote_floating, require_broadcastable, require_kind
+from gradcli.ops.roots import reciprocal
 
 __all__ = [
-    "abs",
     "add",
     "clone",
-    "cos",
     "div",
-    "exp",
-    "log",
     "mul",
     "neg",
     "ones_like",
     "pow",
-    "reciprocal",
-    "sign",
-    "sin",
-    "sqrt",
     "sub",
     "where",
     "zeros_like",
@@ -143,15 +137,6 @@ def div(input: Array, other: Any) -> Array:
 div.gradient(input=lambda grad, other: div(grad, other), other=lambda grad, other, out: div(-grad * out, other))
 
 
-@op("ReciprocalBackward0", method=True)
-def reciprocal(input: Array) -> Array:
-    """1 / input."""
-    return np.reciprocal(as_floating(input))
-
-
-reciprocal.gradient(input=lambda grad, out: -grad * out * out)
-
-
 @tensor_method("__rtruediv__")
 def _reflected_div(input: Tensor, other: Any) -> Tensor:
     """other / input."""
@@ -176,70 +161,6 @@ def _refused_in_place(input: Tensor, other: Any) -> Tensor:
         "a tensor can't be changed in place here; write x = x + y for a new one, or x.data = x.data + y to give "
         "this one new values without recording that"
     )
-
-
-# --- elementary functions ---------------------------------------------------------------------------------------------
-
-
-@op("ExpBackward0", method=True)
-def exp(input: Array) -> Array:
-    """e to the power of input."""
-    return np.exp(as_floating(input))
-
-
-exp.gradient(input=lambda grad, out: grad * out)
-
-
-@op("LogBackward0", method=True)
-def log(input: Array) -> Array:
-    """Natural logarithm; nan below zero, -inf at zero."""
-    return np.log(as_floating(input))
-
-
-log.gradient(input=lambda grad, input: div(grad, input))
-
-
-@op("SqrtBackward0", method=True)
-def sqrt(input: Array) -> Array:
-    """Square root; nan below zero."""
-    return np.sqrt(as_floating(input))
-
-
-sqrt.gradient(input=lambda grad, out: div(grad, 2 * out))
-
-
-@op("SinBackward0", method=True)
-def sin(input: Array) -> Array:
-    """Sine of input in radians."""
-    return np.sin(as_floating(input))
-
-
-@op("CosBackward0", method=True)
-def cos(input: Array) -> Array:
-    """Cosine of input in radians."""
-    return np.cos(as_floating(input))
-
-
-sin.gradient(input=lambda grad, input: grad * cos(input))
-cos.gradient(input=lambda grad, input: grad * -sin(input))
-
-
-@op("AbsBackward0", method=True, operators=("__abs__",))
-def abs(input: Array) -> Array:
-    """Absolute value; its gradient at zero is zero."""
-    require_kind("abs", input, "iuf")
-    return np.abs(input)
-
-
-@op("SignBackward0", method=True)
-def sign(input: Array) -> Array:
-    """-1, 0 or 1; 0 for nan, as in PyTorch."""
-    if input.dtype == np.bool_:
-        return input.copy()
-    return np.subtract(input > 0, input < 0, dtype=input.dtype)
-
-
-abs.gradient(input=lambda grad, input: grad * sign(input))
 
 
 # --- choosing and copying ---------------------------------------------------------------------------------------------
@@ -319,8 +240,6 @@ def ones_like(input: Array) -> Array:
     """Ones of the shape and type of input."""
     return np.ones_like(input)
 
-
-sign.gradient(input=lambda grad: zeros_like(grad))
 
 # --- powers -----------------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,8 @@ from gradcli.autograd.tensor import Tensor
 from gradcli.kernels import memory
 from gradcli.ops.activation import sigmoid
 from gradcli.ops.dims import canonical_dim
-from gradcli.ops.elementwise import exp, where
+from gradcli.ops.elementwise import where
+from gradcli.ops.exponential import exp
 from gradcli.ops.promotion import promote_types, require_broadcastable, require_kind
 from gradcli.ops.reduction import mean_all, sum, sum_all
 from gradcli.ops.shape import permute_dims, view
