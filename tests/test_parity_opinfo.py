@@ -1,0 +1,112 @@
+"""Every sample of PyTorch's operation database against gradcli: values, types, gradients, graph and refusals.
+
+`pytest tests/test_parity_opinfo.py -k cumsum` compares one operation. The tables below are the only exceptions.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+
+import opinfo
+import pytest
+from opinfo import Report, Unsupported
+
+from gradcli.autograd import Tensor
+
+pytestmark = pytest.mark.parity
+
+OPERATIONS = """
+    abs acos add addmm all amax amin any argmax argmin asin atan atan2 bmm broadcast_to cat ceil chunk clamp clone cos
+    cosh cumsum diagonal div dot einsum eq erf exp expand expm1 flatten flip floor gather ge gt index_put index_select
+    le lerp linspace log log10 log1p log2 log_softmax logaddexp logsumexp lt masked_fill matmul max maximum mean min
+    minimum mm movedim mul mv narrow ne neg norm ones_like outer permute pow prod reciprocal repeat reshape roll rsqrt
+    rsub scatter_add select sigmoid sign sin sinh softmax split sqrt square squeeze stack std sub sum t tan tanh
+    transpose tril triu unbind unflatten unsqueeze var view where zeros_like
+    __getitem__ __radd__ __rdiv__ __rmatmul__ __rmul__ __rpow__ __rsub__
+    nn.functional.adaptive_avg_pool2d nn.functional.avg_pool2d nn.functional.batch_norm
+    nn.functional.binary_cross_entropy_with_logits nn.functional.conv2d nn.functional.cross_entropy
+    nn.functional.dropout nn.functional.gelu nn.functional.layer_norm nn.functional.leaky_relu nn.functional.linear
+    nn.functional.max_pool2d nn.functional.mse_loss nn.functional.nll_loss nn.functional.pad nn.functional.relu
+    nn.functional.silu nn.functional.smooth_l1_loss nn.functional.softplus
+    allclose arange bitwise_and bitwise_not bitwise_or empty equal eye full isfinite isnan ones rand_like randint randn
+    randn_like zeros
+    __rand__ __ror__ T bool contiguous double expand_as float half int item long mT short sum_to_size to
+"""
+NAMES = OPERATIONS.split()
+
+# Samples that gradcli refuses on purpose, and why. A row whose samples agree fails, and so does one without samples.
+UNSUPPORTED: tuple[Unsupported, ...] = ()
+
+# Operations whose nodes have other names than PyTorch's, and why.
+GRAPH_DIFFERS: dict[str, str] = {}
+
+SHOWN = 12
+"""Lines of a failure; the rest is counted."""
+
+
+@functools.cache
+def report_of(name: str) -> Report:
+    return opinfo.compare(name, UNSUPPORTED)
+
+
+@pytest.fixture(autouse=True)
+def _database_needs_expecttest() -> None:
+    if importlib.util.find_spec("expecttest") is None:
+        if os.environ.get("GRADCLI_REQUIRE_TORCH") == "1":
+            pytest.fail("PyTorch's operation database needs the package expecttest, which is not installed")
+        pytest.skip("expecttest, which PyTorch's operation database needs, is not installed")
+
+
+def listed(lines: list[str]) -> str:
+    rest = [f"... and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    return "\n".join([f"{len(lines)} differences", *lines[:SHOWN], *rest])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_samples(name):
+    report = report_of(name)
+    if report.failures:
+        pytest.fail(listed(report.failures), pytrace=False)
+    assert report.samples == report.given > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_graph(name):
+    """The nodes have PyTorch's names, but for those in the table, which differ indeed."""
+    nodes = sorted(report_of(name).graph)
+    if name in GRAPH_DIFFERS:
+        assert nodes, f"the nodes of {name} have PyTorch's names: GRAPH_DIFFERS should not list it"
+    elif nodes:
+        pytest.fail(f"{name}: " + "; ".join(nodes), pytrace=False)
+
+
+@pytest.mark.parametrize("row", range(len(UNSUPPORTED)))
+def test_rows_of_unsupported_samples_have_samples(row):
+    assert row in report_of(UNSUPPORTED[row].name).used
+
+
+def test_no_operation_that_both_have_is_left_out():
+    left_out = []
+    for name in opinfo.database():
+        try:
+            has = callable(opinfo.gradcli_function(name))
+        except (opinfo.Mismatch, AttributeError):
+            has = False
+        if (has or hasattr(Tensor, name)) and name not in NAMES:
+            left_out.append(name)
+    assert not left_out
+
+
+def test_every_sample_is_compared(capsys):
+    reports = [report_of(name) for name in NAMES]
+    agreeing = sum(not report.failures for report in reports)
+    samples, calls, errors = (sum(getattr(r, what) for r in reports) for what in ("samples", "calls", "errors"))
+    with capsys.disabled():
+        print(
+            f"\nPyTorch's operation database: {agreeing} of {len(NAMES)} operations agree; {samples} samples, "
+            f"{calls} calls and {errors} refusals compared"
+        )
+    assert samples >= sum(len(opinfo.samples_of(info)) for name in NAMES for info in opinfo.database()[name])
+    assert samples > 3000
