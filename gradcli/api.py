@@ -48,12 +48,12 @@ from gradcli.ops.elementwise import *
 from gradcli.ops.exponential import *
 from gradcli.ops.indexing import *
 from gradcli.ops.linalg import *
-from gradcli.ops.loss import log_softmax, softmax
 from gradcli.ops.random import *
 from gradcli.ops.reduction import *
 from gradcli.ops.roots import *
 from gradcli.ops.rounding import *
 from gradcli.ops.shape import *
+from gradcli.ops.softmax import log_softmax, softmax
 from gradcli.ops.trigonometric import *
 
 __all__ = [

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcli.ops.loss import softmax
+from gradcli.ops.softmax import softmax
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,14 @@ from gradcli.ops import (
     linalg,
     loss,
     normalization,
+    padding,
     pooling,
     random,
     reduction,
     roots,
     rounding,
     shape,
+    softmax,
     trigonometric,
 )
 
@@ -32,11 +34,13 @@ __all__ = [
     "linalg",
     "loss",
     "normalization",
+    "padding",
     "pooling",
     "random",
     "reduction",
     "roots",
     "rounding",
     "shape",
+    "softmax",
     "trigonometric",
 ]

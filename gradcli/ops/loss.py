@@ -1,4 +1,4 @@
-"""Losses, and the log-softmax that they are made of. Classes are dim 1 of a batch, dim 0 of a single item."""
+"""Losses. Classes are dim 1 of a batch, dim 0 of a single item."""
 
 from __future__ import annotations
 
@@ -8,80 +8,25 @@ from typing import Any
 import numpy as np
 
 from gradcli.autograd.dtypes import Array
-from gradcli.autograd.operation import op, tensor_method
+from gradcli.autograd.operation import op
 from gradcli.autograd.tensor import Tensor
 from gradcli.kernels import memory
 from gradcli.ops.activation import sigmoid
-from gradcli.ops.dims import canonical_dim
 from gradcli.ops.elementwise import where
-from gradcli.ops.exponential import exp
 from gradcli.ops.promotion import promote_types, require_broadcastable, require_kind
 from gradcli.ops.reduction import mean_all, sum, sum_all
 from gradcli.ops.shape import permute_dims, view
+from gradcli.ops.softmax import log_softmax
 
 __all__ = [
     "binary_cross_entropy_with_logits",
     "cross_entropy",
-    "log_softmax",
     "mse_loss",
     "nll_loss",
-    "softmax",
     "softplus",
 ]
 
 REDUCTIONS = ("none", "mean", "sum")
-
-
-# --- softmax ----------------------------------------------------------------------------------------------------------
-
-
-@op("LogSoftmaxBackward0")
-def log_softmax(input: Array, dim: int = -1) -> Array:
-    """log(exp(input) / sum(exp(input))) along dim, without overflow."""
-    require_kind("log_softmax", input)
-    axis = canonical_dim(dim, input.ndim) if input.ndim else None
-    if input.size == 0:
-        return input.copy()
-    largest = np.max(input, axis=axis, keepdims=True)
-    result: Array = np.subtract(input, largest, out=memory.empty(input.shape, input.dtype))
-    np.exp(result, out=result)
-    # The logarithm shifts a whole row, so it stays in double precision: only the result is rounded.
-    log_total = largest + np.log(np.sum(result, axis=axis, keepdims=True, dtype=np.float64))
-    np.subtract(input, log_total, out=result, casting="same_kind")
-    return result
-
-
-log_softmax.gradient(input=lambda grad, out, dim: _log_softmax_gradient(grad, out, dim))
-
-
-def _log_softmax_gradient(grad: Any, out: Any, dim: int) -> Any:
-    if isinstance(grad, Tensor):
-        return grad - exp(out) * sum(grad, dim, keepdim=True)
-    # The same without intermediate arrays.
-    axis = canonical_dim(dim, out.ndim) if out.ndim else None
-    total = np.sum(grad, axis=axis, keepdims=True, dtype=np.float64)
-    share = np.exp(out, out=memory.empty(out.shape, out.dtype))
-    np.multiply(share, total.astype(out.dtype), out=share)
-    return np.subtract(grad, share, out=share)
-
-
-tensor_method("log_softmax")(log_softmax)
-
-
-@op("SoftmaxBackward0")
-def softmax(input: Array, dim: int = -1) -> Array:
-    """exp(input) / sum(exp(input)) along dim, without overflow."""
-    require_kind("softmax", input)
-    axis = canonical_dim(dim, input.ndim) if input.ndim else None
-    if input.size == 0:
-        return input.copy()
-    powers = np.exp(input - np.max(input, axis=axis, keepdims=True))
-    total = np.sum(powers, axis=axis, keepdims=True, dtype=np.float64)  # float16 would overflow
-    return np.asarray(powers / total).astype(input.dtype)
-
-
-softmax.gradient(input=lambda grad, out, dim: out * (grad - sum(grad * out, dim, keepdim=True)))
-tensor_method("softmax")(softmax)
 
 
 # --- reductions -------------------------------------------------------------------------------------------------------

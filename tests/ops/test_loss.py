@@ -1,4 +1,4 @@
-"""Softmax and the losses of regression and binary classification: values, gradients, extremes, refusals."""
+"""The losses of regression and binary classification: values, gradients, extremes, refusals."""
 
 from __future__ import annotations
 
@@ -6,34 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from operation_cases import Case, Refusal, checks_of, fixed, real, refusal_checks_of, transposed
+from operation_cases import Case, Refusal, checks_of, real, refusal_checks_of
 
 import gradcli
 from gradcli.nn import functional
 
 REDUCTIONS = {"mean": np.mean, "sum": np.sum, "none": np.asarray}
-
-
-def log_softmax(x, dim=1):
-    return x - np.log(np.exp(x).sum(dim, keepdims=True))
-
-
-#     name, input, dim
-SOFTMAX = [
-    ("rows", real(3, 4), 1),
-    ("columns", real(3, 4), 0),
-    ("negative", real(2, 3, 4), -2),
-    ("transposed", transposed(real(3, 4)), -1),
-    ("0-d", real(), 0),
-    ("0-d negative", real(), -1),
-    ("no rows", real(0, 3), 1),
-    ("large", fixed([[700.0, -700.0, 0.0]]), 1),
-]
-
-
-def stable_log_softmax(x, dim):
-    x = np.atleast_1d(x) if x.ndim == 0 else x
-    return log_softmax(x - x.max(dim, keepdims=True, initial=-np.inf), dim) if x.size else x
 
 
 def logistic_loss(x, y, weight=1.0, pos_weight=1.0):
@@ -68,24 +46,6 @@ def unit(*shape):
 
 
 CASES = [
-    *[
-        Case(
-            f"log_softmax {name}",
-            lambda torch, x, d=dim: torch.log_softmax(x, d),
-            draw,
-            expected=lambda x, d=dim: stable_log_softmax(x, d).reshape(x.shape),
-        )
-        for name, draw, dim in SOFTMAX
-    ],
-    *[
-        Case(
-            f"softmax {name}",
-            lambda torch, x, d=dim: torch.softmax(x, d),
-            draw,
-            expected=lambda x, d=dim: np.exp(stable_log_softmax(x, d)).reshape(x.shape),
-        )
-        for name, draw, dim in SOFTMAX
-    ],
     Case(
         "softplus",
         lambda torch, x: torch.nn.functional.softplus(x),
@@ -119,14 +79,6 @@ def refuse(name, call, error, message, differs=None):
 
 
 REFUSALS = [
-    refuse("softmax dim", lambda torch, functions, x: torch.softmax(x, 2), IndexError, "but got 2"),
-    refuse(
-        "softmax type",
-        lambda torch, functions, x: torch.softmax(x.to(torch.int64), 1),
-        NotImplementedError,
-        "softmax.*int64",
-    ),
-    refuse("log_softmax empty", lambda torch, functions, x: torch.log_softmax(x[:0], 5), IndexError, "but got 5"),
     refuse(
         "mse sizes",
         lambda torch, functions, x: functions.mse_loss(x, torch.ones(2)),
@@ -226,8 +178,3 @@ def test_mean_of_no_losses_is_nan_without_a_warning(call):
 
 def test_mse_of_mixed_floats_takes_the_wider_type():
     assert functional.mse_loss(gradcli.ones(2), gradcli.tensor(0.0, dtype=gradcli.float64)).dtype == gradcli.float64
-
-
-def test_softmax_of_many_halves_keeps_its_sum():
-    x = gradcli.zeros(70000, dtype=gradcli.float16)
-    assert functional.softmax(x, dim=0)[0].item() == pytest.approx(1 / 70000, rel=1e-2)

@@ -1,0 +1,85 @@
+"""Softmax, its logarithm, and the logarithm of a sum of exponentials: shifted by the largest, so without overflow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gradcli.autograd.dtypes import Array, DType
+from gradcli.autograd.operation import op, tensor_method
+from gradcli.autograd.tensor import Tensor
+from gradcli.kernels import memory
+from gradcli.ops.dims import canonical_dim
+from gradcli.ops.elementwise import to
+from gradcli.ops.exponential import exp
+from gradcli.ops.promotion import require_kind
+from gradcli.ops.reduction import sum
+
+__all__ = [
+    "log_softmax",
+    "softmax",
+]
+
+
+@op("LogSoftmaxBackward0")
+def log_softmax_along(input: Array, dim: int) -> Array:
+    """log(exp(input) / sum(exp(input))) along dim."""
+    axis = _axis(dim, input.ndim)
+    require_kind("log_softmax", input)
+    if input.size == 0:
+        return input.copy()
+    largest = np.max(input, axis=axis, keepdims=True)
+    result: Array = np.subtract(input, largest, out=memory.empty(input.shape, input.dtype))
+    np.exp(result, out=result)
+    # The logarithm shifts a whole row, so it stays in double precision: only the result is rounded.
+    log_total = largest + np.log(np.sum(result, axis=axis, keepdims=True, dtype=np.float64))
+    np.subtract(input, log_total, out=result, casting="same_kind")
+    return result
+
+
+log_softmax_along.gradient(input=lambda grad, out, dim: _log_softmax_gradient(grad, out, dim))
+
+
+def _log_softmax_gradient(grad: Any, out: Any, dim: int) -> Any:
+    if isinstance(grad, Tensor):
+        return grad - exp(out) * sum(grad, dim, keepdim=True)
+    # The same without intermediate arrays.
+    axis = _axis(dim, out.ndim)
+    total = np.sum(grad, axis=axis, keepdims=True, dtype=np.float64)
+    share = np.exp(out, out=memory.empty(out.shape, out.dtype))
+    np.multiply(share, total.astype(out.dtype), out=share)
+    return np.subtract(grad, share, out=share)
+
+
+@tensor_method()
+def log_softmax(input: Any, dim: int, dtype: DType | None = None) -> Any:
+    """log(exp(input) / sum(exp(input))) along dim, in `dtype` if given."""
+    return log_softmax_along(input if dtype is None else to(input, dtype), dim)
+
+
+@op("SoftmaxBackward0")
+def softmax_along(input: Array, dim: int) -> Array:
+    """exp(input) / sum(exp(input)) along dim."""
+    axis = _axis(dim, input.ndim)
+    require_kind("softmax", input)
+    if input.size == 0:
+        return input.copy()
+    powers = np.exp(input - np.max(input, axis=axis, keepdims=True))
+    total = np.sum(powers, axis=axis, keepdims=True, dtype=np.float64)  # float16 would overflow
+    return np.asarray(powers / total).astype(input.dtype)
+
+
+softmax_along.gradient(input=lambda grad, out, dim: out * (grad - sum(grad * out, dim, keepdim=True)))
+
+
+@tensor_method()
+def softmax(input: Any, dim: int, dtype: DType | None = None) -> Any:
+    """exp(input) / sum(exp(input)) along dim, in `dtype` if given."""
+    return softmax_along(input if dtype is None else to(input, dtype), dim)
+
+
+def _axis(dim: int, ndim: int) -> int | None:
+    """The axis as NumPy takes it: None for a 0-d array, which has none. IndexError for one that isn't there."""
+    axis = canonical_dim(dim, ndim)
+    return axis if ndim else None
