@@ -6,6 +6,7 @@ memory, whatever the order is. All others, and small ones, are left to plain Num
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,8 @@ _ONE = np.ones((), np.int8)
 _INTEGERS = {size: np.dtype(f"i{size}") for size in (2, 4, 8)}  # by their size in bytes
 
 
-def apply(function: np.ufunc, *operands: Array) -> Array:
-    """function(*operands), for a function whose result has the dtype of its operands.
+def apply(function: Callable[..., Array], *operands: Array) -> Array:
+    """function(*operands), for a function like NumPy's own (with `out`) whose result has the dtype of its operands.
 
     Operands may be broadcast, but only numbers (0-d) go with the fast way for large arrays. A new array has the memory
     order of the operands.
