@@ -12,10 +12,11 @@ from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
 from gradcli.kernels import matrix_product
 from gradcli.ops.promotion import require_kind
-from gradcli.ops.shape import expand, squeeze_dim, t, transpose, unsqueeze, view
+from gradcli.ops.shape import contiguous, expand, squeeze_dim, t, transpose, unsqueeze, view
 
 __all__ = [
     "addmm",
+    "baddbmm",
     "bmm",
     "dot",
     "matmul",
@@ -26,6 +27,9 @@ __all__ = [
 
 def _check(operation: str, first: Array, second: Array, ndims: tuple[int, int]) -> None:
     """RuntimeError in PyTorch's words unless the operands have these numbers of dims and one type, which isn't bool."""
+    for operand in (first, second):
+        if not isinstance(operand, np.ndarray):
+            raise TypeError(f"{operation}(): expected tensors to multiply, but got {type(operand).__name__}")
     if (first.ndim, second.ndim) != ndims:
         raise RuntimeError(
             f"{operation}: expected operands of {ndims[0]} and {ndims[1]} dims, but got shapes "
@@ -90,12 +94,18 @@ mm.gradient(
 )
 
 
+def _check_batches(operation: str, first: Array, second: Array) -> None:
+    _check(operation, first, second, (3, 3))
+    if len(first) != len(second):
+        raise RuntimeError(
+            f"{operation}: expected as many matrices in both operands, but got {len(first)} and {len(second)}"
+        )
+
+
 @op("BmmBackward0", method=True)
 def bmm(input: Array, mat2: Array) -> Array:
     """Matrices (b, n, m) times matrices (b, m, p), one by one."""
-    _check("bmm", input, mat2, (3, 3))
-    if len(input) != len(mat2):
-        raise RuntimeError(f"bmm: expected as many matrices in both operands, but got {len(input)} and {len(mat2)}")
+    _check_batches("bmm", input, mat2)
     return matrix_product.shared_matmul(input, mat2)
 
 
@@ -105,13 +115,8 @@ bmm.gradient(
 )
 
 
-@op("AddmmBackward0", method=True)
-def addmm(input: Array, mat1: Array, mat2: Array, *, beta: float = 1, alpha: float = 1) -> Array:
-    """beta * input + alpha * (mat1 @ mat2), input broadcast to (n, p)."""
-    _check("addmm", mat1, mat2, (2, 2))
-    if input.dtype != mat2.dtype:
-        raise RuntimeError(f"input and mat2 must have the same dtype, but got {input.dtype} and {mat2.dtype}")
-    product = matrix_product.shared_matmul(mat1, mat2)
+def _added(product: Array, input: Array, beta: float, alpha: float) -> Array:
+    """beta * input + alpha * product, in the memory of `product`; RuntimeError where input can't be broadcast to it."""
     if alpha != 1:
         product *= product.dtype.type(alpha)
     if beta == 0:
@@ -125,6 +130,19 @@ def addmm(input: Array, mat1: Array, mat2: Array, *, beta: float = 1, alpha: flo
         ) from None
 
 
+def _check_added(input: Array, product_dtype: np.dtype[Any]) -> None:
+    if input.dtype != product_dtype:
+        raise RuntimeError(f"input and mat2 must have the same dtype, but got {input.dtype} and {product_dtype}")
+
+
+@op("AddmmBackward0", method=True, in_place=True)
+def addmm(input: Array, mat1: Array, mat2: Array, *, beta: float = 1, alpha: float = 1) -> Array:
+    """beta * input + alpha * (mat1 @ mat2), input broadcast to (n, p)."""
+    _check("addmm", mat1, mat2, (2, 2))
+    _check_added(input, mat2.dtype)
+    return _added(matrix_product.shared_matmul(mat1, mat2), input, beta, alpha)
+
+
 addmm.gradient(
     input=lambda grad, beta: grad if beta == 1 else grad * beta,
     mat1=lambda grad, mat2, alpha: _scaled(_mm_first_gradient(grad, mat2), alpha),
@@ -132,13 +150,50 @@ addmm.gradient(
 )
 
 
+@op("BaddbmmBackward0", method=True, in_place=True)
+def baddbmm(input: Array, batch1: Array, batch2: Array, *, beta: float = 1, alpha: float = 1) -> Array:
+    """beta * input + alpha * bmm(batch1, batch2), input broadcast to (b, n, p)."""
+    _check_batches("baddbmm", batch1, batch2)
+    _check_added(input, batch2.dtype)
+    return _added(matrix_product.shared_matmul(batch1, batch2), input, beta, alpha)
+
+
+baddbmm.gradient(
+    input=lambda grad, beta: grad if beta == 1 else grad * beta,
+    batch1=lambda grad, batch2, alpha: _scaled(bmm(grad, transpose(batch2, 1, 2)), alpha),
+    batch2=lambda grad, batch1, alpha: _scaled(bmm(transpose(batch1, 1, 2), grad), alpha),
+)
+
+
 def _scaled(value: Any, factor: float) -> Any:
     return value if factor == 1 else value * factor
 
 
+@op("UnsafeViewBackward0")
+def reshape_product(input: Array, shape: tuple[int, ...]) -> Array:
+    """A new product in the shape that the caller gets, recorded under the name that PyTorch has for this."""
+    return input.reshape(shape)
+
+
+reshape_product.gradient(input=lambda grad, input_shape: view(grad, input_shape))
+
+
+@op("SqueezeBackward4")
+def squeeze_product(input: Array, dim: int) -> Array:
+    """A new product without `dim`, which has size 1, recorded as PyTorch records squeezing in place."""
+    return input.squeeze(dim)
+
+
+squeeze_product.gradient(input=lambda grad, input_shape: view(grad, input_shape))
+
+
 @tensor_method("matmul", "__matmul__")
 def matmul(input: Any, other: Any) -> Any:
-    """Product of vectors, matrices or batches of matrices, broadcast over the leading dims, as `torch.matmul`."""
+    """Product of vectors, matrices or batches of matrices, broadcast over the leading dims, as `torch.matmul`.
+
+    As in PyTorch, a batch times a single matrix or vector is folded into one product, unless the single one requires
+    no gradients and the batch would have to be copied.
+    """
     for operand in (input, other):
         if not isinstance(operand, Tensor | np.ndarray):
             raise TypeError(f"matmul(): expected two tensors, but got {type(operand).__name__}")
@@ -147,25 +202,54 @@ def matmul(input: Any, other: Any) -> Any:
         raise RuntimeError(
             "both arguments to matmul need to be at least 1D, but they are " + "D and ".join(map(str, dims)) + "D"
         )
-    if dims == (1, 1):
-        return dot(input, other)
-    if dims == (2, 1):
-        return mv(input, other)
-    if dims == (1, 2):
-        return squeeze_dim(mm(unsqueeze(input, 0), other), 0)
     if dims == (2, 2):
         return mm(input, other)
-    if dims[0] == 1:
-        return squeeze_dim(matmul(unsqueeze(input, 0), other), -2)
-    if dims[1] == 1:
-        return squeeze_dim(matmul(input, unsqueeze(other, 1)), -1)
-    if dims[1] == 2:
-        rows = mm(view(input, (math.prod(input.shape[:-1]), input.shape[-1])), other)
-        return view(rows, (*input.shape[:-1], other.shape[-1]))
+    if dims == (2, 1):
+        return mv(input, other)
+    if dims == (1, 1):
+        return dot(input, other)
+    if dims == (1, 2):
+        return squeeze_product(mm(unsqueeze(input, 0), other), 0)
+    if dims[0] >= dims[1]:
+        if dims[1] <= 2 and _folds(input, other):
+            return _folded_matmul(input, other)
+    elif dims[0] <= 2 and _folds(other, input):
+        product = _folded_matmul(transpose(other, -2, -1), t(input))
+        return contiguous(transpose(product, -2, -1)) if dims[0] == 2 else product
+    return _batched_matmul(input, other)
+
+
+def _folds(larger: Any, smaller: Any) -> bool:
+    """Whether the product of a batch and a single matrix or vector is computed as that of two matrices."""
+    if isinstance(smaller, Tensor) and smaller.requires_grad:
+        return True  # else its gradient would be as large as the batch, before it is summed
+    array = larger.array if isinstance(larger, Tensor) else larger
+    return bool(array.size == 0 or array.flags.c_contiguous)
+
+
+def _folded_matmul(batch: Any, other: Any) -> Any:
+    """`batch` (..., n, m) times one matrix (m, p) or vector (m,)."""
+    rows = view(batch, (math.prod(batch.shape[:-1]), batch.shape[-1]))
+    product = mm(rows, other) if other.ndim == 2 else mv(rows, other)
+    return reshape_product(product, (*batch.shape[:-1], *other.shape[1:]))
+
+
+def _batched_matmul(input: Any, other: Any) -> Any:
+    """`input` (..., n, m) or (m,) times `other` (..., m, p) or (m,), the leading dims broadcast."""
+    if input.ndim == other.ndim == 3 and len(input) != len(other):
+        # One matrix for a batch: its gradient is smaller, and summed at once, when that batch is folded.
+        if len(input) == 1 and isinstance(input, Tensor) and input.requires_grad:
+            return matmul(squeeze_dim(input, 0), other)
+        if len(other) == 1 and isinstance(other, Tensor) and other.requires_grad:
+            return matmul(input, squeeze_dim(other, 0))
+    rows = tuple(input.shape[-2:-1])
+    depths = (input.shape[-1], other.shape[max(other.ndim - 2, 0)])
+    columns = tuple(other.shape[-1:]) if other.ndim > 1 else ()
     batch = _broadcast_batch(tuple(input.shape[:-2]), tuple(other.shape[:-2]))
-    first = view(expand(input, (*batch, *input.shape[-2:])), (math.prod(batch), *input.shape[-2:]))
-    second = view(expand(other, (*batch, *other.shape[-2:])), (math.prod(batch), *other.shape[-2:]))
-    return view(bmm(first, second), (*batch, input.shape[-2], other.shape[-1]))
+    count = math.prod(batch)
+    first = view(expand(input, (*batch, *rows, depths[0])), (count, *(rows or (1,)), depths[0]))
+    second = view(expand(other, (*batch, depths[1], *columns)), (count, depths[1], *(columns or (1,))))
+    return reshape_product(bmm(first, second), (*batch, *rows, *columns))
 
 
 @tensor_method("__rmatmul__")
@@ -189,11 +273,13 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
         rows = math.prod(input.shape[:-1])
         raise RuntimeError(
             f"mat1 and mat2 shapes cannot be multiplied ({rows}x{input.shape[-1] if input.ndim else ''} and "
-            f"{weight.shape[-1]}x{weight.shape[0]})"
+            f"{weight.shape[-1] if weight.ndim else ''}x{weight.shape[0] if weight.ndim else ''})"
         )
     if bias is None:
         return matmul(input, t(weight))
     if input.ndim == 2:
         return addmm(bias, input, t(weight))
+    if bias.ndim > 1:
+        return matmul(input, t(weight)) + expand(bias, (*input.shape[:-1], weight.shape[0]))
     rows = view(input, (math.prod(input.shape[:-1]), input.shape[-1]))
     return view(addmm(bias, rows, t(weight)), (*input.shape[:-1], weight.shape[0]))
