@@ -61,7 +61,7 @@ def _erf_by_tables(x: Array) -> Array:
     nearest = np.rint(magnitude * POINTS_PER_UNIT)
     offset = magnitude - nearest * (1 / POINTS_PER_UNIT)
     row = np.fmin(nearest, FARTHEST * POINTS_PER_UNIT).astype(np.intp)  # any will do for NaN, which has a NaN offset
-    value = coefficients[0].take(row)
+    value: Array = coefficients[0].take(row)
     term = np.empty_like(value)
     for table in coefficients[1:]:
         value *= offset
