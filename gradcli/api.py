@@ -28,13 +28,19 @@ from gradcli.kernels.random import Generator
 from gradcli.kernels.threads import get_num_threads, set_num_threads
 from gradcli.ops import (
     comparison,
+    contraction,
     creation,
+    diagonals,
+    dim_order,
     elementwise,
+    expansion,
     exponential,
     indexing,
     linalg,
     random,
+    rearrangement,
     reduction,
+    repetition,
     roots,
     rounding,
     shape,
@@ -42,14 +48,20 @@ from gradcli.ops import (
 )
 from gradcli.ops.activation import relu, sigmoid, tanh
 from gradcli.ops.comparison import *
+from gradcli.ops.contraction import *
 from gradcli.ops.convolution import conv2d
 from gradcli.ops.creation import *
+from gradcli.ops.diagonals import *
+from gradcli.ops.dim_order import *
 from gradcli.ops.elementwise import *
+from gradcli.ops.expansion import *
 from gradcli.ops.exponential import *
 from gradcli.ops.indexing import *
 from gradcli.ops.linalg import *
 from gradcli.ops.random import *
+from gradcli.ops.rearrangement import *
 from gradcli.ops.reduction import *
+from gradcli.ops.repetition import *
 from gradcli.ops.roots import *
 from gradcli.ops.rounding import *
 from gradcli.ops.shape import *
@@ -92,13 +104,19 @@ __all__ = [
     "uint8",
 ]
 __all__ += comparison.__all__
+__all__ += contraction.__all__
 __all__ += creation.__all__
+__all__ += diagonals.__all__
+__all__ += dim_order.__all__
 __all__ += elementwise.__all__
+__all__ += expansion.__all__
 __all__ += exponential.__all__
 __all__ += indexing.__all__
 __all__ += linalg.__all__
 __all__ += random.__all__
+__all__ += rearrangement.__all__
 __all__ += reduction.__all__
+__all__ += repetition.__all__
 __all__ += roots.__all__
 __all__ += rounding.__all__
 __all__ += shape.__all__

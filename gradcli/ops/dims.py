@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import operator
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from gradcli.autograd.operation import tensor_method
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def canonical_dim(dim: int, ndim: int) -> int:
@@ -35,6 +40,30 @@ def sizes(shape: tuple[Any, ...]) -> tuple[int, ...]:
         return tuple(operator.index(size) for size in shape)
     except TypeError:
         raise TypeError(f"sizes must be integers, but got {list(shape)}") from None
+
+
+def integers(function: str, argument: str, value: Any) -> tuple[int, ...]:
+    """An argument that must be a sequence of integers, as a tuple; TypeError for anything else, a single one too."""
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise TypeError(f"{function}(): argument {argument!r} must be tuple of ints, not {type(value).__name__}")
+    return sizes((value,))
+
+
+def variadic_method(name: str | None = None) -> Callable[[F], F]:
+    """Attach a function `f(input, sizes)` to Tensor as a method that takes the sizes one by one too: `x.f(2, 3)`."""
+
+    def attach(function: F) -> F:
+        @functools.wraps(function)
+        def method(input: Any, *values: Any, **options: Any) -> Any:
+            if values:
+                given = values[0] if len(values) == 1 and isinstance(values[0], Sequence) else values
+                return function(input, given, **options)
+            return function(input, **options)
+
+        tensor_method(name or function.__name__)(method)
+        return function
+
+    return attach
 
 
 def pair(value: int | Sequence[int], name: str) -> tuple[int, int]:

@@ -84,7 +84,7 @@ REFUSALS = [
         RuntimeError,
         r"shape '\[4, 2\]' is invalid for input of size 6",
     ),
-    Refusal("reshape unknown", lambda torch: torch.ones(2, 3).reshape(-1, -1), RuntimeError, "-1"),
+    Refusal("reshape unknown", lambda torch: torch.ones(2, 3).reshape(-1, -1), RuntimeError, "only one dim"),
     Refusal("view negative", lambda torch: torch.ones(2, 3).view(-2, 3), RuntimeError, "invalid shape dimension -2"),
     Refusal("reshape by floats", lambda torch: torch.ones(2, 3).reshape(3.0, 2), TypeError, "3.0|float"),
     Refusal("flatten", lambda torch: torch.ones(2, 3).flatten(1, 0), RuntimeError, "start_dim"),
