@@ -24,8 +24,6 @@ CALLS: dict[str, Callable[..., Any]] = {
     "einsum": lambda torch, tensors, equation: torch.einsum(equation, tensors),
     "__rdiv__": lambda torch, self, other: torch.Tensor.__rtruediv__(self, other),
     "rand_like": lambda torch, self, **options: torch.rand_like(self, **options),
-    "T": lambda torch, self: self.T,
-    "mT": lambda torch, self: self.mT,
 }
 
 
@@ -88,7 +86,7 @@ def gradcli_function(name: str) -> Callable[..., Any]:
         full, found = f"gradcli.Tensor.{last}", getattr(Tensor, last, None)
     if found is None:
         raise Mismatch(f"gradcli has no {full}")
-    return found
+    return found.__get__ if isinstance(found, property) else found
 
 
 def calls_of(info: Any) -> Iterator[Call | str]:
