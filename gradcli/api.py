@@ -27,16 +27,21 @@ from gradcli.kernels.policy import get_kernels, set_kernels
 from gradcli.kernels.random import Generator
 from gradcli.kernels.threads import get_num_threads, set_num_threads
 from gradcli.ops import (
+    arithmetic,
+    choosing,
+    clamping,
     comparison,
     contraction,
     creation,
     diagonals,
     dim_order,
+    division,
     elementwise,
     expansion,
     exponential,
     indexing,
     linalg,
+    powers,
     random,
     rearrangement,
     reduction,
@@ -45,19 +50,25 @@ from gradcli.ops import (
     rounding,
     shape,
     trigonometric,
+    two_variables,
 )
 from gradcli.ops.activation import relu, sigmoid, tanh
+from gradcli.ops.arithmetic import *
+from gradcli.ops.choosing import *
+from gradcli.ops.clamping import *
 from gradcli.ops.comparison import *
 from gradcli.ops.contraction import *
 from gradcli.ops.convolution import conv2d
 from gradcli.ops.creation import *
 from gradcli.ops.diagonals import *
 from gradcli.ops.dim_order import *
+from gradcli.ops.division import *
 from gradcli.ops.elementwise import *
 from gradcli.ops.expansion import *
 from gradcli.ops.exponential import *
 from gradcli.ops.indexing import *
 from gradcli.ops.linalg import *
+from gradcli.ops.powers import *
 from gradcli.ops.random import *
 from gradcli.ops.rearrangement import *
 from gradcli.ops.reduction import *
@@ -67,6 +78,7 @@ from gradcli.ops.rounding import *
 from gradcli.ops.shape import *
 from gradcli.ops.softmax import log_softmax, softmax
 from gradcli.ops.trigonometric import *
+from gradcli.ops.two_variables import *
 
 __all__ = [
     "Generator",
@@ -103,16 +115,21 @@ __all__ = [
     "tanh",
     "uint8",
 ]
+__all__ += arithmetic.__all__
+__all__ += choosing.__all__
+__all__ += clamping.__all__
 __all__ += comparison.__all__
 __all__ += contraction.__all__
 __all__ += creation.__all__
 __all__ += diagonals.__all__
 __all__ += dim_order.__all__
+__all__ += division.__all__
 __all__ += elementwise.__all__
 __all__ += expansion.__all__
 __all__ += exponential.__all__
 __all__ += indexing.__all__
 __all__ += linalg.__all__
+__all__ += powers.__all__
 __all__ += random.__all__
 __all__ += rearrangement.__all__
 __all__ += reduction.__all__
@@ -121,3 +138,4 @@ __all__ += roots.__all__
 __all__ += rounding.__all__
 __all__ += shape.__all__
 __all__ += trigonometric.__all__
+__all__ += two_variables.__all__

@@ -9,6 +9,7 @@ Here too: refusing what can't be combined, by shape or by type, with PyTorch's e
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from gradcli.deferred import DeferredArray
 
 _CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2}
 _DEFAULT_FLOAT = np.dtype(np.float32)
+_NUMBERS = (bool, int, float)
 _PYTHON_TYPES = {bool: np.dtype(np.bool_), int: np.dtype(np.int64), float: _DEFAULT_FLOAT}
 
 
@@ -46,14 +48,38 @@ def result_type(*operands: Any) -> np.dtype[Any]:
 
 def promote(first: Any, second: Any) -> tuple[Array, Array]:
     """Both operands as arrays of their common type; RuntimeError where their shapes can't be broadcast together."""
-    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
-        if first.shape != second.shape:
-            require_broadcastable(first.shape, second.shape)
-        if first.dtype == second.dtype:
-            return first, second
+    if type(first) is np.ndarray:
+        if type(second) is np.ndarray:
+            if first.shape != second.shape:
+                require_broadcastable(first.shape, second.shape)
+            if first.dtype == second.dtype:
+                return first, second
+        elif type(second) is float and first.dtype.kind == "f":
+            return first, np.array(second, first.dtype)
+    elif type(first) is float and type(second) is np.ndarray and second.dtype.kind == "f":
+        return np.array(first, second.dtype), second
     dtype = result_type(first, second)
     # A Python integer that the type doesn't hold wraps around, as in PyTorch.
     return np.asarray(first).astype(dtype, copy=False), np.asarray(second).astype(dtype, copy=False)
+
+
+def as_element(number: float, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """A Python number as a 0-d array of that type; RuntimeError where the type doesn't reach that far.
+
+    Negative numbers wrap around in unsigned types, and fractions are cut off in integer types, as in PyTorch.
+    """
+    if dtype.kind == "f":
+        largest = float(np.finfo(dtype).max)
+        fits = not math.isfinite(number) or -largest <= number <= largest
+    elif dtype.kind == "b":
+        fits = True
+    else:
+        limits = np.iinfo(dtype)
+        smallest = -limits.max if dtype.kind == "u" else limits.min
+        fits = math.isfinite(number) and smallest <= number <= limits.max
+    if not fits:
+        raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow: {number}")
+    return np.array(number if dtype.kind in "fb" else int(number)).astype(dtype)
 
 
 def require_broadcastable(first: tuple[int, ...], second: tuple[int, ...]) -> None:
@@ -72,6 +98,18 @@ def require_kind(operation: str, array: Array | DeferredArray, kinds: str = "f")
         raise NotImplementedError(f'"{operation}" not implemented for {array.dtype.name} tensors')
 
 
+def require_tensors(operation: str, **arguments: Any) -> None:
+    """TypeError unless all of these arguments, given by name, are tensors."""
+    for name, value in arguments.items():
+        if not isinstance(value, np.ndarray | np.generic):
+            raise TypeError(f"{operation}(): argument {name!r} must be Tensor, not {type(value).__name__}")
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is a Python number, and not a tensor or an array."""
+    return isinstance(value, _NUMBERS)
+
+
 def as_floating(array: Array) -> Array:
     """`array`, or its float32 copy where it holds integers or bools."""
     return array if array.dtype.kind == "f" else array.astype(_DEFAULT_FLOAT)
@@ -84,6 +122,8 @@ def promote_floating(first: Any, second: Any) -> tuple[Array, Array]:
 
 
 def _python_type(value: Any) -> np.dtype[Any]:
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise OverflowError(f"int too big to convert: {value} has more than 64 bits")
     for python_type, dtype in _PYTHON_TYPES.items():
         if isinstance(value, python_type):
             return dtype
