@@ -1,32 +1,85 @@
-"""Exponentials and logarithms, element by element."""
+"""Exponentials and logarithms, element by element. Integers and bools count as float32."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op
+from gradcli.kernels.elementwise import apply
 from gradcli.ops.promotion import as_floating
 
 __all__ = [
     "exp",
+    "exp2",
+    "expm1",
     "log",
+    "log1p",
+    "log2",
+    "log10",
 ]
 
 
-@op("ExpBackward0", method=True)
+@op("ExpBackward0", method=True, in_place=True)
 def exp(input: Array) -> Array:
     """e to the power of input."""
-    return np.exp(as_floating(input))
+    return apply(np.exp, as_floating(input))
 
 
 exp.gradient(input=lambda grad, out: grad * out)
 
 
-@op("LogBackward0", method=True)
+@op("Exp2Backward0", method=True, in_place=True)
+def exp2(input: Array) -> Array:
+    """2 to the power of input."""
+    return apply(np.exp2, as_floating(input))
+
+
+exp2.gradient(input=lambda grad, out: grad * (out * math.log(2)))
+
+
+@op("Expm1Backward0", method=True, in_place=True)
+def expm1(input: Array) -> Array:
+    """e to the power of input, minus 1, to full precision near zero too."""
+    return apply(np.expm1, as_floating(input))
+
+
+expm1.gradient(input=lambda grad, out: grad * (out + 1))
+
+
+@op("LogBackward0", method=True, in_place=True)
 def log(input: Array) -> Array:
     """Natural logarithm; nan below zero, -inf at zero."""
-    return np.log(as_floating(input))
+    return apply(np.log, as_floating(input))
 
 
 log.gradient(input=lambda grad, input: grad / input)
+
+
+@op("Log10Backward0", method=True, in_place=True)
+def log10(input: Array) -> Array:
+    """Logarithm to base 10; nan below zero, -inf at zero."""
+    return apply(np.log10, as_floating(input))
+
+
+log10.gradient(input=lambda grad, input: grad / (input * math.log(10)))
+
+
+@op("Log1PBackward0", method=True, in_place=True)
+def log1p(input: Array) -> Array:
+    """Natural logarithm of 1 + input, to full precision near zero too; nan below -1, -inf at -1."""
+    return apply(np.log1p, as_floating(input))
+
+
+log1p.gradient(input=lambda grad, input: grad / (input + 1))
+
+
+@op("Log2Backward0", method=True, in_place=True)
+def log2(input: Array) -> Array:
+    """Logarithm to base 2; nan below zero, -inf at zero."""
+    return apply(np.log2, as_floating(input))
+
+
+log2.gradient(input=lambda grad, input: grad / (input * math.log(2)))
