@@ -37,6 +37,7 @@ from gradcli.ops import (
     dim_order,
     division,
     elementwise,
+    error_function,
     expansion,
     exponential,
     indexing,
@@ -64,6 +65,7 @@ from gradcli.ops.diagonals import *
 from gradcli.ops.dim_order import *
 from gradcli.ops.division import *
 from gradcli.ops.elementwise import *
+from gradcli.ops.error_function import *
 from gradcli.ops.expansion import *
 from gradcli.ops.exponential import *
 from gradcli.ops.indexing import *
@@ -125,6 +127,7 @@ __all__ += diagonals.__all__
 __all__ += dim_order.__all__
 __all__ += division.__all__
 __all__ += elementwise.__all__
+__all__ += error_function.__all__
 __all__ += expansion.__all__
 __all__ += exponential.__all__
 __all__ += indexing.__all__
