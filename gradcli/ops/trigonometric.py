@@ -79,8 +79,7 @@ def acos(input: Array) -> Array:
     return apply(np.arccos, as_floating(input))
 
 
-asin.gradient(input=lambda grad, input: grad * cos(input))
-cos.gradient(input=lambda grad, input: grad * -rsqrt(1 - input * input))
+acos.gradient(input=lambda grad, input: grad * -rsqrt(1 - input * input))
 arccos = tensor_method("arccos")(acos)
 
 
@@ -126,8 +125,7 @@ def acosh(input: Array) -> Array:
     return apply(np.arccosh, as_floating(input))
 
 
-asinh.gradient(input=lambda grad, input: grad * cosh(input))
-cosh.gradient(input=lambda grad, input: grad * rsqrt(input * input - 1))
+acosh.gradient(input=lambda grad, input: grad * rsqrt(input * input - 1))
 arccosh = tensor_method("arccosh")(acosh)
 
 
