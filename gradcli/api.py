@@ -41,6 +41,7 @@ from gradcli.ops import (
     expansion,
     exponential,
     indexing,
+    joining,
     linalg,
     powers,
     random,
@@ -50,6 +51,7 @@ from gradcli.ops import (
     roots,
     rounding,
     shape,
+    splitting,
     trigonometric,
     two_variables,
 )
@@ -69,6 +71,7 @@ from gradcli.ops.error_function import *
 from gradcli.ops.expansion import *
 from gradcli.ops.exponential import *
 from gradcli.ops.indexing import *
+from gradcli.ops.joining import *
 from gradcli.ops.linalg import *
 from gradcli.ops.powers import *
 from gradcli.ops.random import *
@@ -79,6 +82,7 @@ from gradcli.ops.roots import *
 from gradcli.ops.rounding import *
 from gradcli.ops.shape import *
 from gradcli.ops.softmax import log_softmax, softmax
+from gradcli.ops.splitting import *
 from gradcli.ops.trigonometric import *
 from gradcli.ops.two_variables import *
 
@@ -131,6 +135,7 @@ __all__ += error_function.__all__
 __all__ += expansion.__all__
 __all__ += exponential.__all__
 __all__ += indexing.__all__
+__all__ += joining.__all__
 __all__ += linalg.__all__
 __all__ += powers.__all__
 __all__ += random.__all__
@@ -140,5 +145,6 @@ __all__ += repetition.__all__
 __all__ += roots.__all__
 __all__ += rounding.__all__
 __all__ += shape.__all__
+__all__ += splitting.__all__
 __all__ += trigonometric.__all__
 __all__ += two_variables.__all__

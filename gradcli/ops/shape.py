@@ -115,8 +115,8 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
 
 @tensor_method()
 def ravel(input: Any) -> Any:
-    """All elements in one dim."""
-    return view(input, (-1,) if 0 not in input.shape else (0,))
+    """All elements in one dim, in row-major memory: a view where the tensor is that, else a copy."""
+    return view(contiguous(input), (math.prod(input.shape),))
 
 
 @tensor_method()

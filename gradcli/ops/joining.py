@@ -1,0 +1,192 @@
+"""Several tensors made one: end to end along a dim, or along a new one."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradcli.autograd.dtypes import Array
+from gradcli.autograd.operation import OPERATIONS, OperationFunction, op
+from gradcli.autograd.tensor import Tensor
+from gradcli.ops.dims import canonical_dim
+from gradcli.ops.indexing import select, slice_dim
+from gradcli.ops.promotion import result_type
+from gradcli.ops.shape import unsqueeze, view
+
+__all__ = [
+    "cat",
+    "concat",
+    "concatenate",
+    "hstack",
+    "stack",
+    "vstack",
+]
+
+
+def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
+    """The tensors end to end along `dim`; their other sizes must agree. Types are promoted.
+
+    Tensors of shape (0,) are left out, whatever the others' shape.
+    """
+    given = _tensors("cat", tensors)
+    if not given:
+        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
+    return _joining("cat", len(given))(dim, *given)
+
+
+def concat(tensors: Sequence[Any], dim: int = 0) -> Any:
+    """The tensors end to end along `dim`, as `cat`."""
+    return cat(tensors, dim)
+
+
+def concatenate(tensors: Sequence[Any], dim: int = 0) -> Any:
+    """The tensors end to end along `dim`, as `cat`."""
+    return cat(tensors, dim)
+
+
+def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
+    """Tensors of one shape side by side along a new dim. Types are promoted."""
+    given = _tensors("stack", tensors)
+    if not given:
+        raise RuntimeError("stack expects a non-empty TensorList")
+    return _joining("stack", len(given))(dim, *given)
+
+
+def hstack(tensors: Sequence[Any]) -> Any:
+    """The tensors side by side: along dim 1, or along dim 0 where they are vectors or 0-d."""
+    given = _tensors("hstack", tensors)
+    if not given:
+        raise RuntimeError("hstack expects a non-empty TensorList")
+    vectors = [view(tensor, (1,)) if tensor.ndim == 0 else tensor for tensor in given]
+    return cat(vectors, 0 if vectors[0].ndim == 1 else 1)
+
+
+def vstack(tensors: Sequence[Any]) -> Any:
+    """The tensors one below the other: along dim 0, where vectors and 0-d tensors are rows."""
+    given = _tensors("vstack", tensors)
+    if not given:
+        raise RuntimeError("vstack expects a non-empty TensorList")
+    return cat([_as_row(tensor) for tensor in given], 0)
+
+
+def _as_row(tensor: Any) -> Any:
+    if tensor.ndim == 0:
+        return view(tensor, (1, 1))
+    return unsqueeze(tensor, 0) if tensor.ndim == 1 else tensor
+
+
+def _tensors(function: str, given: Any) -> Sequence[Any]:
+    """The tensors of a sequence of them; TypeError for anything else."""
+    if not isinstance(given, tuple | list):
+        raise TypeError(
+            f"{function}(): argument 'tensors' (position 1) must be tuple of Tensors, not {type(given).__name__}"
+        )
+    for position, tensor in enumerate(given):
+        if not isinstance(tensor, Tensor | np.ndarray):
+            raise TypeError(f"expected Tensor as element {position} in argument 0, but got {type(tensor).__name__}")
+    return given
+
+
+# --- the operations, one for each number of tensors ------------------------------------------------------------------
+
+
+def concatenated(tensors: Sequence[Array], dim: int) -> Array:
+    """The tensors end to end along `dim`."""
+    for position, tensor in enumerate(tensors):
+        if tensor.ndim == 0:
+            raise RuntimeError(f"zero-dimensional tensor (at position {position}) cannot be concatenated")
+    dtype = _common_type(tensors)
+    joined = [tensor for tensor in tensors if tensor.shape != (0,)]
+    if not joined:
+        return np.empty(0, dtype)
+    first = joined[0]
+    axis = canonical_dim(dim, first.ndim)
+    for tensor in joined:
+        if tensor.ndim != first.ndim:
+            raise RuntimeError(f"Tensors must have same number of dimensions: got {first.ndim} and {tensor.ndim}")
+        for own, expected, position in zip(tensor.shape, first.shape, range(first.ndim), strict=True):
+            if own != expected and position != axis:
+                raise RuntimeError(
+                    f"Sizes of tensors must match except in dimension {axis}. Expected size {expected} but got size "
+                    f"{own} for a tensor of shape {list(tensor.shape)}"
+                )
+    return np.concatenate(joined, axis, dtype=dtype)
+
+
+def stacked(tensors: Sequence[Array], dim: int) -> Array:
+    """The tensors along a new dim."""
+    first = tensors[0]
+    for position, tensor in enumerate(tensors):
+        if tensor.shape != first.shape:
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got {list(first.shape)} at entry 0 and "
+                f"{list(tensor.shape)} at entry {position}"
+            )
+    return np.stack(tensors, canonical_dim(dim, first.ndim + 1), dtype=_common_type(tensors))
+
+
+def _common_type(tensors: Sequence[Array]) -> np.dtype[Any]:
+    first = tensors[0].dtype
+    return first if all(tensor.dtype == first for tensor in tensors) else result_type(*tensors)
+
+
+def _cat_gradient(grad: Any, dim: int, *shapes: tuple[int, ...], needs: tuple[bool, ...]) -> tuple[Any, ...]:
+    shares, start = [], 0
+    axis = canonical_dim(dim, grad.ndim)
+    for shape, needed in zip(shapes, needs, strict=True):
+        if shape == (0,):
+            shares.append(view(slice_dim(grad, 0, 0, 0), shape) if needed else None)
+        else:
+            shares.append(slice_dim(grad, axis, start, start + shape[axis]) if needed else None)
+            start += shape[axis]
+    return tuple(shares)
+
+
+def _stack_gradient(grad: Any, dim: int, *shapes: tuple[int, ...], needs: tuple[bool, ...]) -> tuple[Any, ...]:
+    return tuple(select(grad, dim, position) if needed else None for position, needed in enumerate(needs))
+
+
+@functools.cache
+def _joining(name: str, count: int) -> OperationFunction:
+    """The operation `cat` or `stack` for `count` tensors: each number of inputs is a function of its own."""
+    node_name, forward, rule = _JOININGS[name]
+
+    def join(dim: int, *tensors: Array) -> Array:
+        return forward(tensors, dim)
+
+    inputs = tuple(f"tensor{position}" for position in range(count))
+    join.__name__, join.__doc__ = name, forward.__doc__
+    _give_signature(join, "dim", *inputs)
+    registered = OPERATIONS.pop(name, None)
+    operation = op(node_name)(join)
+
+    def gradient(grad: Any, dim: int, *shapes: tuple[int, ...], needs: tuple[bool, ...]) -> tuple[Any, ...]:
+        return rule(grad, dim, *shapes, needs=needs)
+
+    _give_signature(gradient, "grad", "dim", *(f"{name}_shape" for name in inputs), "needs")
+    operation.gradients(*inputs)(gradient)
+    if registered is not None:
+        OPERATIONS[name] = registered  # one of them stands for all in the list of operations
+    return operation
+
+
+def _give_signature(function: Any, *names: str) -> None:
+    annotations = {name: Array for name in names if name.startswith("tensor") and not name.endswith("_shape")}
+    function.__signature__ = inspect.Signature(
+        [
+            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=annotations.get(name, Any))
+            for name in names
+        ]
+    )
+
+
+_JOININGS: dict[str, tuple[str, Callable[..., Array], Callable[..., tuple[Any, ...]]]] = {
+    "cat": ("CatBackward0", concatenated, _cat_gradient),
+    "stack": ("StackBackward0", stacked, _stack_gradient),
+}
+for _name in _JOININGS:
+    _joining(_name, 2)
