@@ -10,7 +10,7 @@ from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
 from gradcli.ops.dims import canonical_dims
-from gradcli.ops.promotion import promote, require_broadcastable, require_kind
+from gradcli.ops.promotion import promote, require_kind, require_tensors
 
 __all__ = [
     "all",
@@ -23,49 +23,67 @@ __all__ = [
     "eq",
     "equal",
     "ge",
+    "greater",
+    "greater_equal",
     "gt",
+    "isclose",
     "isfinite",
     "isnan",
     "le",
+    "less",
+    "less_equal",
     "lt",
     "ne",
+    "not_equal",
 ]
 
 
-@op(method=True, differentiable=False)
+@op(method=True, in_place=True, differentiable=False)
 def eq(input: Array, other: Any) -> Array:
     """input == other."""
-    return np.equal(*promote(input, other))
+    return _compared(np.equal, "eq", input, other)
 
 
-@op(method=True, differentiable=False)
+@op(method=True, in_place=True, differentiable=False)
 def ne(input: Array, other: Any) -> Array:
     """input != other."""
-    return np.not_equal(*promote(input, other))
+    return _compared(np.not_equal, "ne", input, other)
 
 
-@op(method=True, operators=("__lt__",), differentiable=False)
+@op(method=True, operators=("__lt__",), in_place=True, differentiable=False)
 def lt(input: Array, other: Any) -> Array:
     """input < other."""
-    return np.less(*promote(input, other))
+    return _compared(np.less, "lt", input, other)
 
 
-@op(method=True, operators=("__le__",), differentiable=False)
+@op(method=True, operators=("__le__",), in_place=True, differentiable=False)
 def le(input: Array, other: Any) -> Array:
     """input <= other."""
-    return np.less_equal(*promote(input, other))
+    return _compared(np.less_equal, "le", input, other)
 
 
-@op(method=True, operators=("__gt__",), differentiable=False)
+@op(method=True, operators=("__gt__",), in_place=True, differentiable=False)
 def gt(input: Array, other: Any) -> Array:
     """input > other."""
-    return np.greater(*promote(input, other))
+    return _compared(np.greater, "gt", input, other)
 
 
-@op(method=True, operators=("__ge__",), differentiable=False)
+@op(method=True, operators=("__ge__",), in_place=True, differentiable=False)
 def ge(input: Array, other: Any) -> Array:
     """input >= other."""
-    return np.greater_equal(*promote(input, other))
+    return _compared(np.greater_equal, "ge", input, other)
+
+
+def _compared(function: np.ufunc, operation: str, input: Array, other: Any) -> Array:
+    require_tensors(operation, input=input)
+    return np.asarray(function(*promote(input, other)))
+
+
+greater = tensor_method("greater")(gt)
+greater_equal = tensor_method("greater_equal")(ge)
+less = tensor_method("less")(lt)
+less_equal = tensor_method("less_equal")(le)
+not_equal = tensor_method("not_equal")(ne)
 
 
 @tensor_method("__eq__")
@@ -135,17 +153,39 @@ def argmax(input: Array, dim: int | None = None, keepdim: bool = False) -> Array
     return np.asarray(np.argmax(input, axis=axis, keepdims=keepdim), np.int64)
 
 
+@tensor_method()
 def equal(input: Tensor, other: Tensor) -> bool:
     """True where both have the same shape and elements."""
-    return input.shape == other.shape and bool(np.array_equal(input.array, other.array))
+    for name, value in (("input", input), ("other", other)):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"equal(): argument {name!r} must be Tensor, not {type(value).__name__}")
+    return input.shape == other.shape and bool(eq(input, other).array.all())
 
 
+@op(method=True, differentiable=False)
+def isclose(input: Array, other: Array, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Array:
+    """True where |input - other| <= atol + rtol * |other|, for tensors of one type, broadcast; equals are close."""
+    require_tensors("isclose", input=input, other=other)
+    if input.dtype != other.dtype:
+        raise RuntimeError(f"{input.dtype} did not match {other.dtype}")
+    for name, tolerance in (("rtol", rtol), ("atol", atol)):
+        if not tolerance >= 0:
+            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {tolerance}")
+    first, second = promote(input, other)
+    close = first == second
+    if first.dtype.kind == "f":
+        if equal_nan:
+            close |= np.isnan(first) & np.isnan(second)
+    else:
+        first, second = first.astype(np.float64), second.astype(np.float64)
+    difference = np.abs(first - second)
+    return np.asarray(close | (np.isfinite(difference) & (difference <= atol + np.abs(rtol * second))))
+
+
+@tensor_method()
 def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
     """True where |input - other| <= atol + rtol * |other| everywhere, for tensors of one type."""
-    if input.array.dtype != other.array.dtype:
-        raise RuntimeError(f"{input.dtype} did not match {other.dtype}")
-    require_broadcastable(input.array.shape, other.array.shape)
-    return bool(np.allclose(input.array, other.array, rtol=rtol, atol=atol, equal_nan=equal_nan))
+    return bool(isclose(input, other, rtol, atol, equal_nan).array.all())
 
 
 def _axes(dim: int | None, input: Array) -> tuple[int, ...]:
