@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 
-from gradcli.autograd.graph import Gradient, Node
+from gradcli.autograd.graph import Edge, Gradient, Node
 from gradcli.autograd.tensor import Tensor
-from gradcli.deferred import settled
+from gradcli.autograd.versions import record_change
+from gradcli.deferred import call_users_code, settled
+
+_accumulating = threading.Lock()
+"""Backward passes of several threads may reach the same leaf."""
 
 
 class AccumulateGrad(Node):
@@ -20,28 +26,38 @@ class AccumulateGrad(Node):
     def __init__(self, variable: Tensor) -> None:
         super().__init__()
         self.variable = variable
+        self.hooks = variable.leaf_hooks
 
     @property
-    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
+    def edges(self) -> Sequence[Edge | None]:
         return ()
 
-    def apply(self, grad: Gradient, *, create_graph: bool, keep_saved: bool) -> Sequence[tuple[Node, Gradient]]:
+    def apply(
+        self, grad: Gradient, *, create_graph: bool, keep_saved: bool, wanted: AbstractSet[Node] | None = None
+    ) -> Sequence[tuple[Edge, Gradient]]:
         variable = self.variable
-        before = variable.grad
         if not variable.requires_grad:  # frozen after it was recorded
             return ()
-        if create_graph:
-            # Copied, because the same gradient may reach several leaves.
-            variable.grad = grad.clone() if before is None else before + grad
-        elif before is None:
-            variable._grad = Tensor.from_operation(grad, None)  # of the right shape and dtype: no need to check
-        elif before.grad_fn is not None:
-            # Recorded by an earlier pass: its values may be saved in that graph.
-            variable.grad = Tensor(np.asarray(before.array + settled(grad)))
-        else:
-            # In place, as PyTorch does: whoever holds `variable.grad` sees the sum grow.
-            accumulated = before.array
-            np.add(accumulated, settled(grad), out=accumulated)
+        if variable._grad is not None:
+            grad = grad if create_graph else settled(grad)
+        with _accumulating:
+            before = variable._grad
+            if create_graph:
+                # Copied, because the same gradient may reach several leaves.
+                variable.grad = grad.clone() if before is None else before + grad
+            elif before is None:
+                variable._grad = Tensor.from_operation(grad, None)  # of the right shape and dtype: no need to check
+            elif before.grad_fn is not None:
+                # Recorded by an earlier pass: its values may be saved in that graph.
+                variable.grad = Tensor(np.asarray(before.array + settled(grad)))
+            else:
+                # In place, as PyTorch does: whoever holds `variable.grad` sees the sum grow.
+                accumulated = before.array
+                np.add(accumulated, settled(grad), out=accumulated)
+                record_change(accumulated)
+        if self.hooks is not None:
+            for hook in list(self.hooks.after_accumulation.values()):
+                call_users_code(hook, variable)
         return ()
 
 
@@ -53,17 +69,20 @@ def zero_gradient(variable: Tensor, set_to_none: bool) -> None:
         variable.grad = Tensor(np.zeros_like(variable.grad.array))  # recorded: its values may be saved in a graph
     else:
         variable.grad.array[...] = 0
+        record_change(variable.grad.array)
 
 
-def gradient_edge(tensor: Tensor) -> Node | None:
-    """The node that the gradient of `tensor` goes to; None where it requires none."""
-    if tensor.grad_fn is not None:
-        return tensor.grad_fn
+def gradient_edge(tensor: Tensor) -> Edge | None:
+    """Where the gradient of `tensor` goes; None where it requires none."""
     if not tensor._requires_grad:
         return None
+    node = tensor.grad_fn
+    value = tensor._value
+    if node is not None:
+        return Edge(node, tensor._output_nr, value.shape, value.dtype)
     accumulator = tensor._accumulator() if tensor._accumulator is not None else None
     if accumulator is None:
         accumulator = AccumulateGrad(tensor)
         # Weak, because the node holds the leaf: the graph keeps the node alive as long as it is needed.
         tensor._accumulator = weakref.ref(accumulator)
-    return accumulator
+    return Edge(accumulator, 0, value.shape, value.dtype)

@@ -14,6 +14,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 class _GradMode(threading.local):
     enabled = True
+    inference = False
 
 
 _mode = _GradMode()
@@ -22,6 +23,11 @@ _mode = _GradMode()
 def is_grad_enabled() -> bool:
     """True where operations on tensors that require gradients are recorded."""
     return _mode.enabled
+
+
+def is_inference_mode_enabled() -> bool:
+    """True within `inference_mode`."""
+    return _mode.inference
 
 
 class _GradModeScope:
@@ -44,8 +50,12 @@ class _GradModeScope:
     ) -> None:
         _mode.enabled = self._previous.pop()
 
+    def _again(self) -> _GradModeScope:
+        """Another scope of the same kind, for one call of a decorated function."""
+        return _GradModeScope(self.enabled)
+
     def __call__(self, function: F) -> F:
-        enabled = self.enabled
+        again = self._again
         if inspect.isgeneratorfunction(function):
 
             @functools.wraps(function)
@@ -55,7 +65,7 @@ class _GradModeScope:
                 resume: Callable[[], Any] = functools.partial(next, generator)
                 while True:
                     try:
-                        with _GradModeScope(enabled):
+                        with again():
                             value = resume()
                     except StopIteration as stop:
                         return stop.value
@@ -73,7 +83,7 @@ class _GradModeScope:
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            with _GradModeScope(enabled):
+            with again():
                 return function(*args, **kwargs)
 
         return cast("F", call)
@@ -123,3 +133,35 @@ class set_grad_enabled(_GradModeScope):  # noqa: N801 - PyTorch's name
         # As a decorator it holds inside of the function only.
         _mode.enabled = self._before
         return super().__call__(function)
+
+
+class inference_mode(_GradModeScope):  # noqa: N801 - PyTorch's name
+    """As `no_grad`, and what is made inside can never take part in what is recorded: with `mode=False`, as outside.
+
+    A context manager, or a decorator with or without parentheses.
+    """
+
+    def __new__(cls, mode: bool | Callable[..., Any] = True) -> Any:
+        scope = super().__new__(cls)
+        if isinstance(mode, bool):
+            return scope
+        cls.__init__(scope)
+        return scope(mode)
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__(not mode)
+        self.inference = mode
+        self._previous_inference: list[bool] = []
+
+    def __enter__(self) -> Self:
+        self._previous_inference.append(_mode.inference)
+        _mode.inference = self.inference
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        _mode.inference = self._previous_inference.pop()
+        super().__exit__(*error)
+
+    def _again(self) -> _GradModeScope:
+        again: _GradModeScope = inference_mode(self.inference)
+        return again

@@ -7,29 +7,28 @@ keeps a graph alive, so it is freed the moment the last tensor that needs it goe
 
 from __future__ import annotations
 
-import itertools
-import weakref
 from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Set as AbstractSet
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gradcli.autograd.dtypes import Array
-from gradcli.deferred import settled
+from gradcli.autograd.hooks import NodeHook, NodeHooks, RemovableHandle, register
+from gradcli.autograd.versions import tick
 
 Gradient = Any
 """What travels through backward: an array, one that is computed when needed, or a Tensor while gradients are themselves
-recorded."""
-
-_sequence_numbers = itertools.count()
+recorded. For a node of several results a list of these, with None where nothing arrived."""
 
 
-class HoldsGradient(Protocol):
-    """What a node needs to know of a tensor: that it has a place for its gradient, and is made from an array."""
+class Edge(NamedTuple):
+    """Where the gradient of a tensor goes: to result `output_nr` of `node`. It must have this shape and dtype."""
 
-    grad: Any
-
-    def __init__(self, data: Any) -> None: ...
+    node: Node
+    output_nr: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
 
 
 class Node:
@@ -39,37 +38,59 @@ class Node:
     from the highest number down meets every node after all its users.
     """
 
-    __slots__ = ("__weakref__", "retaining_tensor", "sequence_number")
+    __slots__ = ("__weakref__", "hooks", "origin", "sequence_number")
+
+    origin: Any
+    """Where it was recorded; set while `detect_anomaly` is on only."""
+
+    output_count = 1
+    """How many results the step has."""
 
     def __init__(self) -> None:
-        self.sequence_number = next(_sequence_numbers)
-        self.retaining_tensor: weakref.ref[HoldsGradient] | None = None
+        self.sequence_number = tick()
+        self.hooks: NodeHooks | None = None
+
+    @property
+    def edges(self) -> Sequence[Edge | None]:
+        """Where the gradients of the inputs go, in order: None where no gradient is needed."""
+        raise NotImplementedError
 
     @property
     def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
         """The nodes of the inputs, in order, as PyTorch gives them: None where no gradient is needed."""
-        raise NotImplementedError
+        return tuple((None, 0) if edge is None else (edge.node, edge.output_nr) for edge in self.edges)
 
-    def apply(self, grad: Gradient, *, create_graph: bool, keep_saved: bool) -> Sequence[tuple[Node, Gradient]]:
-        """Pairs of input node and its share of the gradient, given the gradient of this node's output."""
+    def apply(
+        self,
+        grad: Gradient,
+        *,
+        create_graph: bool,
+        keep_saved: bool,
+        wanted: AbstractSet[Node] | None = None,
+    ) -> Sequence[tuple[Edge, Gradient]]:
+        """Pairs of an edge and its share of the gradient, given the gradient of this node's output.
+
+        Where the nodes that are `wanted` are given, no others need a share.
+        """
         raise NotImplementedError
 
     def name(self) -> str:
         """The node's name, such as `MulBackward0`."""
         return type(self).__name__
 
-    def retain_grad(self, tensor: HoldsGradient) -> None:
-        """Leave the gradient that reaches this node in `tensor.grad`, as long as that tensor lives."""
-        self.retaining_tensor = weakref.ref(tensor)
+    def own_hooks(self) -> NodeHooks:
+        """Its hooks; made when first asked for."""
+        if self.hooks is None:
+            self.hooks = NodeHooks()
+        return self.hooks
 
-    def deposit_retained(self, grad: Gradient) -> None:
-        """Give the gradient to the tensor that asked for it with `retain_grad()`."""
-        tensor = self.retaining_tensor() if self.retaining_tensor is not None else None
-        if tensor is None:
-            return
-        grad = settled(grad)
-        share = type(tensor)(grad.copy(order="K")) if isinstance(grad, np.ndarray) else grad
-        tensor.grad = share if tensor.grad is None else tensor.grad + share
+    def register_hook(self, hook: NodeHook) -> RemovableHandle:
+        """Call `hook(grad_inputs, grad_outputs)` after this node; what it returns, unless None, replaces the first."""
+        return register(self.own_hooks().post, hook)
+
+    def register_prehook(self, hook: NodeHook) -> RemovableHandle:
+        """Call `hook(grad_outputs)` before this node; what it returns, unless None, takes their place."""
+        return register(self.own_hooks().pre, hook)
 
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self):#x}>"

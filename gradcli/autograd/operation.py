@@ -27,6 +27,9 @@ A rule may return a gradient of the broadcast shape: the engine sums it back to 
 
 With `@op(..., deferred=True)` the function and its rules take a `DeferredArray` wherever they take an array, and may
 return one: work that is put off until somebody looks at the result. All others are handed plain arrays.
+
+With `@op(..., multiple=True)` the function returns a tuple of arrays, callers get a tuple of tensors, and the `grad` of
+its rules is a tuple too, with None for results that got no gradient.
 """
 
 from __future__ import annotations
@@ -40,10 +43,12 @@ import numpy as np
 
 from gradcli.autograd.accumulate_grad import gradient_edge
 from gradcli.autograd.dtypes import Array
-from gradcli.autograd.grad_mode import is_grad_enabled
-from gradcli.autograd.graph import Node
-from gradcli.autograd.operation_node import InputSlot, OperationNode, Plan, Rule, Saved, Step
+from gradcli.autograd.grad_mode import is_grad_enabled, is_inference_mode_enabled
+from gradcli.autograd.graph import Edge
+from gradcli.autograd.in_place import in_place as in_place_method
+from gradcli.autograd.operation_node import OperationNode, Plan, Rule, Saved, Step
 from gradcli.autograd.tensor import Tensor
+from gradcli.autograd.views import make_view
 from gradcli.deferred import DeferredArray, settled
 from gradcli.floating_point import quietly
 
@@ -81,12 +86,17 @@ class Operation:
         forward: Callable[..., Any],
         node_name: str | None,
         extras: tuple[str, ...],
+        *,
+        view: bool,
+        multiple: bool,
         differentiable: bool,
         deferred: bool,
     ) -> None:
         self.name = forward.__name__
         self.forward = forward
         self.extras = extras
+        self.view = view
+        self.multiple = multiple
         self.differentiable = differentiable
         self.deferred = deferred
         self.rules: dict[str, Rule] = {}
@@ -96,7 +106,8 @@ class Operation:
         self.parameters = tuple(p.name for p in parameters)
         self._position_of = {name: position for position, name in enumerate(self.parameters)}
         self._defaults = tuple(p.default for p in parameters)
-        self.node_type = type(node_name or self.name, (OperationNode,), {"__slots__": (), "operation": self})
+        slots = ("output_count",) if multiple else ()
+        self.node_type = type(node_name or self.name, (OperationNode,), {"__slots__": slots, "operation": self})
         self._plans: dict[tuple[bool, ...], Plan] = {}
 
     def add_rule(
@@ -181,15 +192,69 @@ class Operation:
                     value = value._value
                 options[name] = value if deferred else settled(value)
         result = quietly(self.forward, *arrays, **options)
+        if self.multiple:
+            return self._several(result, args, kwargs, arrays, options, given_tensor, requiring_grad)
         out, extras = (result[0], result[1:]) if self.extras else (result, ())
         if type(out) is not np.ndarray and not isinstance(out, DeferredArray):
             out = np.asarray(out)  # NumPy turns 0-d results into scalars
         if not given_tensor:
             return out
-        if not (requiring_grad and self.differentiable and out.dtype.kind == "f" and is_grad_enabled()):
-            return Tensor.from_operation(out, None)
-        arguments, values = self._bound(args, kwargs), self._bound(arrays, options)
-        return Tensor.from_operation(out, self._record(arguments, requiring_grad, values, out, extras))
+        node = None
+        if requiring_grad and self.differentiable and out.dtype.kind == "f" and is_grad_enabled():
+            arguments, values = self._bound(args, kwargs), self._bound(arrays, options)
+            node = self._record(arguments, requiring_grad, values, out, extras)
+        tensor = Tensor.from_operation(out, node)
+        if node is None and is_inference_mode_enabled():
+            tensor._is_inference = True
+        if self.view:
+            self._note_view(tensor, args, kwargs)
+        return tensor
+
+    def _several(
+        self,
+        results: Sequence[Array],
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        arrays: Sequence[Any],
+        options: dict[str, Any],
+        given_tensor: bool,
+        requiring_grad: int,
+    ) -> tuple[Any, ...]:
+        """As `call`, for several results: they have one node."""
+        results = tuple(map(np.asarray, results))
+        if not given_tensor:
+            return results
+        node = None
+        if requiring_grad and self.differentiable and is_grad_enabled():
+            arguments, values = self._bound(args, kwargs), self._bound(arrays, options)
+            node = self._record(arguments, requiring_grad, values, None, ())
+            node.output_count = len(results)  # type: ignore[misc]  # nodes of several results have a slot for it
+        tensors = []
+        for output_nr, result in enumerate(results):
+            tensor = Tensor.from_operation(result, node)
+            tensor._output_nr = output_nr
+            if node is None and is_inference_mode_enabled():
+                tensor._is_inference = True
+            if self.view:
+                self._note_view(tensor, args, kwargs, output_nr)
+            tensors.append(tensor)
+        return tuple(tensors)
+
+    def _note_view(
+        self, tensor: Tensor, args: Sequence[Any], kwargs: dict[str, Any], output_nr: int | None = None
+    ) -> None:
+        """Tell the result that it is a view of the first argument, if it is one."""
+        source = args[0] if args else kwargs[self.parameters[0]]
+        if not np.may_share_memory(tensor.array, source.array):
+            return
+        rest = args[1:]
+        options = kwargs if args else {name: value for name, value in kwargs.items() if name != self.parameters[0]}
+
+        def step(base: Any) -> Any:
+            replayed = self.call(base, *rest, **options)
+            return replayed if output_nr is None else replayed[output_nr]
+
+        make_view(tensor, source, step, several=output_nr is not None)
 
     def _bound(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Sequence[Any]:
         """The arguments of a call in the order of the parameters."""
@@ -205,24 +270,21 @@ class Operation:
         arguments: Sequence[Any],
         requiring_grad: int,
         values: Sequence[Any],
-        out: Array | DeferredArray,
+        out: Array | DeferredArray | None,
         extras: Sequence[Any],
-    ) -> Node:
+    ) -> OperationNode:
         """The node of a call with `arguments`, of which some require gradients; `values` are what it computed on.
 
         RuntimeError where one without a rule requires gradients.
         """
-        inputs: list[InputSlot | None] = []
+        inputs: list[Edge | None] = []
         needs = []
         for position in self._positions:
             value = arguments[position]
-            node = gradient_edge(value) if isinstance(value, Tensor) else None
-            needs.append(node is not None)
-            if node is None:
-                inputs.append(None)
-            else:
-                requiring_grad -= 1
-                inputs.append(InputSlot(node, value._value.shape, value._value.dtype))
+            edge = gradient_edge(value) if isinstance(value, Tensor) else None
+            inputs.append(edge)
+            needs.append(edge is not None)
+            requiring_grad -= edge is not None
         if requiring_grad:
             for name, value in zip(self.parameters, arguments, strict=True):
                 if name not in self.rules and isinstance(value, Tensor) and value._requires_grad:
@@ -232,6 +294,13 @@ class Operation:
         for key, kind, _, position in plan.saved:
             if kind == "argument":
                 saved[key] = values[position]
+                if isinstance(arguments[position], Tensor) and arguments[position].is_inference():
+                    raise RuntimeError(
+                        "Inference tensors cannot be saved for backward. Please do not use Tensors created in "
+                        "inference mode in computation tracked by autograd. To work around this, you can make a clone "
+                        "to get a normal tensor and use it in autograd, or use `torch.no_grad()` instead of "
+                        "`torch.inference_mode()`."
+                    )
             elif kind == "shape":
                 saved[key] = getattr(values[position], "shape", ())
             else:
@@ -260,7 +329,15 @@ def op(
     """
 
     def declare(forward: Callable[..., Any]) -> OperationFunction:
-        operation = Operation(forward, node_name, extras, differentiable, deferred)
+        operation = Operation(
+            forward,
+            node_name,
+            extras,
+            view=view,
+            multiple=multiple,
+            differentiable=differentiable,
+            deferred=deferred,
+        )
         if operation.name in OPERATIONS:
             raise TypeError(f"there is an operation {operation.name} already")
         OPERATIONS[operation.name] = operation
@@ -284,19 +361,39 @@ def op(
         function.gradient = gradient  # type: ignore[attr-defined]
         function.gradients = gradients  # type: ignore[attr-defined]
         _attach(function, (*operators, *((operation.name,) if method else ())))
+        if in_place:
+            attach_in_place(function, operation.name, operators)
         return cast("OperationFunction", function)
 
     return declare
 
 
-def tensor_method(*names: str) -> Callable[[F], F]:
-    """Attach a function that is composed of operations to Tensor, under its own name or those given."""
+def tensor_method(*names: str, in_place: bool = False) -> Callable[[F], F]:
+    """Attach a function that is composed of operations to Tensor, under its own name or those given.
+
+    `in_place` also attaches what does the same in place, under the first name with `_` behind it.
+    """
 
     def attach(function: F) -> F:
-        _attach(function, names or (function.__name__,))
+        chosen = names or (function.__name__,)
+        _attach(function, chosen)
+        if in_place:
+            attach_in_place(function, chosen[0], chosen[1:])
         return function
 
     return attach
+
+
+def attach_in_place(function: Callable[..., Any], name: str, operators: Sequence[str] = ()) -> None:
+    """Attach to Tensor what does in place what `function` does: as `name_`, and for `__add__`, say, as `__iadd__`."""
+    method = in_place_method(function, f"{name}_")
+    augmented = [f"__i{operator[2:]}" for operator in operators if operator in _AUGMENTED]
+    _attach(method, (f"{name}_", *augmented))
+
+
+_AUGMENTED = frozenset(
+    f"__{name}__" for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")
+)
 
 
 def _attach(function: Callable[..., Any], names: Sequence[str]) -> None:

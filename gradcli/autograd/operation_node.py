@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -11,9 +12,18 @@ import numpy as np
 
 from gradcli.autograd.accumulate_grad import AccumulateGrad
 from gradcli.autograd.dtypes import Array
-from gradcli.autograd.graph import Gradient, Node, sum_to_shape
+from gradcli.autograd.graph import Edge, Gradient, Node, sum_to_shape
+from gradcli.autograd.stale_values import check_unchanged
 from gradcli.autograd.tensor import Tensor
+from gradcli.autograd.versions import Clock, tick
 from gradcli.deferred import ARRAYS, DeferredArray, computed, settled
+
+FREED = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
+    "freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
+    "retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors "
+    "after calling backward."
+)
 
 
 @dataclass(frozen=True)
@@ -62,14 +72,6 @@ class Plan(NamedTuple):
     holds_tensors: bool
 
 
-class InputSlot(NamedTuple):
-    """An input that requires gradients: where they go, and the shape and dtype they must have."""
-
-    node: Node
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-
 class OperationNode(Node):
     """A recorded call of an operation. Each operation has its own subclass, named as PyTorch names the node."""
 
@@ -78,68 +80,92 @@ class OperationNode(Node):
     operation: ClassVar[Any]
     """The declared operation; its `rules` name the inputs in the order of `inputs`."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        inputs: tuple[InputSlot | None, ...],
-        saved: dict[str, Any],
-    ) -> None:
+    def __init__(self, plan: Plan, inputs: tuple[Edge | None, ...], saved: dict[str, Any]) -> None:
         super().__init__()
         self.plan = plan
         self.inputs = inputs
         self.saved: dict[str, Any] | None = saved
 
     @property
-    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
-        return tuple((slot.node if slot is not None else None, 0) for slot in self.inputs)
+    def edges(self) -> Sequence[Edge | None]:
+        return self.inputs
 
-    def apply(self, grad: Gradient, *, create_graph: bool, keep_saved: bool) -> Sequence[tuple[Node, Gradient]]:
+    def apply(
+        self, grad: Gradient, *, create_graph: bool, keep_saved: bool, wanted: AbstractSet[Node] | None = None
+    ) -> Sequence[tuple[Edge, Gradient]]:
         values = self.saved
         if values is None:
-            raise RuntimeError(
-                "Trying to backward through the graph a second time (or directly access saved tensors after they have "
-                "already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
-                "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time "
-                "or if you need to access saved tensors after calling backward."
-            )
-        if create_graph or not self.operation.deferred:
+            raise RuntimeError(FREED)
+        if self.sequence_number < Clock.last_change:
+            self._check_saved_unchanged(values)
+        if self.output_count > 1:
+            grad = tuple(map(settled, grad))
+        elif create_graph or not self.operation.deferred:
             grad = settled(grad)
+        steps = self.plan.steps if wanted is None else self._wanted_steps(wanted, values)
         if create_graph:
             values = self._saved_as_tensors(values)
-        shares: list[tuple[Node, Gradient]] = []
-        for rule, names, options, targets in self.plan.steps:
+        shares: list[tuple[Edge, Gradient]] = []
+        for rule, names, options, targets in steps:
             result = rule.function(grad, *map(values.__getitem__, names), **options)
             for target, share in zip(targets, result if rule.joint else (result,), strict=True):
-                slot = self.inputs[target]
-                if slot is not None and share is not None:
-                    shares.append((slot.node, self._fit(share, slot, grad, values, rule.fresh)))
+                edge = self.inputs[target]
+                if edge is not None and share is not None and (wanted is None or edge.node in wanted):
+                    shares.append((edge, self._fit(share, edge, grad, values, rule.fresh)))
         if not keep_saved and (self.plan.holds_tensors or any(map(_holds_array, (self.saved or {}).values()))):
             self.saved = None
         return shares
 
-    def _fit(self, share: Gradient, slot: InputSlot, grad: Gradient, values: dict[str, Any], fresh: bool) -> Gradient:
+    def take_over_result(self, result: Array, memory: Array) -> None:
+        """The result now is in this memory, where it was written in place after it was computed."""
+        if self.saved is not None and self.saved.get("out") is result:
+            self.saved["out"] = memory
+            self.sequence_number = tick()  # the change is older than what is saved
+
+    def _wanted_steps(self, wanted: AbstractSet[Node], values: dict[str, Any]) -> Sequence[Step]:
+        """The rules for the inputs that lead to `wanted` nodes only, as far as what they need was kept."""
+        needs = tuple(edge is not None and edge.node in wanted for edge in self.inputs)
+        steps: Sequence[Step] = self.operation.plan(needs).steps
+        if all(name in values for step in steps for name in step.names):
+            return steps
+        return [step for step in self.plan.steps if any(needs[target] for target in step.targets)]
+
+    def _check_saved_unchanged(self, values: dict[str, Any]) -> None:
+        """RuntimeError, as PyTorch's, where a tensor that a rule needs was changed in place since it was saved."""
+        edges = dict(zip(self.operation.rules, self.inputs, strict=True))
+        for key, kind, source, _ in self.plan.saved:
+            if kind == "argument":
+                edge = edges.get(source)
+                node, output_nr = (None, 0) if edge is None else (edge.node, edge.output_nr)
+                made_by = None if node is None or isinstance(node, AccumulateGrad) else node.name()
+                check_unchanged(values[key], self, made_by, output_nr)
+            elif kind == "out":
+                check_unchanged(values[key], self, self.name(), 0)
+
+    def _fit(self, share: Gradient, edge: Edge, grad: Gradient, values: dict[str, Any], fresh: bool) -> Gradient:
         """A rule's result with the input's own shape and dtype, in memory that the receiver may keep."""
-        keeps = isinstance(slot.node, AccumulateGrad)
-        if isinstance(share, ARRAYS) and share.shape == slot.shape and share.dtype == slot.dtype:
+        keeps = isinstance(edge.node, AccumulateGrad)
+        if isinstance(share, ARRAYS) and share.shape == edge.shape and share.dtype == edge.dtype:
             if not keeps or (fresh and isinstance(share, np.ndarray)):
                 return share
             if isinstance(share, DeferredArray) and share.exclusive and share is not grad:
                 return share  # `grad` itself, which a rule passed on, may go to other inputs as well
         share = settled(share)
         if isinstance(share, Tensor):
-            if share.array.shape != slot.shape:
-                share = share.sum_to_size(slot.shape)
-            return share if share.array.dtype == slot.dtype else share.to(slot.dtype)
+            if share.array.shape != edge.shape:
+                share = share.sum_to_size(edge.shape)
+            return share if share.array.dtype == edge.dtype else share.to(edge.dtype)
         if type(share) is not np.ndarray:
             share = np.asarray(share)  # NumPy turns 0-d results into scalars
-        if share.shape != slot.shape:
+        if share.shape != edge.shape:
             try:
-                share = sum_to_shape(share, slot.shape)
+                share = sum_to_shape(share, edge.shape)
             except ValueError as error:
                 raise RuntimeError(f"{self.name()} returned an invalid gradient: {error}") from None
-        if share.dtype != slot.dtype:
-            share = share.astype(slot.dtype)
-        if keeps and (not share.flags.writeable or _may_be_shared(share, grad, values)):
+        if share.dtype != edge.dtype:
+            share = share.astype(edge.dtype)
+        gradients = grad if self.output_count > 1 else (grad,)
+        if keeps and (not share.flags.writeable or _may_be_shared(share, gradients, values)):
             # A leaf keeps the array as its `grad`, so it can't be one that somebody else reads or writes, nor one
             # that was only broadcast.
             share = np.array(share, order="K")
@@ -147,7 +173,7 @@ class OperationNode(Node):
 
     def _saved_as_tensors(self, values: dict[str, Any]) -> dict[str, Any]:
         """The saved values, tensors again: joined to this graph, so that operations on them are recorded through."""
-        slots = dict(zip(self.operation.rules, self.inputs, strict=True))
+        edges = dict(zip(self.operation.rules, self.inputs, strict=True))
         joined = dict(values)
         for key, kind, source, _ in self.plan.saved:
             # An extra result is what the operation made of it, and its rules know what to do with it.
@@ -157,8 +183,8 @@ class OperationNode(Node):
             if kind == "out":
                 joined[key] = Tensor.from_operation(value, self)
             elif kind == "argument":
-                slot = slots.get(source)
-                joined[key] = Tensor(value) if slot is None else _joined_tensor(value, slot.node)
+                edge = edges.get(source)
+                joined[key] = Tensor(value) if edge is None else joined_tensor(value, edge)
         return joined
 
 
@@ -166,17 +192,19 @@ def _holds_array(value: Any) -> bool:
     return isinstance(value, ARRAYS) or (isinstance(value, tuple) and any(map(_holds_array, value)))
 
 
-def _joined_tensor(array: Array, node: Node) -> Tensor:
-    """A tensor whose gradient goes to `node`."""
-    if isinstance(node, AccumulateGrad):
+def joined_tensor(array: Array, edge: Edge) -> Tensor:
+    """A tensor whose gradient goes where the edge leads."""
+    if isinstance(edge.node, AccumulateGrad):
         leaf = Tensor(array, requires_grad=True)
-        leaf._accumulator = weakref.ref(node)
+        leaf._accumulator = weakref.ref(edge.node)
         return leaf
-    return Tensor.from_operation(array, node)
+    tensor = Tensor.from_operation(array, edge.node)
+    tensor._output_nr = edge.output_nr
+    return tensor
 
 
-def _may_be_shared(share: Array, grad: Array | DeferredArray, values: dict[str, Any]) -> bool:
+def _may_be_shared(share: Array, gradients: Sequence[Gradient], values: dict[str, Any]) -> bool:
     return any(
         isinstance(array, np.ndarray) and np.may_share_memory(share, array)
-        for array in map(computed, (grad, *values.values()))
+        for array in map(computed, (*gradients, *values.values()))
     )

@@ -14,10 +14,14 @@ import numpy as np
 
 from gradcli.autograd.dtypes import Array, DType, Size, dtype, from_numpy_dtype
 from gradcli.autograd.formatting import format_tensor
+from gradcli.autograd.hooks import NodeHooks, RemovableHandle, TensorHook, register
+from gradcli.autograd.versions import version
+from gradcli.autograd.views import Untracked
 from gradcli.deferred import DeferredArray, settle_deferred
 
 if TYPE_CHECKING:
     from gradcli.autograd.graph import Node
+    from gradcli.autograd.views import Base, View
 
 
 class Tensor:
@@ -28,22 +32,38 @@ class Tensor:
     that made this tensor, None for a leaf. `grad` is what backward accumulated, None before.
     """
 
-    __slots__ = ("__weakref__", "_accumulator", "_grad", "_requires_grad", "_retains_grad", "_value", "grad_fn")
+    __slots__ = (
+        "__weakref__",
+        "_accumulator",
+        "_grad",
+        "_grad_fn",
+        "_is_inference",
+        "_leaf_hooks",
+        "_output_nr",
+        "_requires_grad",
+        "_sharing",
+        "_value",
+    )
 
     # NumPy arrays on the left of an operator leave the work to Tensor's reflected one.
     __array_ufunc__: ClassVar[None] = None
 
-    grad_fn: Node | None
+    _grad_fn: Node | None
+    _output_nr: int
     _value: Array | DeferredArray
+    _sharing: Base | View | Untracked | None
+    _leaf_hooks: NodeHooks
+    _is_inference: bool
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         if not isinstance(data, np.ndarray | DeferredArray):
             data = np.asarray(data, dtype=None if isinstance(data, np.generic) else np.float32)
         self._value = data
         self._grad: Tensor | None = None
-        self.grad_fn = None
+        self._grad_fn = None
+        self._output_nr = 0
+        self._sharing = None
         self._accumulator: weakref.ref[Node] | None = None
-        self._retains_grad = False
         self._requires_grad = False
         if requires_grad:
             self.requires_grad = True
@@ -54,9 +74,10 @@ class Tensor:
         result = object.__new__(Tensor)
         result._value = value
         result._grad = None
-        result.grad_fn = grad_fn
+        result._grad_fn = grad_fn
+        result._output_nr = 0
+        result._sharing = None
         result._accumulator = None
-        result._retains_grad = False
         result._requires_grad = grad_fn is not None
         return result
 
@@ -121,6 +142,18 @@ class Tensor:
     # --- gradients ------------------------------------------------------------------------------------------------
 
     @property
+    def grad_fn(self) -> Node | None:
+        """The node of the operation that made this tensor, and through which its gradient goes; None for a leaf."""
+        if self._sharing is not None:
+            self._sharing.refresh(self)  # a view of what was changed in place has another history now
+        return self._grad_fn
+
+    @property
+    def output_nr(self) -> int:
+        """Which of the results of `grad_fn` this is."""
+        return self._output_nr
+
+    @property
     def is_leaf(self) -> bool:
         """True for a tensor that no recorded operation made."""
         return self.grad_fn is None
@@ -139,6 +172,8 @@ class Tensor:
             )
         if required and self.array.dtype.kind != "f":
             raise RuntimeError("only Tensors of floating point dtype can require gradients")
+        if required and self.is_inference():
+            raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
         self._requires_grad = bool(required)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
@@ -169,24 +204,87 @@ class Tensor:
     @property
     def retains_grad(self) -> bool:
         """True for a non-leaf whose gradient backward will keep."""
-        return self._retains_grad
+        hooks = self.grad_fn.hooks if self.grad_fn is not None else None
+        reference = hooks.retaining.get(self._output_nr) if hooks is not None else None
+        return reference is not None and reference() is self
 
     def retain_grad(self) -> None:
         """Keep the gradient of a non-leaf in `grad` too; a leaf keeps it anyway."""
         if not self._requires_grad:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
         if self.grad_fn is not None:
-            self.grad_fn.retain_grad(self)
-            self._retains_grad = True
+            self.grad_fn.own_hooks().retaining[self._output_nr] = weakref.ref(self)
+
+    @property
+    def leaf_hooks(self) -> NodeHooks | None:
+        """The hooks of a leaf, for the node that accumulates its gradient: the leaf may have none yet."""
+        return getattr(self, "_leaf_hooks", None)
+
+    def register_hook(self, hook: TensorHook) -> RemovableHandle:
+        """Call `hook(grad)` whenever backward has computed the gradient of this tensor.
+
+        What it returns, unless None, is used instead. RuntimeError for a tensor that requires no gradient.
+        """
+        if not self._requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        hooks = self._own_leaf_hooks() if self.grad_fn is None else self.grad_fn.own_hooks()
+        return register(hooks.of_tensor(self._output_nr), hook)
+
+    def register_post_accumulate_grad_hook(self, hook: TensorHook) -> RemovableHandle:
+        """Call `hook(tensor)` whenever backward has added to the `grad` of this leaf."""
+        if not self._requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if self.grad_fn is not None:
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        return register(self._own_leaf_hooks().after_accumulation, hook)
+
+    def _own_leaf_hooks(self) -> NodeHooks:
+        hooks = self.leaf_hooks
+        if hooks is None:
+            hooks = self._leaf_hooks = NodeHooks()
+            accumulator = self._accumulator() if self._accumulator is not None else None
+            if accumulator is not None:
+                accumulator.hooks = hooks
+        return hooks
+
+    def is_inference(self) -> bool:
+        """Whether it was made in `inference_mode`: such a tensor can't take part in what is recorded."""
+        return getattr(self, "_is_inference", False)
+
+    # --- sharing memory -------------------------------------------------------------------------------------------
+
+    @property
+    def _version(self) -> int:
+        """How often the memory of this tensor was changed in place."""
+        return version(self.array) if self._sharing is None else self._sharing.version_of(self)
+
+    @property
+    def _base(self) -> Tensor | None:
+        """The tensor that this one is a view of; None where it isn't one."""
+        return None if self._sharing is None else self._sharing.base
+
+    def _is_view(self) -> bool:
+        """Whether it shares the memory of another tensor, which recorded it as a view."""
+        return self._base is not None
 
     def detach(self) -> Tensor:
         """The same values, shared, out of the graph."""
         return Tensor(self.array)
 
+    def detach_(self) -> Self:
+        """Take this tensor itself out of the graph: it is a leaf that requires no gradient then."""
+        if self._is_view():
+            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+        self._grad_fn, self._output_nr, self._requires_grad = None, 0, False
+        return self
+
     @property
     def data(self) -> Tensor:
-        """The same values, shared, out of the graph; assigning replaces them without being recorded."""
-        return Tensor(self.array)
+        """The same values, shared, out of the graph, and changes through it are not counted as changes of this tensor;
+        assigning replaces the values without being recorded."""
+        data = Tensor(self.array)
+        data._sharing = Untracked()
+        return data
 
     @data.setter
     def data(self, new_data: Tensor) -> None:

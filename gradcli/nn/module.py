@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -11,6 +10,7 @@ import numpy as np
 from gradcli.autograd import Tensor
 from gradcli.autograd.accumulate_grad import zero_gradient
 from gradcli.autograd.dtypes import DType, as_numpy_dtype, float32, float64
+from gradcli.autograd.hooks import RemovableHandle, register
 from gradcli.deferred import call_users_code
 from gradcli.nn.parameter import Parameter
 from gradcli.nn.state import IncompatibleKeys, load_into
@@ -18,26 +18,6 @@ from gradcli.nn.state import IncompatibleKeys, load_into
 V = TypeVar("V")
 
 ForwardHook = Callable[["Module", tuple[Any, ...], Any], Any]
-
-
-class RemovableHandle:
-    """Takes a registered hook off again, by `remove()` or at the end of a `with` block."""
-
-    _next_id = itertools.count()
-
-    def __init__(self, hooks: dict[int, Any]) -> None:
-        self.id = next(self._next_id)
-        self._hooks = hooks
-
-    def remove(self) -> None:
-        """Take the hook off; once is enough."""
-        self._hooks.pop(self.id, None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.remove()
 
 
 class Module:
@@ -89,9 +69,7 @@ class Module:
 
     def register_forward_hook(self, hook: ForwardHook) -> RemovableHandle:
         """Call `hook(module, args, result)` after every forward; what it returns, unless None, is the new result."""
-        handle = RemovableHandle(self._forward_hooks)
-        self._forward_hooks[handle.id] = hook
-        return handle
+        return register(self._forward_hooks, hook)
 
     # --- registering ----------------------------------------------------------------------------------------------
 

@@ -1,0 +1,87 @@
+"""Which memory was changed in place, and when: so that backward can tell that a value it saved is not the one it needs.
+
+PyTorch keeps a counter with every tensor and compares it for every saved value. Here nodes and changes draw their
+numbers from one clock, and only memory that was changed is entered: a saved value is stale if its memory was changed
+after its node was made. Views share memory, and with it the version.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections import deque
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradcli.autograd.dtypes import Array
+
+MOST_REMEMBERED = 256
+"""Of how many changes to one piece of memory the times are kept, to tell which version it had before them."""
+
+tick = itertools.count(1).__next__
+"""The next number of the clock that nodes and changes share."""
+
+
+class Clock:
+    """When the last change was made: nodes younger than that have nothing to check."""
+
+    last_change = 0
+
+
+class _Changes:
+    """How often one piece of memory was changed, and when."""
+
+    __slots__ = ("count", "owner", "times")
+
+    def __init__(self, owner: weakref.ref[Array]) -> None:
+        self.owner = owner
+        self.count = 0
+        self.times: deque[int] = deque(maxlen=MOST_REMEMBERED)
+
+
+class Staleness(NamedTuple):
+    """The version that a value has, and the one that it had when it was saved."""
+
+    version: int
+    expected: int
+
+
+_changes: dict[int, _Changes] = {}  # by the identity of the array that owns the memory
+
+
+def _owner(array: Array) -> Array:
+    """The array whose memory `array` is a part of, or itself."""
+    owner, base = array, array.base
+    while base is not None:
+        if isinstance(base, np.ndarray):
+            owner = base
+        base = getattr(base, "base", None)  # `as_strided` puts an object of its own in between
+    return owner
+
+
+def record_change(array: Array) -> None:
+    """Tell that `array`, and all that shares its memory, was changed in place."""
+    owner = _owner(array)
+    key = id(owner)
+    changes = _changes.get(key)
+    if changes is None:
+        changes = _changes[key] = _Changes(weakref.ref(owner, lambda _: _changes.pop(key, None) and None))
+    changes.count += 1
+    Clock.last_change = time = tick()
+    changes.times.append(time)
+
+
+def version(array: Array) -> int:
+    """How often the memory of `array` was changed in place."""
+    changes = _changes.get(id(_owner(array)))
+    return changes.count if changes is not None else 0
+
+
+def staleness(value: Any, time: int) -> Staleness | None:
+    """What tells that a value saved at `time` was changed since then; None where it was not."""
+    changes = _changes.get(id(_owner(value)))
+    if changes is None or not changes.times or changes.times[-1] < time:
+        return None
+    later = sum(changed > time for changed in changes.times)
+    return Staleness(changes.count, changes.count - later)
