@@ -68,7 +68,9 @@ def compare_tensors(where: str, theirs: Any, ours: Any, tolerance: float, *, val
         raise Mismatch(f"{where} is {ours.dtype!r}, PyTorch's {theirs.dtype}")
     if not values:
         return
-    a, b = ours.array, theirs.detach().numpy()
+    detached = theirs.detach()
+    # PyTorch has gradients of zeros without memory, which NumPy can't look at.
+    a, b = ours.array, (detached.clone() if detached._is_zerotensor() else detached).numpy()
     if a.dtype.kind != "f":
         if not np.array_equal(a, b):
             raise Mismatch(f"{where} differs in {np.count_nonzero(a != b)} of {a.size} places")
