@@ -6,7 +6,7 @@ from typing import Any
 
 from gradcli.autograd import Tensor
 from gradcli.nn.module import Module
-from gradcli.ops import random
+from gradcli.ops.dropout import dropout
 
 
 class Dropout(Module):
@@ -23,7 +23,7 @@ class Dropout(Module):
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Any:
-        return random.dropout(input, self.p, self.training)
+        return dropout(input, self.p, self.training)
 
     def extra_repr(self) -> str:
         return f"p={self.p}, inplace={self.inplace}"

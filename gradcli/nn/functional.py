@@ -3,21 +3,40 @@
 Each family of operations says in its `__all__` which names it offers.
 """
 
-from gradcli.ops import activation, convolution, loss, normalization, padding, pooling
+from gradcli.ops import (
+    activation,
+    binary_loss,
+    classification_loss,
+    convolution,
+    in_place_option,
+    normalization,
+    padding,
+    pooling,
+    regression_loss,
+    smooth_activation,
+)
 from gradcli.ops.activation import *
+from gradcli.ops.binary_loss import *
+from gradcli.ops.classification_loss import *
 from gradcli.ops.convolution import *
+from gradcli.ops.dropout import dropout
+from gradcli.ops.in_place_option import *
 from gradcli.ops.linalg import linear
-from gradcli.ops.loss import *
 from gradcli.ops.normalization import *
 from gradcli.ops.padding import *
 from gradcli.ops.pooling import *
-from gradcli.ops.random import dropout
+from gradcli.ops.regression_loss import *
+from gradcli.ops.smooth_activation import *
 from gradcli.ops.softmax import log_softmax, softmax
 
 __all__ = ["dropout", "linear", "log_softmax", "softmax"]
 __all__ += activation.__all__
+__all__ += binary_loss.__all__
+__all__ += classification_loss.__all__
 __all__ += convolution.__all__
-__all__ += loss.__all__
+__all__ += in_place_option.__all__
 __all__ += normalization.__all__
 __all__ += padding.__all__
 __all__ += pooling.__all__
+__all__ += regression_loss.__all__
+__all__ += smooth_activation.__all__

@@ -6,7 +6,7 @@ from typing import Any
 
 from gradcli.autograd import Tensor
 from gradcli.nn.module import Module
-from gradcli.ops import loss
+from gradcli.ops import binary_loss, classification_loss, regression_loss
 
 
 class CrossEntropyLoss(Module):
@@ -26,7 +26,14 @@ class CrossEntropyLoss(Module):
         self.label_smoothing = label_smoothing
 
     def forward(self, input: Tensor, target: Tensor) -> Any:
-        return loss.cross_entropy(input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing)
+        return classification_loss.cross_entropy(
+            input,
+            target,
+            self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+            label_smoothing=self.label_smoothing,
+        )
 
 
 class NLLLoss(Module):
@@ -39,7 +46,9 @@ class NLLLoss(Module):
         self.reduction = reduction
 
     def forward(self, input: Tensor, target: Tensor) -> Any:
-        return loss.nll_loss(input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction)
+        return classification_loss.nll_loss(
+            input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction
+        )
 
 
 class MSELoss(Module):
@@ -50,7 +59,7 @@ class MSELoss(Module):
         self.reduction = reduction
 
     def forward(self, input: Tensor, target: Tensor) -> Any:
-        return loss.mse_loss(input, target, self.reduction)
+        return regression_loss.mse_loss(input, target, reduction=self.reduction)
 
 
 class BCEWithLogitsLoss(Module):
@@ -63,4 +72,6 @@ class BCEWithLogitsLoss(Module):
         self.reduction = reduction
 
     def forward(self, input: Tensor, target: Tensor) -> Any:
-        return loss.binary_cross_entropy_with_logits(input, target, self.weight, self.reduction, self.pos_weight)
+        return binary_loss.binary_cross_entropy_with_logits(
+            input, target, self.weight, reduction=self.reduction, pos_weight=self.pos_weight
+        )

@@ -18,7 +18,7 @@ __all__ = [
 ]
 
 
-@op("ReluBackward0", method=True, deferred=True)
+@op("ReluBackward0", method=True, in_place=True, deferred=True)
 def relu(input: Array | DeferredArray) -> Array | DeferredArray:
     """max(input, 0); its gradient at zero is zero."""
     if isinstance(input, ChannelExpression) and not input.is_computed:

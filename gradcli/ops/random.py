@@ -6,13 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
 from gradcli.autograd.dtypes import DType, as_numpy_dtype, float32, int64
 from gradcli.autograd.tensor import Tensor
 from gradcli.kernels.random import Generator
 from gradcli.ops.dims import sizes
-from gradcli.ops.promotion import require_kind
 
 __all__ = [
     "default_generator",
@@ -82,19 +79,3 @@ def rand_like(input: Tensor) -> Tensor:
 def randn_like(input: Tensor) -> Tensor:
     """Normal with mean 0 and variance 1, in the shape and type of input."""
     return randn(tuple(input.shape), dtype=input.dtype)
-
-
-def dropout(input: Any, p: float = 0.5, training: bool = True) -> Any:
-    """Zero each element with probability p and scale the others by 1 / (1 - p); nothing outside training.
-
-    Which elements are zeroed follows gradcli's own draws: PyTorch's can't be reproduced on the CPU.
-    """
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-    if not training or p == 0:
-        return input
-    require_kind("dropout", input.array)
-    if p == 1:
-        return input * Tensor(np.zeros_like(input.array))
-    kept = default_generator.uniform(tuple(input.shape)) >= p
-    return input * Tensor(kept.astype(input.array.dtype) / input.array.dtype.type(1 - p))
