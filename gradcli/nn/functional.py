@@ -4,7 +4,6 @@ Each family of operations says in its `__all__` which names it offers.
 """
 
 from gradcli.ops import (
-    activation,
     binary_loss,
     classification_loss,
     convolution,
@@ -15,7 +14,7 @@ from gradcli.ops import (
     regression_loss,
     smooth_activation,
 )
-from gradcli.ops.activation import *
+from gradcli.ops.activation import sigmoid, tanh
 from gradcli.ops.binary_loss import *
 from gradcli.ops.classification_loss import *
 from gradcli.ops.convolution import *
@@ -29,8 +28,7 @@ from gradcli.ops.regression_loss import *
 from gradcli.ops.smooth_activation import *
 from gradcli.ops.softmax import log_softmax, softmax
 
-__all__ = ["dropout", "linear", "log_softmax", "softmax"]
-__all__ += activation.__all__
+__all__ = ["dropout", "linear", "log_softmax", "sigmoid", "softmax", "tanh"]
 __all__ += binary_loss.__all__
 __all__ += classification_loss.__all__
 __all__ += convolution.__all__
