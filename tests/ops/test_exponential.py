@@ -1,0 +1,82 @@
+"""Exponentials and logarithms: values, gradients, precision near zero, and what they give outside of their domain."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from operation_cases import checks_of, positive, real
+from unary_cases import (
+    WHOLE_NUMBERS,
+    cases_of,
+    check_edge,
+    check_edge_parity,
+    check_whole_numbers_count_as_float32,
+    check_whole_numbers_parity,
+    identified,
+)
+
+import gradcli
+
+CASES = [
+    *cases_of("exp", real, np.exp),
+    *cases_of("exp2", real, lambda x: 2.0**x),
+    *cases_of("expm1", real, np.expm1),
+    *cases_of("log", positive, np.log),
+    *cases_of("log10", positive, lambda x: np.log(x) / np.log(10)),
+    *cases_of("log1p", positive, np.log1p),
+    *cases_of("log2", positive, lambda x: np.log(x) / np.log(2)),
+]
+NAMES = ["exp", "exp2", "expm1", "log", "log10", "log1p", "log2"]
+
+INF, NAN, LOG_2, LOG_10 = math.inf, math.nan, math.log(2), math.log(10)
+EDGES = [
+    ("exp", [1000.0, -1000.0, INF, -INF, NAN, 0.0], [INF, 0, INF, 0, NAN, 1], [INF, 0, INF, 0, NAN, 1]),
+    ("exp2", [2000.0, -2000.0, -INF, NAN, 3.0], [INF, 0, 0, NAN, 8], [INF, 0, 0, NAN, 8 * LOG_2]),
+    ("expm1", [1000.0, -1000.0, -INF, NAN, 0.0, -0.0], [INF, -1, -1, NAN, 0, 0], [INF, 0, 0, NAN, 1, 1]),
+    ("log", [0.0, -0.0, -1.0, INF, NAN, 1.0], [-INF, -INF, NAN, INF, NAN, 0], [INF, -INF, -1, 0, NAN, 1]),
+    ("log10", [0.0, -1.0, INF, NAN, 100.0], [-INF, NAN, INF, NAN, 2], [INF, -1 / LOG_10, 0, NAN, 0.01 / LOG_10]),
+    ("log1p", [-1.0, -2.0, INF, NAN, 0.0], [-INF, NAN, INF, NAN, 0], [INF, -1, 0, NAN, 1]),
+    ("log2", [0.0, -1.0, INF, NAN, 8.0], [-INF, NAN, INF, NAN, 3], [INF, -1 / LOG_2, 0, NAN, 1 / (8 * LOG_2)]),
+]
+
+
+@pytest.mark.parametrize(("check", "case"), checks_of(CASES))
+def test_operation(check, case):
+    check(case)
+
+
+@pytest.mark.parametrize(("name", "at", "values", "gradients"), identified(EDGES))
+def test_value_and_gradient_at_the_edge(name, at, values, gradients):
+    check_edge(name, at, values, gradients)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize(("name", "at", "values", "gradients"), identified(EDGES))
+def test_parity_of_value_and_gradient_at_the_edge(name, at, values, gradients):
+    check_edge_parity(name, at)
+
+
+@pytest.mark.parametrize("dtype", WHOLE_NUMBERS)
+@pytest.mark.parametrize("name", NAMES)
+def test_whole_numbers_count_as_float32(name, dtype):
+    check_whole_numbers_count_as_float32(name, dtype)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("dtype", WHOLE_NUMBERS)
+@pytest.mark.parametrize("name", NAMES)
+def test_parity_of_whole_numbers(name, dtype):
+    check_whole_numbers_parity(name, dtype)
+
+
+def test_small_numbers_keep_their_digits():
+    x = gradcli.tensor([1e-20, -1e-20], dtype=gradcli.float64)
+    assert x.expm1().tolist() == x.log1p().tolist() == [1e-20, -1e-20]
+
+
+def test_large_arrays_are_computed_in_their_memory_order():
+    x = np.random.RandomState(0).standard_normal((600, 700)).T
+    result = gradcli.tensor(x).exp().numpy()
+    np.testing.assert_allclose(result, np.exp(x), rtol=1e-15)
