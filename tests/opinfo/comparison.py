@@ -138,8 +138,8 @@ def call_both(call: Call, torch_arguments: Any, own_arguments: Any) -> tuple[Any
     (torch_args, torch_options), (own_args, own_options) = torch_arguments, own_arguments
     refusal: Exception | None = None
     expected: Any = None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
         torch.manual_seed(SEED)
         try:
             if call.in_place:
@@ -151,7 +151,10 @@ def call_both(call: Call, torch_arguments: Any, own_arguments: Any) -> tuple[Any
     try:
         if call.in_place:
             own_args = (own_args[0].clone(), *own_args[1:])
-        actual = call.gradcli(*own_args, **own_options)
+        with warnings.catch_warnings():
+            if any(warning.category is UserWarning for warning in warned):
+                warnings.simplefilter("ignore", UserWarning)  # where PyTorch warns, so may gradcli
+            actual = call.gradcli(*own_args, **own_options)
     except Exception as error:
         if refusal is None:
             raise Mismatch(f"{type(error).__name__}: {first_line(error)}") from error

@@ -116,7 +116,12 @@ def compare_gradients(conversion: Conversion, expected: list[Any], actual: list[
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.autograd.backward([theirs for theirs, _, _ in outputs], [torch.from_numpy(w.copy()) for *_, w in outputs])
+        try:
+            torch.autograd.backward(
+                [theirs for theirs, _, _ in outputs], [torch.from_numpy(weights.copy()) for *_, weights in outputs]
+            )
+        except NotImplementedError:  # as for `acosh_`: nothing to compare with
+            return
     try:
         for _, ours, weights in outputs:
             ours.backward(Tensor(weights), retain_graph=True)
