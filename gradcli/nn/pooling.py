@@ -7,7 +7,7 @@ from typing import Any
 
 from gradcli.autograd import Tensor
 from gradcli.nn.module import Module
-from gradcli.ops import pooling
+from gradcli.ops import average_pooling, max_pooling
 
 Sizes = int | Sequence[int]
 
@@ -21,6 +21,7 @@ class MaxPool2d(Module):
         stride: Sizes | None = None,
         padding: Sizes = 0,
         dilation: Sizes = 1,
+        return_indices: bool = False,
         ceil_mode: bool = False,
     ) -> None:
         super().__init__()
@@ -28,10 +29,13 @@ class MaxPool2d(Module):
         self.stride = kernel_size if stride is None else stride
         self.padding = padding
         self.dilation = dilation
+        self.return_indices = return_indices
         self.ceil_mode = ceil_mode
 
     def forward(self, input: Tensor) -> Any:
-        return pooling.max_pool2d(input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+        return max_pooling.max_pool2d(
+            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
+        )
 
     def extra_repr(self) -> str:
         return (
@@ -61,7 +65,7 @@ class AvgPool2d(Module):
         self.divisor_override = divisor_override
 
     def forward(self, input: Tensor) -> Any:
-        return pooling.avg_pool2d(
+        return average_pooling.avg_pool2d(
             input,
             self.kernel_size,
             self.stride,
@@ -83,7 +87,7 @@ class AdaptiveAvgPool2d(Module):
         self.output_size = output_size if isinstance(output_size, int) else tuple(output_size)
 
     def forward(self, input: Tensor) -> Any:
-        return pooling.adaptive_avg_pool2d(input, self.output_size)
+        return average_pooling.adaptive_avg_pool2d(input, self.output_size)
 
     def extra_repr(self) -> str:
         return f"output_size={self.output_size}"

@@ -13,7 +13,7 @@ from operation_cases import Case, Refusal, channels_last, checks_of, distinct, r
 import gradcli
 from gradcli.nn import functional
 from gradcli.ops.dims import pair
-from gradcli.ops.pooling import max_pool2d_gather, max_pool2d_with_winners
+from gradcli.ops.max_pooling import max_pool2d_gather, max_pool2d_with_winners
 from tests.kernels.references import windows_of
 
 
@@ -104,7 +104,6 @@ CASES = [
             expected=lambda x, s=size, o=options: naive(
                 largest, x, sliding_windows(x, s, o["kernel_size"], **window_options(o))
             ),
-            graph_differs="PyTorch adds and removes the batch dim elsewhere" if name.startswith("one image") else None,
         )
         for name, draw, size, options in MAX
     ],
@@ -116,7 +115,6 @@ CASES = [
             expected=lambda x, s=size, o=options: naive(
                 lambda values: values.mean(-1), x, sliding_windows(x, s, o["kernel_size"], **window_options(o))
             ),
-            graph_differs="PyTorch adds and removes the batch dim elsewhere" if name.startswith("one image") else None,
         )
         for name, draw, size, options in AVERAGE
     ],
@@ -145,7 +143,6 @@ CASES = [
             lambda torch, x, s=size: torch.nn.functional.adaptive_avg_pool2d(x, s),
             draw,
             expected=lambda x, s=size: naive_adaptive(x, s),
-            graph_differs="PyTorch adds and removes the batch dim elsewhere" if name.startswith("one image") else None,
         )
         for name, draw, size in ADAPTIVE
     ],
