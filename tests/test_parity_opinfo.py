@@ -11,7 +11,7 @@ import os
 
 import pytest
 from opinfo.comparison import Report, Unsupported, compare, listed
-from opinfo.database import database, gradcli_function, samples_of
+from opinfo.database import database, gradcli_function
 from opinfo.mismatch import Mismatch
 
 from gradcli.autograd import Tensor
@@ -50,11 +50,19 @@ UNSUPPORTED = (
     ),
 )
 
+IN_PLACE_COUNTS = (
+    "PyTorch has a derivative of its own for the operation in place, which it numbers; here they share one"
+)
+
 # Nodes that have another name than PyTorch's, by operation, and why. A row that no sample shows fails.
 GRAPH_DIFFERS = {
     ("nn.functional.pad", "PadBackward0 for PyTorch's torch::autograd::CopySlices"): (
         "PyTorch writes circular padding piece by piece into an empty tensor; here it is one operation"
     ),
+    ("acosh", "AcoshBackward0 for PyTorch's AcoshBackward1"): IN_PLACE_COUNTS,
+    ("asinh", "AsinhBackward0 for PyTorch's AsinhBackward1"): IN_PLACE_COUNTS,
+    ("atanh", "AtanhBackward0 for PyTorch's AtanhBackward1"): IN_PLACE_COUNTS,
+    ("nn.functional.leaky_relu", "LeakyReluBackward0 for PyTorch's LeakyReluBackward1"): IN_PLACE_COUNTS,
 }
 
 
@@ -116,5 +124,5 @@ def test_every_sample_is_compared(capsys):
             f"\nPyTorch's operation database: {agreeing} of {len(NAMES)} operations agree; {samples} samples "
             f"compared; {calls} calls and {errors} refusals agree"
         )
-    assert samples >= sum(len(samples_of(info)) for name in NAMES for info in database()[name])
+    assert samples == sum(report.given for report in reports)
     assert samples > 3000
