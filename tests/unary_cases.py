@@ -102,3 +102,15 @@ def check_alias(alias: str, name: str) -> None:
 def identified(edges: Sequence[Edge]) -> list[Any]:
     """What a test of edges is parametrised with."""
     return [pytest.param(*edge, id=f"{edge[0]}-{number}") for number, edge in enumerate(edges)]
+
+
+def check_in_place(name: str, values: list[float]) -> None:
+    """`name_` writes what `name` gives over the tensor, and its gradient is the same."""
+    leaves = [gradcli.tensor(values, dtype=gradcli.float64, requires_grad=True) for _ in range(2)]
+    expected = getattr(gradcli, name)(leaves[0] * 1)
+    tensor = leaves[1] * 1
+    assert getattr(tensor, f"{name}_")() is tensor
+    for result in (expected, tensor):
+        result.backward(gradcli.ones_like(result))
+    np.testing.assert_array_equal(tensor.tolist(), expected.tolist())
+    np.testing.assert_array_equal(leaves[1].grad.tolist(), leaves[0].grad.tolist())

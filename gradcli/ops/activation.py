@@ -44,21 +44,26 @@ threshold_backward.gradient(
 )
 
 
-@op("SigmoidBackward0", method=True)
+@op("SigmoidBackward0", method=True, in_place=True)
 def sigmoid(input: Array) -> Array:
-    """1 / (1 + exp(-input)), without overflow on either side."""
-    values = as_floating(input)
-    small = np.exp(-np.abs(values))
-    return np.asarray(np.where(values >= 0, 1, small) / (1 + small))
+    """1 / (1 + exp(-input)): 0 where the exponential overflows, as it should be."""
+    return elementwise.apply(_sigmoid, as_floating(input))
+
+
+def _sigmoid(input: Array, out: Array | None = None) -> Array:
+    result = np.negative(input, out=np.empty_like(input) if out is None else out)
+    np.exp(result, out=result)
+    result += 1
+    return np.reciprocal(result, out=result)
 
 
 sigmoid.gradient(input=lambda grad, out: grad * ((1 - out) * out))
 
 
-@op("TanhBackward0", method=True)
+@op("TanhBackward0", method=True, in_place=True)
 def tanh(input: Array) -> Array:
     """Hyperbolic tangent."""
-    return np.tanh(as_floating(input))
+    return elementwise.apply(np.tanh, as_floating(input))
 
 
 tanh.gradient(input=lambda grad, out: grad * (1 - out * out))

@@ -47,7 +47,7 @@ def sqrt(input: Array) -> Array:
 sqrt.gradient(input=lambda grad, out: grad / (2 * out))
 
 
-@tensor_method("square")
+@tensor_method(in_place=True)
 def square(input: Any) -> Any:
     """input to the power of 2; bools count as integers."""
     return input**2

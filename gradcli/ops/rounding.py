@@ -59,7 +59,7 @@ def _sign(input: Array) -> Array:
 
 
 abs.gradient(input=lambda grad, input: grad * sgn(input))
-absolute = tensor_method("absolute")(abs)
+absolute = tensor_method("absolute", in_place=True)(abs)
 sign.gradient(input=_flat)
 sgn.gradient(input=_flat)
 
@@ -88,7 +88,7 @@ def trunc(input: Array) -> Array:
     return _rounded("trunc", np.trunc, input)
 
 
-fix = tensor_method("fix")(trunc)
+fix = tensor_method("fix", in_place=True)(trunc)
 
 
 @op("RoundBackward0")
@@ -110,7 +110,7 @@ def round_to_decimals(input: Array, decimals: int) -> Array:
     return values.astype(input.dtype, copy=False)
 
 
-@tensor_method("round")
+@tensor_method(in_place=True)
 def round(input: Any, *, decimals: int | None = None) -> Any:
     """input to so many decimals, to the even one of two that are equally near.
 

@@ -70,7 +70,7 @@ def asin(input: Array) -> Array:
 
 
 asin.gradient(input=lambda grad, input: grad * rsqrt(1 - input * input))
-arcsin = tensor_method("arcsin")(asin)
+arcsin = tensor_method("arcsin", in_place=True)(asin)
 
 
 @op("AcosBackward0", method=True, in_place=True)
@@ -80,7 +80,7 @@ def acos(input: Array) -> Array:
 
 
 acos.gradient(input=lambda grad, input: grad * -rsqrt(1 - input * input))
-arccos = tensor_method("arccos")(acos)
+arccos = tensor_method("arccos", in_place=True)(acos)
 
 
 @op("AtanBackward0", method=True, in_place=True)
@@ -90,7 +90,7 @@ def atan(input: Array) -> Array:
 
 
 atan.gradient(input=lambda grad, input: grad / (input * input + 1))
-arctan = tensor_method("arctan")(atan)
+arctan = tensor_method("arctan", in_place=True)(atan)
 
 
 @op("SinhBackward0", method=True, in_place=True)
@@ -116,7 +116,7 @@ def asinh(input: Array) -> Array:
 
 
 asinh.gradient(input=lambda grad, input: grad * rsqrt(input * input + 1))
-arcsinh = tensor_method("arcsinh")(asinh)
+arcsinh = tensor_method("arcsinh", in_place=True)(asinh)
 
 
 @op("AcoshBackward0", method=True, in_place=True)
@@ -126,7 +126,7 @@ def acosh(input: Array) -> Array:
 
 
 acosh.gradient(input=lambda grad, input: grad * rsqrt(input * input - 1))
-arccosh = tensor_method("arccosh")(acosh)
+arccosh = tensor_method("arccosh", in_place=True)(acosh)
 
 
 @op("AtanhBackward0", method=True, in_place=True)
@@ -136,7 +136,7 @@ def atanh(input: Array) -> Array:
 
 
 atanh.gradient(input=lambda grad, input: grad / (1 - input * input))
-arctanh = tensor_method("arctanh")(atanh)
+arctanh = tensor_method("arctanh", in_place=True)(atanh)
 
 
 @op("Deg2RadBackward0", method=True, in_place=True)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from operation_cases import Case, checks_of, nonzero, real, strided, transposed
+from unary_cases import check_in_place
 
 import gradcli
 
@@ -71,3 +72,8 @@ def test_parity_of_value_and_gradient_at_the_edge(name, at):
 def test_relu_of_integers_stays_integer():
     assert gradcli.relu(gradcli.tensor([-2, 3])).tolist() == [0, 3]
     assert gradcli.relu(gradcli.tensor([-2, 3])).dtype == gradcli.int64
+
+
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh"])
+def test_in_place(name):
+    check_in_place(name, [0.25, -2.0])

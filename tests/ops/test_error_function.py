@@ -12,6 +12,7 @@ from unary_cases import (
     cases_of,
     check_edge,
     check_edge_parity,
+    check_in_place,
     check_whole_numbers_count_as_float32,
     check_whole_numbers_parity,
     identified,
@@ -57,3 +58,8 @@ def test_whole_numbers_count_as_float32(name, dtype):
 @pytest.mark.parametrize("name", NAMES)
 def test_parity_of_whole_numbers(name, dtype):
     check_whole_numbers_parity(name, dtype)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_in_place(name):
+    check_in_place(name, [0.25, -2.0])

@@ -12,6 +12,7 @@ from unary_cases import (
     cases_of,
     check_edge,
     check_edge_parity,
+    check_in_place,
     check_whole_numbers_count_as_float32,
     check_whole_numbers_parity,
     identified,
@@ -80,3 +81,8 @@ def test_large_arrays_are_computed_in_their_memory_order():
     x = np.random.RandomState(0).standard_normal((600, 700)).T
     result = gradcli.tensor(x).exp().numpy()
     np.testing.assert_allclose(result, np.exp(x), rtol=1e-15)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_in_place(name):
+    check_in_place(name, [0.5, 2.0])

@@ -12,6 +12,7 @@ from unary_cases import (
     cases_of,
     check_edge,
     check_edge_parity,
+    check_in_place,
     check_whole_numbers_count_as_float32,
     check_whole_numbers_parity,
     identified,
@@ -76,3 +77,8 @@ def test_squares_of_bools_are_integers():
     result = gradcli.square(gradcli.tensor([True, False]))
     assert result.dtype == gradcli.int64
     assert result.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "square"])
+def test_in_place(name):
+    check_in_place(name, [0.5, 2.0])

@@ -13,6 +13,7 @@ from unary_cases import (
     check_alias,
     check_edge,
     check_edge_parity,
+    check_in_place,
     check_whole_numbers_parity,
     identified,
 )
@@ -165,3 +166,8 @@ def test_parity_of_rounding_to_decimals(values, dtype, decimals, rounded):
         module.tensor(values, dtype=getattr(module, dtype)).round(decimals=decimals) for module in (gradcli, torch)
     )
     np.testing.assert_array_equal(ours.tolist(), theirs.tolist())
+
+
+@pytest.mark.parametrize("name", [name for name in [*NAMES, "absolute", "fix"] if name != "signbit"])
+def test_in_place(name):
+    check_in_place(name, [0.25, -1.5])

@@ -13,6 +13,7 @@ from unary_cases import (
     check_alias,
     check_edge,
     check_edge_parity,
+    check_in_place,
     check_whole_numbers_count_as_float32,
     check_whole_numbers_parity,
     identified,
@@ -100,3 +101,8 @@ def test_parity_of_whole_numbers(name, dtype):
 @pytest.mark.parametrize(("alias", "name"), ALIASES)
 def test_alias(alias, name):
     check_alias(alias, name)
+
+
+@pytest.mark.parametrize("name", [*NAMES, *(alias for alias, _ in ALIASES)])
+def test_in_place(name):
+    check_in_place(name, [0.25, 1.5])
