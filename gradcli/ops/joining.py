@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gradcli.autograd.dtypes import Array
-from gradcli.autograd.operation import OPERATIONS, OperationFunction, op
+from gradcli.autograd.operation import OPERATIONS, Operation
 from gradcli.autograd.tensor import Tensor
 from gradcli.ops.dims import canonical_dim
 from gradcli.ops.indexing import select, slice_dim
@@ -35,7 +35,7 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
     given = _tensors("cat", tensors)
     if not given:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
-    return _joining("cat", len(given))(dim, *given)
+    return _joining("cat", len(given)).call(dim, *given)
 
 
 def concat(tensors: Sequence[Any], dim: int = 0) -> Any:
@@ -53,7 +53,7 @@ def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
     given = _tensors("stack", tensors)
     if not given:
         raise RuntimeError("stack expects a non-empty TensorList")
-    return _joining("stack", len(given))(dim, *given)
+    return _joining("stack", len(given)).call(dim, *given)
 
 
 def hstack(tensors: Sequence[Any]) -> Any:
@@ -134,7 +134,7 @@ def _common_type(tensors: Sequence[Array]) -> np.dtype[Any]:
     return first if all(tensor.dtype == first for tensor in tensors) else result_type(*tensors)
 
 
-def _cat_gradient(grad: Any, dim: int, *shapes: tuple[int, ...], needs: tuple[bool, ...]) -> tuple[Any, ...]:
+def _cat_gradient(grad: Any, dim: int, shapes: Sequence[tuple[int, ...]], needs: Sequence[bool]) -> tuple[Any, ...]:
     shares, start = [], 0
     axis = canonical_dim(dim, grad.ndim)
     for shape, needed in zip(shapes, needs, strict=True):
@@ -146,41 +146,35 @@ def _cat_gradient(grad: Any, dim: int, *shapes: tuple[int, ...], needs: tuple[bo
     return tuple(shares)
 
 
-def _stack_gradient(grad: Any, dim: int, *shapes: tuple[int, ...], needs: tuple[bool, ...]) -> tuple[Any, ...]:
+def _stack_gradient(grad: Any, dim: int, shapes: Sequence[tuple[int, ...]], needs: Sequence[bool]) -> tuple[Any, ...]:
     return tuple(select(grad, dim, position) if needed else None for position, needed in enumerate(needs))
 
 
 @functools.cache
-def _joining(name: str, count: int) -> OperationFunction:
-    """The operation `cat` or `stack` for `count` tensors: each number of inputs is a function of its own."""
+def _joining(name: str, count: int) -> Operation:
+    """The operation `cat` or `stack` for `count` tensors: each number of inputs makes one of its own."""
     node_name, forward, rule = _JOININGS[name]
 
     def join(dim: int, *tensors: Array) -> Array:
         return forward(tensors, dim)
 
+    def gradient(grad: Any, dim: int, *shapes: tuple[int, ...], needs: tuple[bool, ...]) -> tuple[Any, ...]:
+        return rule(grad, dim, shapes, needs)
+
     inputs = tuple(f"tensor{position}" for position in range(count))
     join.__name__, join.__doc__ = name, forward.__doc__
-    _give_signature(join, "dim", *inputs)
-    registered = OPERATIONS.pop(name, None)
-    operation = op(node_name)(join)
-
-    def gradient(grad: Any, dim: int, *shapes: tuple[int, ...], needs: tuple[bool, ...]) -> tuple[Any, ...]:
-        return rule(grad, dim, *shapes, needs=needs)
-
-    _give_signature(gradient, "grad", "dim", *(f"{name}_shape" for name in inputs), "needs")
-    operation.gradients(*inputs)(gradient)
-    if registered is not None:
-        OPERATIONS[name] = registered  # one of them stands for all in the list of operations
+    _give_signature(join, {"dim": int} | dict.fromkeys(inputs, Array))
+    _give_signature(gradient, dict.fromkeys(["grad", "dim", *(f"{tensor}_shape" for tensor in inputs), "needs"], Any))
+    operation = Operation(join, node_name, (), view=False, multiple=False, differentiable=True, deferred=False)
+    operation.add_rule(inputs, gradient, joint=True)
     return operation
 
 
-def _give_signature(function: Any, *names: str) -> None:
-    annotations = {name: Array for name in names if name.startswith("tensor") and not name.endswith("_shape")}
+def _give_signature(function: Any, parameters: dict[str, Any]) -> None:
+    """Say which parameters stand behind a function's `*args`: operations and rules are read from their signatures."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     function.__signature__ = inspect.Signature(
-        [
-            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=annotations.get(name, Any))
-            for name in names
-        ]
+        [inspect.Parameter(name, kind, annotation=annotation) for name, annotation in parameters.items()]
     )
 
 
@@ -188,5 +182,4 @@ _JOININGS: dict[str, tuple[str, Callable[..., Array], Callable[..., tuple[Any, .
     "cat": ("CatBackward0", concatenated, _cat_gradient),
     "stack": ("StackBackward0", stacked, _stack_gradient),
 }
-for _name in _JOININGS:
-    _joining(_name, 2)
+OPERATIONS.update({name: _joining(name, 2) for name in _JOININGS})  # one of them stands for all in the list

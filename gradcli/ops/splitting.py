@@ -84,41 +84,39 @@ def unbind(input: Array, dim: int = 0) -> tuple[Array, ...]:
     return tuple(np.moveaxis(input, axis, 0)[index, ...] for index in range(input.shape[axis]))
 
 
-def _joined(grads: tuple[Any, ...], sizes: Sequence[int], shape: tuple[int, ...], dim: int) -> tuple[Any]:
+def _joined(grad: Any, sizes: Sequence[int], shape: tuple[int, ...], dim: int) -> tuple[Any]:
     """The gradient of a split tensor of this shape from those of its parts, zeros where a part has none."""
     axis = canonical_dim(dim, len(shape))
-    parts = [
-        np.zeros((*shape[:axis], size, *shape[axis + 1 :]), _dtype_of(grads)) if grad is None else grad
-        for grad, size in zip(grads, sizes, strict=True)
-    ]
-    return (cat(parts, axis),)
+    shapes = [(*shape[:axis], size, *shape[axis + 1 :]) for size in sizes]
+    return (cat(_with_zeros(grad, shapes), axis),)
 
 
-def _dtype_of(grads: tuple[Any, ...]) -> np.dtype[Any]:
-    """The element type of those gradients that are there: arrays or tensors."""
-    grad = next(grad for grad in grads if grad is not None)
-    return (grad.array if isinstance(grad, Tensor) else grad).dtype
+def _with_zeros(grad: Any, shapes: Sequence[tuple[int, ...]]) -> list[Any]:
+    """The gradients of several results, arrays or tensors, with zeros of these shapes for those that got none."""
+    grads = grad if isinstance(grad, tuple) else (grad,)  # that of a single result comes as it is
+    given = next(part for part in grads if part is not None)
+    dtype = (given.array if isinstance(given, Tensor) else given).dtype
+    return [np.zeros(shape, dtype) if part is None else part for part, shape in zip(grads, shapes, strict=True)]
 
 
 @split_evenly.gradients("input")
-def _split_evenly_gradient(
-    grad: tuple[Any, ...], input_shape: tuple[int, ...], split_size: int, dim: int
-) -> tuple[Any]:
-    return _joined(grad, _even_sizes(input_shape[canonical_dim(dim, len(input_shape))], split_size), input_shape, dim)
+def _split_evenly_gradient(grad: Any, input_shape: tuple[int, ...], split_size: int, dim: int) -> tuple[Any]:
+    sizes = _even_sizes(input_shape[canonical_dim(dim, len(input_shape))], split_size)
+    return _joined(grad, sizes, input_shape, dim)
 
 
 @split_with_sizes.gradients("input")
 def _split_with_sizes_gradient(
-    grad: tuple[Any, ...], input_shape: tuple[int, ...], split_sizes: Sequence[int], dim: int
+    grad: Any, input_shape: tuple[int, ...], split_sizes: Sequence[int], dim: int
 ) -> tuple[Any]:
     return _joined(grad, split_sizes, input_shape, dim)
 
 
 @unbind.gradients("input")
-def _unbind_gradient(grad: tuple[Any, ...], input_shape: tuple[int, ...], dim: int) -> tuple[Any]:
+def _unbind_gradient(grad: Any, input_shape: tuple[int, ...], dim: int) -> tuple[Any]:
     axis = canonical_dim(dim, len(input_shape))
-    shape, dtype = (*input_shape[:axis], *input_shape[axis + 1 :]), _dtype_of(grad)
-    return (stack([np.zeros(shape, dtype) if part is None else part for part in grad], axis),)
+    shape = (*input_shape[:axis], *input_shape[axis + 1 :])
+    return (stack(_with_zeros(grad, [shape] * input_shape[axis]), axis),)
 
 
 def split(tensor: Any, split_size_or_sections: int | Sequence[int], dim: int = 0) -> Any:
@@ -148,8 +146,10 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> Any:
 
 @tensor_method()
 def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> Any:
-    """Parts along `dim`: as many as a number says, the first ones larger by one where it doesn't divide the size; or
-    cut before each index of a sequence. The number or indices may also be an int64 tensor."""
+    """A number of parts along `dim`, the first ones larger by one where needed; or parts cut before each index.
+
+    Number and indices may be an int64 tensor.
+    """
     if input.ndim == 0:
         raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
     if isinstance(indices_or_sections, Tensor):
@@ -157,6 +157,11 @@ def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> Any:
             raise RuntimeError(
                 "tensor_split expected tensor_indices_or_sections to have dtype of long, but got "
                 f"{indices_or_sections.array.dtype.name}"
+            )
+        if indices_or_sections.ndim > 1:
+            raise RuntimeError(
+                "tensor_split expected tensor_indices_or_sections to be a zero-dimensional or one-dimensional tensor, "
+                f"but got a tensor with {indices_or_sections.ndim} dims"
             )
         indices_or_sections = indices_or_sections.tolist()
     size = input.shape[canonical_dim(dim, input.ndim)]
