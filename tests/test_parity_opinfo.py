@@ -31,10 +31,11 @@ OPERATIONS = """
     nn.functional.dropout nn.functional.gelu nn.functional.layer_norm nn.functional.leaky_relu nn.functional.linear
     nn.functional.max_pool2d nn.functional.mse_loss nn.functional.nll_loss nn.functional.pad nn.functional.relu
     nn.functional.silu nn.functional.smooth_l1_loss nn.functional.softplus
-    acosh allclose arange asinh atanh baddbmm bitwise_and bitwise_not bitwise_or clamp_max clamp_min deg2rad empty
-    empty_like equal erfc exp2 eye fliplr flipud floor_divide fmod frac full full_like hstack inner isclose isfinite
-    isnan logspace ones positive rad2deg rand_like randint randn randn_like ravel remainder round scalar_tensor sgn
-    signbit tensor_split tensordot tile true_divide trunc vstack zeros
+    acosh allclose arange argwhere asinh atanh baddbmm bitwise_and bitwise_not bitwise_or clamp_max clamp_min deg2rad
+    empty empty_like equal erfc exp2 eye fliplr flipud floor_divide fmod frac full full_like hstack index_add inner
+    isclose isfinite isnan logspace masked_select nonzero ones positive rad2deg rand_like randint randn randn_like
+    ravel remainder round scalar_tensor scatter sgn signbit take take_along_dim tensor_split tensordot tile
+    true_divide trunc vstack zeros
     nn.functional.elu nn.functional.hardtanh nn.functional.huber_loss nn.functional.l1_loss nn.functional.logsigmoid
     H T __rand__ __rmod__ __ror__ bool contiguous double expand_as float half int item long mH mT new_empty new_full
     new_ones new_zeros reshape_as split_with_sizes sum_to_size to view_as
