@@ -28,6 +28,7 @@ from gradcli.kernels.random import Generator
 from gradcli.kernels.threads import get_num_threads, set_num_threads
 from gradcli.ops import (
     arithmetic,
+    assignment,
     choosing,
     clamping,
     comparison,
@@ -36,15 +37,19 @@ from gradcli.ops import (
     diagonals,
     dim_order,
     division,
+    einstein,
     elementwise,
     error_function,
     expansion,
     exponential,
+    gathering,
+    index_selection,
     indexing,
     joining,
     linalg,
     powers,
     random,
+    ranges,
     rearrangement,
     reduction,
     repetition,
@@ -57,6 +62,7 @@ from gradcli.ops import (
 )
 from gradcli.ops.activation import relu, sigmoid, tanh
 from gradcli.ops.arithmetic import *
+from gradcli.ops.assignment import *
 from gradcli.ops.choosing import *
 from gradcli.ops.clamping import *
 from gradcli.ops.comparison import *
@@ -66,15 +72,19 @@ from gradcli.ops.creation import *
 from gradcli.ops.diagonals import *
 from gradcli.ops.dim_order import *
 from gradcli.ops.division import *
+from gradcli.ops.einstein import *
 from gradcli.ops.elementwise import *
 from gradcli.ops.error_function import *
 from gradcli.ops.expansion import *
 from gradcli.ops.exponential import *
+from gradcli.ops.gathering import *
+from gradcli.ops.index_selection import *
 from gradcli.ops.indexing import *
 from gradcli.ops.joining import *
 from gradcli.ops.linalg import *
 from gradcli.ops.powers import *
 from gradcli.ops.random import *
+from gradcli.ops.ranges import *
 from gradcli.ops.rearrangement import *
 from gradcli.ops.reduction import *
 from gradcli.ops.repetition import *
@@ -122,6 +132,7 @@ __all__ = [
     "uint8",
 ]
 __all__ += arithmetic.__all__
+__all__ += assignment.__all__
 __all__ += choosing.__all__
 __all__ += clamping.__all__
 __all__ += comparison.__all__
@@ -130,15 +141,19 @@ __all__ += creation.__all__
 __all__ += diagonals.__all__
 __all__ += dim_order.__all__
 __all__ += division.__all__
+__all__ += einstein.__all__
 __all__ += elementwise.__all__
 __all__ += error_function.__all__
 __all__ += expansion.__all__
 __all__ += exponential.__all__
+__all__ += gathering.__all__
+__all__ += index_selection.__all__
 __all__ += indexing.__all__
 __all__ += joining.__all__
 __all__ += linalg.__all__
 __all__ += powers.__all__
 __all__ += random.__all__
+__all__ += ranges.__all__
 __all__ += rearrangement.__all__
 __all__ += reduction.__all__
 __all__ += repetition.__all__

@@ -1,4 +1,8 @@
-"""Making tensors from values, and of constants."""
+"""Making tensors from values, of constants, and like a given one.
+
+`device`, `layout`, `pin_memory` and `memory_format` may be given as in PyTorch: everything here is a dense tensor in
+the memory of the CPU.
+"""
 
 from __future__ import annotations
 
@@ -7,28 +11,46 @@ from typing import Any
 import numpy as np
 
 from gradcli.autograd.dtypes import Array, DType, as_numpy_dtype, float32, from_numpy_dtype
+from gradcli.autograd.operation import tensor_method
 from gradcli.autograd.tensor import Tensor
-from gradcli.ops.dims import sizes
+from gradcli.deferred import settled
+from gradcli.ops.dims import integers, sizes
 from gradcli.ops.promotion import promote_types, result_type
 
 __all__ = [
-    "arange",
     "as_tensor",
     "empty",
+    "empty_like",
     "eye",
     "from_numpy",
     "full",
+    "full_like",
     "ones",
+    "ones_like",
+    "scalar_tensor",
     "tensor",
     "zeros",
+    "zeros_like",
 ]
 
+PLACEMENT = ("device", "layout", "memory_format", "pin_memory")
 
-def tensor(data: Any, *, dtype: DType | None = None, requires_grad: bool = False) -> Tensor:
+
+def check_placement(function: str, placement: dict[str, Any]) -> None:
+    """TypeError for keywords that are none of `PLACEMENT`, RuntimeError for another device than the CPU."""
+    for name, value in placement.items():
+        if name not in PLACEMENT:
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
+        if name == "device" and value is not None and str(value).partition(":")[0] != "cpu":
+            raise RuntimeError(f"{function}(): tensors live on the device 'cpu', there is no {str(value)!r}")
+
+
+def tensor(data: Any, *, dtype: DType | None = None, requires_grad: bool = False, **placement: Any) -> Tensor:
     """A new tensor of a number, nested lists, an array or a tensor, copied.
 
     Python floats become float32, integers int64, bools bool; arrays keep their type, inside of lists too.
     """
+    check_placement("tensor", placement)
     values = np.array(data.array if isinstance(data, Tensor) else _nested(data))
     wanted: np.dtype[Any] = values.dtype
     if dtype is not None:
@@ -69,8 +91,9 @@ def _nested(data: Any) -> Any:
     return data.array if isinstance(data, Tensor) else data
 
 
-def as_tensor(data: Any, dtype: DType | None = None) -> Tensor:
+def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tensor:
     """A tensor of `data`: itself if it is one of that type, sharing memory with an array of that type."""
+    check_placement("as_tensor", {"device": device})
     if isinstance(data, Tensor):
         return data if dtype is None else data.to(dtype)
     if isinstance(data, np.ndarray) and (dtype is None or data.dtype == as_numpy_dtype(dtype)):
@@ -86,51 +109,165 @@ def from_numpy(ndarray: Array) -> Tensor:
     return Tensor(ndarray)
 
 
-def zeros(*size: Any, dtype: DType = float32, requires_grad: bool = False) -> Tensor:
+def shape_of(function: str, size: tuple[Any, ...], options: dict[str, Any]) -> tuple[int, ...]:
+    """The shape given as `f(2, 3)`, `f((2, 3))` or `f(size=(2, 3))`, taken out of the options.
+
+    TypeError for sizes that are missing or no integers, RuntimeError for those below zero.
+    """
+    if not size:
+        if "size" not in options:
+            raise TypeError(f"{function}() missing 1 required positional arguments: 'size'")
+        size = (options.pop("size"),)
+    shape = sizes(size)
+    if min(shape, default=0) < 0:
+        raise RuntimeError(f"{function}: Dimension size must be non-negative, but got {list(shape)}")
+    return shape
+
+
+def zeros(*size: Any, dtype: DType | None = None, requires_grad: bool = False, **options: Any) -> Tensor:
     """Zeros in the shape given as `2, 3` or `(2, 3)`."""
-    return Tensor(np.zeros(sizes(size), as_numpy_dtype(dtype)), requires_grad)
+    shape = shape_of("zeros", size, options)
+    check_placement("zeros", options)
+    return Tensor(np.zeros(shape, as_numpy_dtype(dtype or float32)), requires_grad)
 
 
-def ones(*size: Any, dtype: DType = float32, requires_grad: bool = False) -> Tensor:
+def ones(*size: Any, dtype: DType | None = None, requires_grad: bool = False, **options: Any) -> Tensor:
     """Ones in the shape given as `2, 3` or `(2, 3)`."""
-    return Tensor(np.ones(sizes(size), as_numpy_dtype(dtype)), requires_grad)
+    shape = shape_of("ones", size, options)
+    check_placement("ones", options)
+    return Tensor(np.ones(shape, as_numpy_dtype(dtype or float32)), requires_grad)
 
 
-def empty(*size: Any, dtype: DType = float32, requires_grad: bool = False) -> Tensor:
+def empty(*size: Any, dtype: DType | None = None, requires_grad: bool = False, **options: Any) -> Tensor:
     """Memory as it comes, in the shape given as `2, 3` or `(2, 3)`."""
-    return Tensor(np.empty(sizes(size), as_numpy_dtype(dtype)), requires_grad)
+    shape = shape_of("empty", size, options)
+    check_placement("empty", options)
+    return Tensor(np.empty(shape, as_numpy_dtype(dtype or float32)), requires_grad)
 
 
 def full(
     size: tuple[int, ...] | list[int],
-    fill_value: float,
+    fill_value: Any,
     *,
     dtype: DType | None = None,
     requires_grad: bool = False,
+    **placement: Any,
 ) -> Tensor:
     """One value everywhere; its own type decides where `dtype` doesn't."""
-    return tensor(np.full(tuple(size), tensor(fill_value, dtype=dtype).array), requires_grad=requires_grad)
+    check_placement("full", placement)
+    shape = integers("full", "size", size)
+    if min(shape, default=0) < 0:
+        raise RuntimeError(f"full: Dimension size must be non-negative, but got {list(shape)}")
+    return Tensor(np.full(shape, _filling("full", fill_value, dtype)), requires_grad)
 
 
-def arange(
-    start: float,
-    end: float | None = None,
-    step: float = 1,
-    *,
-    dtype: DType | None = None,
-    requires_grad: bool = False,
+def _filling(function: str, value: Any, dtype: DType | None) -> Array:
+    """The value that fills a tensor, 0-d; RuntimeError where its type doesn't hold it."""
+    number = tensor(value).array if not isinstance(value, Tensor) else value.array
+    if number.ndim:
+        raise TypeError(f"{function}(): argument 'fill_value' must be Number, not {type(value).__name__}")
+    if dtype is None:
+        return number
+    wanted = as_numpy_dtype(dtype)
+    if wanted.kind in "iu":
+        limits = np.iinfo(wanted)
+        lowest = 0 if wanted.kind == "i" else limits.min - limits.max  # negative numbers wrap around in uint8
+        if not min(limits.min, lowest) <= number <= limits.max:
+            raise RuntimeError(f"value cannot be converted to type {wanted.name} without overflow")
+        return np.asarray(int(number) % 2 ** (8 * wanted.itemsize), np.uint64).astype(wanted)
+    with np.errstate(over="ignore"):
+        return number.astype(wanted)
+
+
+def scalar_tensor(s: float, *, dtype: DType | None = None, requires_grad: bool = False, **placement: Any) -> Tensor:
+    """A number as a 0-d tensor: float32 where `dtype` doesn't say else."""
+    check_placement("scalar_tensor", placement)
+    return Tensor(_filling("scalar_tensor", s, dtype or float32), requires_grad)
+
+
+def eye(
+    n: int, m: int | None = None, *, dtype: DType | None = None, requires_grad: bool = False, **placement: Any
 ) -> Tensor:
-    """The numbers from start up to, not including, end; `arange(n)` starts at 0. Integers give int64."""
-    first, last = (0, start) if end is None else (start, end)
-    if step == 0:
-        raise RuntimeError("step must be nonzero")
-    if (last - first) * step < 0:
-        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
-    integral = all(isinstance(value, int) for value in (first, last, step))
-    wanted = as_numpy_dtype(dtype) if dtype is not None else np.dtype(np.int64 if integral else np.float32)
-    return Tensor(np.arange(first, last, step).astype(wanted), requires_grad)
-
-
-def eye(n: int, m: int | None = None, *, dtype: DType = float32, requires_grad: bool = False) -> Tensor:
     """Ones on the diagonal of an n x m matrix (n x n by default), zeros elsewhere."""
-    return Tensor(np.eye(n, m, dtype=as_numpy_dtype(dtype)), requires_grad)
+    check_placement("eye", placement)
+    rows, columns = sizes((n, n if m is None else m))
+    for name, size in (("n", rows), ("m", columns)):
+        if size < 0:
+            raise RuntimeError(f"{name} must be greater or equal to 0, got {size}")
+    return Tensor(np.eye(rows, columns, dtype=as_numpy_dtype(dtype or float32)), requires_grad)
+
+
+# ------------------------------------------------------------------------------------------------ like another
+
+
+def _like(function: str, input: Any, dtype: DType | None, placement: dict[str, Any]) -> tuple[Any, np.dtype[Any]]:
+    """The array that a new one is made like, and the type it gets."""
+    check_placement(function, placement)
+    if not isinstance(input, Tensor):
+        raise TypeError(f"{function}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    array = input.deferred_array()
+    return array, array.dtype if dtype is None else as_numpy_dtype(dtype)
+
+
+def zeros_like(input: Any, *, dtype: DType | None = None, requires_grad: bool = False, **placement: Any) -> Any:
+    """Zeros in the shape, type and memory order of a tensor; in rules of gradients also an array's, as an array."""
+    if isinstance(input, np.ndarray):
+        return np.zeros_like(input)
+    array, wanted = _like("zeros_like", input, dtype, placement)
+    return Tensor(np.zeros_like(settled(array), wanted), requires_grad)
+
+
+def ones_like(input: Any, *, dtype: DType | None = None, requires_grad: bool = False, **placement: Any) -> Any:
+    """Ones in the shape, type and memory order of a tensor; in rules of gradients also an array's, as an array."""
+    if isinstance(input, np.ndarray):
+        return np.ones_like(input)
+    array, wanted = _like("ones_like", input, dtype, placement)
+    return Tensor(np.ones_like(settled(array), wanted), requires_grad)
+
+
+def empty_like(input: Tensor, *, dtype: DType | None = None, requires_grad: bool = False, **placement: Any) -> Tensor:
+    """Memory as it comes, in the shape, type and memory order of a tensor."""
+    array, wanted = _like("empty_like", input, dtype, placement)
+    return Tensor(np.empty_like(settled(array), wanted), requires_grad)
+
+
+def full_like(
+    input: Tensor, fill_value: Any, *, dtype: DType | None = None, requires_grad: bool = False, **placement: Any
+) -> Tensor:
+    """One value everywhere, in the shape, type and memory order of a tensor."""
+    array, wanted = _like("full_like", input, dtype, placement)
+    return Tensor(np.full_like(settled(array), _filling("full_like", fill_value, wanted), wanted), requires_grad)
+
+
+@tensor_method()
+def new_tensor(
+    input: Tensor, data: Any, *, dtype: DType | None = None, requires_grad: bool = False, **placement: Any
+) -> Tensor:
+    """A new tensor of `data`, copied, with the type of this one where `dtype` doesn't say else."""
+    check_placement("new_tensor", placement)
+    kept = data.dtype if isinstance(data, Tensor) else input.dtype
+    return tensor(data, dtype=dtype or kept, requires_grad=requires_grad)
+
+
+@tensor_method()
+def new_zeros(input: Tensor, *size: Any, dtype: DType | None = None, **options: Any) -> Tensor:
+    """Zeros in the shape given, with the type of this tensor where `dtype` doesn't say else."""
+    return zeros(*size, dtype=dtype or input.dtype, **options)
+
+
+@tensor_method()
+def new_ones(input: Tensor, *size: Any, dtype: DType | None = None, **options: Any) -> Tensor:
+    """Ones in the shape given, with the type of this tensor where `dtype` doesn't say else."""
+    return ones(*size, dtype=dtype or input.dtype, **options)
+
+
+@tensor_method()
+def new_empty(input: Tensor, *size: Any, dtype: DType | None = None, **options: Any) -> Tensor:
+    """Memory as it comes in the shape given, with the type of this tensor where `dtype` doesn't say else."""
+    return empty(*size, dtype=dtype or input.dtype, **options)
+
+
+@tensor_method()
+def new_full(input: Tensor, size: Any, fill_value: Any, *, dtype: DType | None = None, **options: Any) -> Tensor:
+    """One value everywhere in the shape given, with the type of this tensor where `dtype` doesn't say else."""
+    return full(size, fill_value, dtype=dtype or input.dtype, **options)

@@ -22,8 +22,6 @@ from gradcli.ops.division import div as div
 
 __all__ = [
     "clone",
-    "ones_like",
-    "zeros_like",
 ]
 
 
@@ -70,15 +68,3 @@ for _name, _dtype in (
     ("bool", bool_),
 ):
     _cast_method(_name, _dtype)
-
-
-@op(differentiable=False)
-def zeros_like(input: Array) -> Array:
-    """Zeros of the shape and type of input."""
-    return np.zeros_like(input)
-
-
-@op(differentiable=False)
-def ones_like(input: Array) -> Array:
-    """Ones of the shape and type of input."""
-    return np.ones_like(input)

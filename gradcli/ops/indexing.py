@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from gradcli.autograd.dtypes import Array, bool_
+from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
 from gradcli.ops.dims import canonical_dim
+from gradcli.ops.index_keys import GatherKey, split_key
 from gradcli.ops.shape import unsqueeze
 
 __all__ = [
     "select",
 ]
 
-_BOOLS = (bool_, np.dtype(np.bool_))
 
-
-@op("SelectBackward0", method=True)
+@op("SelectBackward0", method=True, view=True)
 def select(input: Array, dim: int, index: int) -> Array:
     """The slice at `index` of `dim`, without that dim."""
     if input.ndim == 0:
@@ -30,10 +28,10 @@ def select(input: Array, dim: int, index: int) -> Array:
     size = input.shape[axis]
     if not -size <= index < size:
         raise IndexError(f"index {index} is out of bounds for dimension {dim} with size {size}")
-    return np.asarray(input[_at(axis, index)])
+    return input[(*_at(axis, index), ...)]  # with `...` NumPy gives a view of a single element too
 
 
-@op("SliceBackward0")
+@op("SliceBackward0", view=True)
 def slice_dim(input: Array, dim: int, start: int | None = None, end: int | None = None, step: int = 1) -> Array:
     """Every `step`-th slice of `dim` from `start` up to `end`."""
     if step < 1:
@@ -41,7 +39,7 @@ def slice_dim(input: Array, dim: int, start: int | None = None, end: int | None 
     return np.asarray(input[_at(canonical_dim(dim, input.ndim), slice(start, end, step))])
 
 
-@op("AliasBackward0")
+@op("AliasBackward0", view=True)
 def alias(input: Array) -> Array:
     """The whole, as a tensor of its own that shares memory."""
     return input.view()
@@ -84,37 +82,38 @@ gather_at.gradient(input=lambda grad, input_shape, key: embed(grad, input_shape,
 embed.gradient(values=lambda grad, key: gather_at(grad, key))
 
 
+def basic_view(input: Any, key: Any) -> tuple[Any, GatherKey | None]:
+    """What the parts of a key that make views select, and the key that gathers from it, None where that is all.
+
+    `tensor[key]` gathers from the view, and an assignment writes into it. The view is `input` itself where the key
+    selects nothing less.
+    """
+    view_key, gather = split_key(key, tuple(input.shape))
+    dim = 0
+    for part in view_key:
+        if isinstance(part, int):
+            input = select(input, dim, part)
+            continue
+        if part is None:
+            input = unsqueeze(input, dim)
+        elif part != slice(None):
+            input = slice_dim(input, dim, part.start, part.stop, 1 if part.step is None else part.step)
+        dim += 1
+    return input, gather
+
+
 @tensor_method("__getitem__")
 def getitem(input: Tensor, index: Any) -> Tensor:
     """Part of a tensor: by integers, slices, None, `...`, and integer or bool tensors."""
-    whole = input
-    dim = 0
-    gathers: dict[int, Array] = {}
-    for part in _without_ellipsis(index if isinstance(index, tuple) else (index,), input.ndim):
-        if part is None:
-            input = unsqueeze(input, dim)
-            dim += 1
-        elif isinstance(part, slice):
-            if part != slice(None):
-                input = slice_dim(input, dim, *_bounds(part))
-            dim += 1
-        elif _is_bool(part):
-            input = unsqueeze(input, dim)
-            gathers[dim] = np.zeros(int(part), np.int64)
-            dim += 1
-        elif _is_integer(part):
-            input = select(input, dim, int(part))
-        else:
-            for positions in _index_arrays(part, tuple(input.shape[dim:])):
-                gathers[dim] = positions
-                dim += 1
-    if dim > input.ndim:
-        raise IndexError(f"too many indices for tensor of dimension {whole.ndim}")
-    if gathers:
-        input = gather_at(input, tuple(gathers.get(axis, slice(None)) for axis in range(max(gathers) + 1)))
-    if input is not whole:
-        return input
-    result: Tensor = slice_dim(input, 0) if isinstance(index, slice) else alias(input)
+    result: Tensor
+    if type(index) is int:
+        result = select(input, 0, index)
+        return result
+    result, gather = basic_view(input, index)
+    if gather is not None:
+        result = gather_at(result, gather)
+    elif result is input:
+        result = slice_dim(input, 0) if isinstance(index, slice) else alias(input)
     return result
 
 
@@ -129,55 +128,3 @@ def _iterate(input: Tensor) -> Iterator[Tensor]:
 def _at(axis: int, part: Any) -> tuple[Any, ...]:
     """The NumPy index that takes `part` of one axis and all of those before it."""
     return (*(slice(None),) * axis, part)
-
-
-def _without_ellipsis(parts: tuple[Any, ...], ndim: int) -> list[Any]:
-    """The parts with `...` written out as full slices."""
-    ellipses = [position for position, part in enumerate(parts) if part is Ellipsis]
-    if not ellipses:
-        return list(parts)
-    if len(ellipses) > 1:
-        raise IndexError("an index can only have a single ellipsis ('...')")
-    used = 0
-    for part in parts:
-        if part is None or part is Ellipsis or _is_bool(part):
-            continue
-        used += part.ndim if isinstance(part, Tensor | np.ndarray) and part.dtype in _BOOLS else 1
-    at = ellipses[0]
-    return [*parts[:at], *(slice(None),) * (ndim - used), *parts[at + 1 :]]
-
-
-def _is_bool(part: Any) -> bool:
-    """A single truth value: it keeps everything or nothing, along a new dim."""
-    return isinstance(part, bool | np.bool_) or (
-        isinstance(part, Tensor | np.ndarray) and part.ndim == 0 and part.dtype in _BOOLS
-    )
-
-
-def _is_integer(part: Any) -> bool:
-    if isinstance(part, Tensor):
-        return part.ndim == 0 and part.array.dtype.kind in "iu"
-    return isinstance(part, int | np.integer)
-
-
-def _bounds(part: slice) -> tuple[int | None, int | None, int]:
-    bounds = (part.start, part.stop, part.step)
-    start, stop, step = (None if bound is None else operator.index(bound) for bound in bounds)
-    return start, stop, 1 if step is None else step
-
-
-def _index_arrays(part: Any, covered: tuple[int, ...]) -> tuple[Array, ...]:
-    """The integer index arrays that a tensor or list stands for; a bool mask gives one for each of its dims."""
-    array = part.array if isinstance(part, Tensor) else np.asarray(part)
-    if array.size == 0 and not isinstance(part, Tensor):
-        array = array.astype(np.int64)
-    if array.dtype == np.bool_:
-        if array.shape != covered[: array.ndim]:
-            raise IndexError(
-                f"The shape of the mask {list(array.shape)} does not match the shape of the indexed tensor "
-                f"{list(covered)}"
-            )
-        return np.nonzero(array)
-    if array.dtype not in (np.int64, np.int32):
-        raise IndexError(f"tensors used as indices must be int64, int32 or bool, but got {array.dtype.name}")
-    return (array,)

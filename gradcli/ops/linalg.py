@@ -11,8 +11,10 @@ from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
 from gradcli.kernels import matrix_product
+from gradcli.ops.dim_order import t, transpose
+from gradcli.ops.expansion import expand
 from gradcli.ops.promotion import require_kind
-from gradcli.ops.shape import contiguous, expand, squeeze_dim, t, transpose, unsqueeze, view
+from gradcli.ops.shape import contiguous, squeeze_dim, unsqueeze, view
 
 __all__ = [
     "addmm",

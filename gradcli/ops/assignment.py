@@ -1,0 +1,108 @@
+"""Writing into parts of a tensor, as operations that give the whole anew: what `tensor[...] = value` is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gradcli.autograd.dtypes import Array
+from gradcli.autograd.operation import op
+from gradcli.autograd.tensor import Tensor
+from gradcli.ops.index_keys import gather_key
+from gradcli.ops.indexing import gather_at
+from gradcli.ops.shape import view
+
+__all__ = [
+    "index_put",
+]
+
+
+@op("CopySlices")
+def copy_slices(input: Array, values: Array, key: tuple[Any, ...]) -> Array:
+    """`input` with `values`, broadcast, in the place of `input[key]`, where the key makes a view.
+
+    It holds integers, slices and None, as `split_key` gives them.
+    """
+    result = np.array(input)
+    target = result[key] if key else result
+    if np.ndim(values) > np.ndim(target):
+        raise RuntimeError(
+            f"the number of sizes provided ({np.ndim(target)}) must be greater or equal to the number of dimensions "
+            f"in the tensor ({np.ndim(values)})"
+        )
+    try:
+        result[key] = values
+    except ValueError:
+        raise RuntimeError(
+            f"values of shape {list(np.shape(values))} can't be broadcast to the part of shape {list(target.shape)}"
+        ) from None
+    return result
+
+
+copy_slices.gradient(
+    input=lambda grad, key: copy_slices(grad, 0, key),
+    values=lambda grad, key: gather_at(grad, key),
+)
+
+
+@op("IndexPutBackward0", method=True, in_place=True)
+def index_put(input: Array, indices: Sequence[Any], values: Array, accumulate: bool = False) -> Array:
+    """`input` with `values`, broadcast, in the places where the index tensors point, added there to `accumulate`.
+
+    `indices` are tensors of integers or truth values for the first dims (None for a whole dim). Of several values for
+    one place the last one stays.
+    """
+    if not isinstance(indices, tuple | list):
+        raise TypeError(f"index_put(): argument 'indices' must be tuple of Tensors, not {type(indices).__name__}")
+    if not isinstance(values, np.ndarray):
+        raise TypeError(f"index_put(): argument 'values' must be Tensor, not {type(values).__name__}")
+    if values.dtype != input.dtype:
+        raise RuntimeError(
+            f"Index put requires the source and destination dtypes match, got {input.dtype} for the destination and "
+            f"{values.dtype} for the source."
+        )
+    key = gather_key(indices, input.shape)
+    result = np.array(input)
+    if values.shape != (place := _shape_at(input, key)):
+        try:
+            values = np.broadcast_to(values, place)
+        except ValueError:
+            raise RuntimeError(
+                f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to indexing result "
+                f"of shape {list(place)}"
+            ) from None
+    if accumulate:
+        np.add.at(result, key, values)
+    else:
+        result[key] = values
+    return result
+
+
+def _shape_at(input: Array, key: tuple[Any, ...]) -> tuple[int, ...]:
+    """The shape of `input[key]`; IndexError for indices that can't be broadcast together or lie outside."""
+    stand_in = np.broadcast_to(np.zeros((), np.bool_), input.shape)
+    try:
+        return tuple(np.shape(stand_in[key]))
+    except IndexError as error:
+        raise IndexError(str(error).replace("axis", "dimension")) from None
+
+
+index_put.gradient(
+    input=lambda grad, indices, accumulate: grad if accumulate else _without(grad, indices),
+    values=lambda grad, indices: gather_at(grad, gather_key(indices, tuple(grad.shape))),
+)
+
+
+def _without(grad: Any, indices: Sequence[Any]) -> Any:
+    """The gradient with zeros at the places that were overwritten."""
+    return index_put(grad, indices, np.zeros((), (grad.array if isinstance(grad, Tensor) else grad).dtype))
+
+
+def fitted(values: Any, shape: tuple[int, ...]) -> Any:
+    """The values of an assignment without leading dims of size 1, which PyTorch ignores."""
+    extra = values.ndim - len(shape)
+    if extra > 0 and all(size == 1 for size in values.shape[:extra]):
+        return view(values, tuple(values.shape[extra:]))
+    return values
