@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gradcli.autograd.accumulate_grad import gradient_edge
+from gradcli.autograd.anomaly import AnomalyMode, check_gradients
 from gradcli.autograd.dtypes import Size
 from gradcli.autograd.grad_mode import set_grad_enabled
 from gradcli.autograd.graph import Edge, Gradient, Node
@@ -158,6 +159,8 @@ def _visit(
             if not any(edge is not None and edge.node in wanted for edge in node.edges):
                 continue
         shares = node.apply(grad, create_graph=create_graph, keep_saved=retain_graph, wanted=wanted)
+        if AnomalyMode.enabled:
+            check_gradients(node, shares, grad)
         if hooks is not None and hooks.post:
             shares = _shares_after_hooks(node, shares, grad)
         hand_over(shares)

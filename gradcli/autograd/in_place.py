@@ -73,7 +73,7 @@ def call_in_place(function: Callable[..., Any], target: Tensor, args: Sequence[A
     else:
         target._sharing.record_change(target)
     if recorded:
-        _replace_history(target, result)
+        replace_history(target, result)
     return target
 
 
@@ -132,7 +132,7 @@ def _stand_in(target: Tensor) -> Tensor:
     return copy
 
 
-def _replace_history(target: Tensor, result: Tensor) -> None:
+def replace_history(target: Tensor, result: Tensor) -> None:
     """Give `target` the history of `result`, whose values it has by now."""
     node = result.grad_fn
     if isinstance(node, OperationNode):

@@ -42,6 +42,7 @@ from typing import Any, Protocol, TypeVar, cast
 import numpy as np
 
 from gradcli.autograd.accumulate_grad import gradient_edge
+from gradcli.autograd.anomaly import AnomalyMode, check_forward
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.grad_mode import is_grad_enabled, is_inference_mode_enabled
 from gradcli.autograd.graph import Edge
@@ -203,6 +204,8 @@ class Operation:
         if requiring_grad and self.differentiable and out.dtype.kind == "f" and is_grad_enabled():
             arguments, values = self._bound(args, kwargs), self._bound(arrays, options)
             node = self._record(arguments, requiring_grad, values, out, extras)
+        if AnomalyMode.enabled:
+            check_forward(self.name, (settled(out),), self._bound(args, kwargs), node)
         tensor = Tensor.from_operation(out, node)
         if node is None and is_inference_mode_enabled():
             tensor._is_inference = True
@@ -229,6 +232,8 @@ class Operation:
             arguments, values = self._bound(args, kwargs), self._bound(arrays, options)
             node = self._record(arguments, requiring_grad, values, None, ())
             node.output_count = len(results)  # type: ignore[misc]  # nodes of several results have a slot for it
+        if AnomalyMode.enabled:
+            check_forward(self.name, results, self._bound(args, kwargs), node)
         tensors = []
         for output_nr, result in enumerate(results):
             tensor = Tensor.from_operation(result, node)

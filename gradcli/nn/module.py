@@ -9,6 +9,7 @@ import numpy as np
 
 from gradcli.autograd import Tensor
 from gradcli.autograd.accumulate_grad import zero_gradient
+from gradcli.autograd.anomaly import AnomalyMode, within_module
 from gradcli.autograd.dtypes import DType, as_numpy_dtype, float32, float64
 from gradcli.autograd.hooks import RemovableHandle, register
 from gradcli.deferred import call_users_code
@@ -58,6 +59,12 @@ class Module:
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if AnomalyMode.enabled:
+            with within_module(self):
+                return self._call(*args, **kwargs)
+        return self._call(*args, **kwargs)
+
+    def _call(self, *args: Any, **kwargs: Any) -> Any:
         forward = self.forward
         result = call_users_code(forward, *args, **kwargs) if self._is_users else forward(*args, **kwargs)
         if self._forward_hooks:
