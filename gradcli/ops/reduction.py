@@ -13,7 +13,8 @@ from gradcli.autograd.graph import sum_to_shape
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.ops.dims import canonical_dims, sizes
 from gradcli.ops.elementwise import div, where
-from gradcli.ops.shape import expand, view
+from gradcli.ops.expansion import expand
+from gradcli.ops.shape import view
 
 __all__ = [
     "mean",

@@ -11,9 +11,7 @@ import numpy as np
 from gradcli.autograd.dtypes import Array, DType, as_numpy_dtype, dtype
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
-from gradcli.ops.dim_order import permute_dims, t, transpose  # noqa: F401
 from gradcli.ops.dims import canonical_dim, canonical_dims, integers, sizes, variadic_method
-from gradcli.ops.expansion import expand  # noqa: F401
 
 __all__ = [
     "flatten",
