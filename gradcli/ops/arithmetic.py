@@ -150,18 +150,9 @@ def positive(input: Tensor) -> Tensor:
     return input
 
 
-multiply = tensor_method("multiply")(mul)
-negative = tensor_method("negative")(neg)
-subtract = tensor_method("subtract")(sub)
-
-
-@tensor_method("__iadd__", "__isub__", "__imul__", "__itruediv__", "__ipow__")
-def _refused_in_place(input: Tensor, other: Any) -> Tensor:
-    """Refuse `x += y` and its kin: Python would rebind the name `x` and leave the tensor as it was, unnoticed."""
-    raise NotImplementedError(
-        "a tensor can't be changed in place here; write x = x + y for a new one, or x.data = x.data + y to give "
-        "this one new values without recording that"
-    )
+multiply = tensor_method("multiply", in_place=True)(mul)
+negative = tensor_method("negative", in_place=True)(neg)
+subtract = tensor_method("subtract", in_place=True)(sub)
 
 
 # --- weighted means ---------------------------------------------------------------------------------------------------
@@ -209,7 +200,7 @@ lerp_tensor.gradient(
 )
 
 
-@tensor_method()
+@tensor_method(in_place=True)
 def lerp(input: Any, end: Any, weight: Any) -> Any:
     """The point between input and end, at `weight` of the way (a number, or a tensor): input + weight * (end - input).
 

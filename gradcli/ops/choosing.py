@@ -104,7 +104,7 @@ masked_fill_tensor.gradient(
 )
 
 
-@tensor_method()
+@tensor_method(in_place=True)
 def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     """input, but `value` (a number or a 0-d tensor, in input's type) where mask (bool) holds; both broadcast."""
     if isinstance(value, complex):

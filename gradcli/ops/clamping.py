@@ -116,7 +116,7 @@ clamp_max_tensor.gradient(
 )
 
 
-@tensor_method()
+@tensor_method(in_place=True)
 def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     """The elements within the bounds (both numbers, or both tensors that broadcast; at most one left out).
 
@@ -128,16 +128,16 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     return (clamp_scalar if numbers else clamp_tensor)(input, min, max)
 
 
-clip = tensor_method("clip")(clamp)
+clip = tensor_method("clip", in_place=True)(clamp)
 
 
-@tensor_method()
+@tensor_method(in_place=True)
 def clamp_min(input: Any, min: Any) -> Any:
     """The elements, but not below the bound: a number, or a tensor that broadcasts."""
     return (clamp_min_scalar if is_number(min) else clamp_min_tensor)(input, min)
 
 
-@tensor_method()
+@tensor_method(in_place=True)
 def clamp_max(input: Any, max: Any) -> Any:
     """The elements, but not above the bound: a number, or a tensor that broadcasts."""
     return (clamp_max_scalar if is_number(max) else clamp_max_tensor)(input, max)

@@ -79,11 +79,11 @@ def _compared(function: np.ufunc, operation: str, input: Array, other: Any) -> A
     return np.asarray(function(*promote(input, other)))
 
 
-greater = tensor_method("greater")(gt)
-greater_equal = tensor_method("greater_equal")(ge)
-less = tensor_method("less")(lt)
-less_equal = tensor_method("less_equal")(le)
-not_equal = tensor_method("not_equal")(ne)
+greater = tensor_method("greater", in_place=True)(gt)
+greater_equal = tensor_method("greater_equal", in_place=True)(ge)
+less = tensor_method("less", in_place=True)(lt)
+less_equal = tensor_method("less_equal", in_place=True)(le)
+not_equal = tensor_method("not_equal", in_place=True)(ne)
 
 
 @tensor_method("__eq__")

@@ -41,6 +41,8 @@ true_divide.gradient(
 @op("DivBackward2")
 def div_rounded(input: Array, other: Any, rounding_mode: str) -> Array:
     """input / other, rounded towards zero ("trunc") or down ("floor"); integers stay integers."""
+    if not isinstance(rounding_mode, str):
+        raise TypeError(f"div(): argument 'rounding_mode' must be str, not {type(rounding_mode).__name__}")
     if rounding_mode not in ("trunc", "floor"):
         raise RuntimeError(
             f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found {rounding_mode!r}"
@@ -59,13 +61,13 @@ def div_rounded(input: Array, other: Any, rounding_mode: str) -> Array:
 div_rounded.gradient(input=lambda grad: grad * 0.0, other=lambda grad: grad * 0.0)
 
 
-@tensor_method()
+@tensor_method(in_place=True)
 def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
     """input / other, broadcast: exact (integers as float32), or rounded towards zero ("trunc") or down ("floor")."""
     return true_divide(input, other) if rounding_mode is None else div_rounded(input, other, rounding_mode)
 
 
-divide = tensor_method("divide")(div)
+divide = tensor_method("divide", in_place=True)(div)
 
 
 @tensor_method("__rtruediv__", "__rdiv__")
@@ -74,10 +76,18 @@ def _reflected_div(input: Tensor, other: Any) -> Any:
     return reciprocal(input) * other
 
 
-@op(method=True, operators=("__floordiv__",), in_place=True, differentiable=False)
+@op("NotImplemented", method=True, operators=("__floordiv__",), in_place=True)
 def floor_divide(input: Array, other: Any) -> Array:
     """input / other, broadcast and rounded down; integers stay integers."""
     return kernels.apply(np.floor_divide, *_promote_for_division("floor_divide", input, other))
+
+
+def _refuse_gradient(grad: Any) -> Any:
+    """PyTorch records such a division too, and refuses when a gradient would have to pass through it."""
+    raise RuntimeError("derivative for floor_divide is not implemented; use div(..., rounding_mode='floor')")
+
+
+floor_divide.gradient(input=_refuse_gradient, other=_refuse_gradient)
 
 
 @tensor_method("__rfloordiv__")
@@ -127,7 +137,7 @@ fmod_tensor.gradient(
 )
 
 
-@tensor_method("remainder", "__mod__")
+@tensor_method("remainder", "__mod__", in_place=True)
 def remainder(input: Any, other: Any) -> Any:
     """input - other * floor(input / other), broadcast: Python's modulus. Either may be a number."""
     return (remainder_scalar if is_number(other) else remainder_tensor)(input, other)
@@ -139,7 +149,7 @@ def _reflected_remainder(input: Tensor, other: Any) -> Any:
     return remainder(other, input)
 
 
-@tensor_method()
+@tensor_method(in_place=True)
 def fmod(input: Any, other: Any) -> Any:
     """input - other * trunc(input / other), broadcast: C's fmod. `other` may be a number."""
     return (fmod_scalar if is_number(other) else fmod_tensor)(input, other)

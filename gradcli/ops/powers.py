@@ -39,6 +39,8 @@ def pow_scalar(input: Array, exponent: float) -> Array:
         return kernels.apply(np.multiply, kernels.apply(np.multiply, base, base), base)
     elif exponent == 0.5:
         return kernels.apply(np.sqrt, base)
+    elif exponent == -0.5:
+        return kernels.apply(np.reciprocal, kernels.apply(np.sqrt, base))
     elif exponent == -1:
         return kernels.apply(np.reciprocal, base)
     elif exponent == -2:
@@ -92,7 +94,7 @@ def _pow_of_scalar_gradient(grad: Any, input: float, exponent: Any, out: Any) ->
     return (grad * (out * (math.log(input) if input > 0 else math.nan)),)
 
 
-@tensor_method("pow", "__pow__")
+@tensor_method("pow", "__pow__", in_place=True)
 def pow(input: Any, exponent: Any) -> Any:
     """input to the power of exponent, broadcast; either may be a number."""
     if is_number(exponent):

@@ -68,6 +68,7 @@ def as_element(number: float, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
 
     Negative numbers wrap around in unsigned types, and fractions are cut off in integer types, as in PyTorch.
     """
+    _python_type(number)  # refuses what has more than 64 bits
     if dtype.kind == "f":
         largest = float(np.finfo(dtype).max)
         fits = not math.isfinite(number) or -largest <= number <= largest
@@ -116,9 +117,14 @@ def as_floating(array: Array) -> Array:
 
 
 def promote_floating(first: Any, second: Any) -> tuple[Array, Array]:
-    """Both operands as arrays of their common type, which is a float type: integers become float32."""
-    first, second = promote(first, second)
-    return as_floating(first), as_floating(second)
+    """Both operands as arrays of their common type, which is a float type: float32 where both hold integers."""
+    if type(first) is np.ndarray and first.dtype.kind == "f":
+        return promote(first, second)  # which has a short way for the usual operands
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+        require_broadcastable(first.shape, second.shape)
+    common = result_type(first, second)
+    dtype = common if common.kind == "f" else _DEFAULT_FLOAT
+    return np.asarray(first).astype(dtype, copy=False), np.asarray(second).astype(dtype, copy=False)
 
 
 def _python_type(value: Any) -> np.dtype[Any]:

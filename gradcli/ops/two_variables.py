@@ -41,7 +41,7 @@ def _inverse_square_of_distance(input: Any, other: Any) -> Any:
     return where_elements(at_origin, 0.0, reciprocal(where_elements(at_origin, 1.0, square)))
 
 
-arctan2 = tensor_method("arctan2")(atan2)
+arctan2 = tensor_method("arctan2", in_place=True)(atan2)
 
 
 @op("LogaddexpBackward0", method=True)
