@@ -30,22 +30,29 @@ def apply(function: Callable[..., Array], *operands: Array) -> Array:
     Operands may be broadcast, but only numbers (0-d) go with the fast way for large arrays. A new array has the memory
     order of the operands.
     """
-    largest = max(operands, key=_size)
-    if largest.size >= LARGE:
-        order = _memory_order(largest)
-        arrays = [array for array in operands if array.ndim]
-        if all(_is_like(array, largest, order) and array.dtype == largest.dtype for array in arrays):
-            result = _empty_like(largest, order)
-            target = _flat(result, order)
-            sources = [_flat(array, order) if array.ndim else array for array in operands]
-
-            def block(number: int) -> None:
-                part = slice(number * BLOCK_ELEMENTS, (number + 1) * BLOCK_ELEMENTS)
-                function(*(source[part] if source.ndim else source for source in sources), out=target[part])
-
-            parallel(block, -(-target.size // BLOCK_ELEMENTS))
-            return result
+    for operand in operands:
+        if operand.size >= LARGE:
+            return _apply_in_blocks(function, operands)
     return np.asarray(function(*operands))
+
+
+def _apply_in_blocks(function: Callable[..., Array], operands: tuple[Array, ...]) -> Array:
+    """`apply` for large arrays: shared among the threads, where their memory can be cut into blocks."""
+    largest = max(operands, key=_size)
+    order = _memory_order(largest)
+    arrays = [array for array in operands if array.ndim]
+    if not all(_is_like(array, largest, order) and array.dtype == largest.dtype for array in arrays):
+        return np.asarray(function(*operands))
+    result = _empty_like(largest, order)
+    target = _flat(result, order)
+    sources = [_flat(array, order) if array.ndim else array for array in operands]
+
+    def block(number: int) -> None:
+        part = slice(number * BLOCK_ELEMENTS, (number + 1) * BLOCK_ELEMENTS)
+        function(*(source[part] if source.ndim else source for source in sources), out=target[part])
+
+    parallel(block, -(-target.size // BLOCK_ELEMENTS))
+    return result
 
 
 def _size(array: Array) -> int:

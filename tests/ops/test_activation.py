@@ -77,3 +77,11 @@ def test_relu_of_integers_stays_integer():
 @pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh"])
 def test_in_place(name):
     check_in_place(name, [0.25, -2.0])
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+def test_large_arrays_give_what_small_ones_do(name):
+    x = np.random.RandomState(0).standard_normal((600, 700)).T
+    result = getattr(gradcli, name)(gradcli.tensor(x)).numpy()
+    expected = logistic(x) if name == "sigmoid" else np.tanh(x)
+    np.testing.assert_allclose(result, expected, rtol=1e-15)
