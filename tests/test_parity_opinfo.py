@@ -33,7 +33,7 @@ OPERATIONS = """
     nn.functional.silu nn.functional.smooth_l1_loss nn.functional.softplus
     acosh allclose arange argwhere asinh atanh baddbmm bitwise_and bitwise_not bitwise_or clamp_max clamp_min deg2rad
     empty empty_like equal erfc exp2 eye fliplr flipud floor_divide fmod frac full full_like hstack index_add inner
-    isclose isfinite isnan logspace masked_select nonzero ones positive rad2deg rand_like randint randn randn_like
+    isclose isfinite isnan logit logspace masked_select nonzero ones positive rad2deg rand_like randint randn randn_like
     ravel remainder round scalar_tensor scatter sgn signbit take take_along_dim tensor_split tensordot tile
     true_divide trunc vstack zeros
     nn.functional.elu nn.functional.hardtanh nn.functional.huber_loss nn.functional.l1_loss nn.functional.logsigmoid

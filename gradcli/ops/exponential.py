@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op
 from gradcli.kernels.elementwise import apply
+from gradcli.ops.choosing import where
 from gradcli.ops.promotion import as_floating
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "log1p",
     "log2",
     "log10",
+    "logit",
 ]
 
 
@@ -83,3 +86,22 @@ def log2(input: Array) -> Array:
 
 
 log2.gradient(input=lambda grad, input: grad / (input * math.log(2)))
+
+
+@op("LogitBackward0", method=True, in_place=True)
+def logit(input: Array, eps: float | None = None) -> Array:
+    """log(input / (1 - input)), the inverse of sigmoid: nan outside of [0, 1], unless clamped to [eps, 1 - eps]."""
+    values = as_floating(input)
+    if eps is not None and eps >= 0:
+        low, high = values.dtype.type(eps), values.dtype.type(1 - eps)
+        # In this order, so that an eps above 1/2 means what it does in PyTorch.
+        values = np.where(values < low, low, np.where(values > high, high, values))
+    return np.asarray(np.log(values / (1 - values)))
+
+
+@logit.gradients("input")
+def _logit_gradient(grad: Any, input: Any, eps: float | None) -> tuple[Any]:
+    low, outside = (0.0, math.nan) if eps is None or eps < 0 else (eps, 0.0)
+    beyond = (input < low) | (input > 1 - low)
+    inside = where(beyond, 0.5, input)  # so that what is left out has no infinite gradient of its own
+    return (where(beyond, outside, grad / (inside * (1 - inside))),)
