@@ -81,7 +81,8 @@ def unbind(input: Array, dim: int = 0) -> tuple[Array, ...]:
     if input.ndim == 0:
         raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     axis = canonical_dim(dim, input.ndim)
-    return tuple(np.moveaxis(input, axis, 0)[index, ...] for index in range(input.shape[axis]))
+    leading = (slice(None),) * axis
+    return tuple(input[(*leading, index, ...)] for index in range(input.shape[axis]))
 
 
 def _joined(grad: Any, sizes: Sequence[int], shape: tuple[int, ...], dim: int) -> tuple[Any]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gradcli
-from gradcli.ops.dims import canonical_dim, canonical_dims, pair, sizes
+from gradcli.ops.dims import canonical_dim, canonical_dims, integers, pair, sizes
 
 
 @pytest.mark.parametrize(("dim", "ndim", "expected"), [(0, 3, 0), (-1, 3, 2), (-3, 3, 0), (0, 0, 0), (-1, 0, 0)])
@@ -50,6 +50,31 @@ def test_sizes_of_tensors_and_of_a_shape():
 def test_sizes_that_are_no_integers_are_refused(given):
     with pytest.raises(TypeError, match="sizes must be integers"):
         sizes(given)
+
+
+@pytest.mark.parametrize("given", [(2, 3), [2, 3], gradcli.ones(2, 3).shape])
+def test_integers(given):
+    assert integers("reshape", "shape", given) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"), [(2, "int"), ("23", "str"), (None, "NoneType"), (gradcli.tensor(2), "Tensor")]
+)
+def test_what_is_no_sequence_of_integers_is_refused(given, kind):
+    with pytest.raises(TypeError, match=rf"reshape\(\): argument 'shape' must be tuple of ints, not {kind}"):
+        integers("reshape", "shape", given)
+
+
+@pytest.mark.parametrize(
+    "call", [lambda x: x.repeat(2, 1), lambda x: x.repeat([2, 1]), lambda x: x.repeat(repeats=(2, 1))]
+)
+def test_methods_take_sizes_in_every_way(call):
+    assert call(gradcli.ones(1, 3)).shape == (2, 3)
+
+
+def test_methods_refuse_sizes_given_twice():
+    with pytest.raises(TypeError, match="repeats"):
+        gradcli.ones(1, 3).repeat(2, 1, repeats=(2, 1))
 
 
 @pytest.mark.parametrize(("given", "expected"), [(2, (2, 2)), ((1, 2), (1, 2)), ([3], (3, 3)), (np.int64(4), (4, 4))])
