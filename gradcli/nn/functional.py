@@ -9,6 +9,7 @@ from gradcli.ops import (
     classification_loss,
     convolution,
     in_place_option,
+    layer_normalization,
     max_pooling,
     normalization,
     padding,
@@ -22,6 +23,7 @@ from gradcli.ops.classification_loss import *
 from gradcli.ops.convolution import *
 from gradcli.ops.dropout import dropout
 from gradcli.ops.in_place_option import *
+from gradcli.ops.layer_normalization import *
 from gradcli.ops.linalg import linear
 from gradcli.ops.max_pooling import *
 from gradcli.ops.normalization import *
@@ -36,6 +38,7 @@ __all__ += binary_loss.__all__
 __all__ += classification_loss.__all__
 __all__ += convolution.__all__
 __all__ += in_place_option.__all__
+__all__ += layer_normalization.__all__
 __all__ += max_pooling.__all__
 __all__ += normalization.__all__
 __all__ += padding.__all__

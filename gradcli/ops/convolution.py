@@ -12,6 +12,7 @@ from gradcli.autograd.tensor import Tensor
 from gradcli.deferred import DeferredArray, may_put_off, settled
 from gradcli.kernels import convolution as kernels
 from gradcli.ops.dims import pair
+from gradcli.ops.padding import constant_pad_nd
 from gradcli.ops.reduction import sum_dims
 from gradcli.ops.shape import squeeze_dim, unsqueeze
 
@@ -138,14 +139,14 @@ def conv2d(
     weight: Any,
     bias: Any = None,
     stride: int | Sequence[int] = 1,
-    padding: int | Sequence[int] = 0,
+    padding: int | Sequence[int] | str = 0,
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> Any:
     """Cross-correlation of input (N, C, H, W) or (C, H, W) with weight (O, C / groups, kH, kW), plus bias (O,).
 
     Meaning, options and output size as `torch.nn.functional.conv2d`; stride, padding and dilation are one number or
-    (vertical, horizontal).
+    (vertical, horizontal). Padding may be "valid", which is none, or "same", which with stride 1 keeps the size.
     """
     if input.ndim == 3:
         return squeeze_dim(conv2d(unsqueeze(input, 0), weight, bias, stride, padding, dilation, groups), 0)
@@ -160,6 +161,21 @@ def conv2d(
             f"{list(input.shape)} and weight of size: {list(weight.shape)}"
         )
     keep = is_grad_enabled() and isinstance(weight, Tensor) and weight.requires_grad
-    return convolution(
-        input, weight, bias, pair(stride, "stride"), pair(padding, "padding"), pair(dilation, "dilation"), groups, keep
-    )
+    strides, dilations = pair(stride, "stride"), pair(dilation, "dilation")
+    if isinstance(padding, str):
+        input, padding = _padded(input, tuple(weight.shape[2:]), strides, padding, dilations)
+    return convolution(input, weight, bias, strides, pair(padding, "padding"), dilations, groups, keep)
+
+
+def _padded(input: Any, kernel: IntPair, stride: IntPair, padding: str, dilation: IntPair) -> tuple[Any, IntPair]:
+    """The padding that a word stands for; where the two sides' differ, the input gets the difference."""
+    if padding == "valid":
+        return input, (0, 0)
+    if padding != "same":
+        raise RuntimeError(f"Invalid padding string: {padding!r}; it must be 'same' or 'valid'")
+    if stride != (1, 1):
+        raise RuntimeError(f"padding='same' is not supported for strided convolutions, but stride is {stride}")
+    height, width = (step * (size - 1) for step, size in zip(dilation, kernel, strict=True))
+    if height % 2 or width % 2:
+        input = constant_pad_nd(input, (0, width % 2, 0, height % 2))
+    return input, (height // 2, width // 2)

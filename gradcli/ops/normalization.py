@@ -14,6 +14,7 @@ from gradcli.autograd.tensor import Tensor
 from gradcli.deferred import DeferredArray, may_put_off, settled
 from gradcli.kernels import normalization as kernels
 from gradcli.kernels.convolution import Convolution
+from gradcli.ops.elementwise import clone
 from gradcli.ops.promotion import require_kind
 from gradcli.ops.reduction import mean, sum
 from gradcli.ops.shape import view
@@ -38,7 +39,7 @@ def native_batch_norm(
     eps: float,
     input_needed: bool = True,
 ) -> tuple[Array | DeferredArray, Array, Array]:
-    """(input - mean) / sqrt(var + eps) * weight + bias per channel of input (N, C, H, W).
+    """(input - mean) / sqrt(var + eps) * weight + bias per channel of input (N, C, ...).
 
     In training, mean and variance are the batch's own, and the running ones move towards them, in place. All have one
     type, only a float16 input may come with float32 vectors. Within a network's own forward, the moments of a
@@ -47,13 +48,15 @@ def native_batch_norm(
     """
     require_kind("batch_norm", input)
     shape, dtype = input.shape, input.dtype
+    if len(shape) != 4:
+        input = _planes(settled(input))
     for vector in (weight, bias, running_mean, running_var):
         if vector is not None and vector.dtype != dtype and vector.dtype != _VECTORS_OF.get(dtype, dtype):
             raise RuntimeError(f"mixed dtype: a batch norm of {dtype} input can't take {vector.dtype} vectors")
     if training or running_mean is None or running_var is None:
         channel_mean, variance = _moments(input)
         if running_mean is not None and running_var is not None and 0 not in shape:
-            count = shape[0] * shape[2] * shape[3]
+            count = math.prod(shape) // shape[1]
             _move(running_mean, channel_mean, momentum, momentum)
             _move(running_var, variance, momentum, momentum * count / (count - 1))
     else:
@@ -63,7 +66,14 @@ def native_batch_norm(
     deviation = np.sqrt(variance, out=variance)
     x = input if isinstance(input, Convolution) and not input_needed else settled(input)
     out = kernels.batch_norm(x, channel_mean, deviation, weight, bias)
+    if len(shape) != 4:
+        return out.array().reshape(shape), channel_mean, deviation
     return out if may_put_off() else out.array(), channel_mean, deviation
+
+
+def _planes(array: Array) -> Array:
+    """(N, C, ...) as (N, C, pixels, 1)."""
+    return array.reshape(*array.shape[:2], math.prod(array.shape[2:]), 1)
 
 
 def _moments(input: Array | DeferredArray) -> tuple[Array, Array]:
@@ -90,6 +100,12 @@ def _batch_norm_gradients(
     own_moments = training or running_mean is None
     if isinstance(grad, Tensor):
         return _recorded_gradients(grad, input, weight, mean, deviation, own_moments, eps)
+    if len(input.shape) != 4:
+        planes = _planes(settled(grad)), _planes(settled(input))
+        share, weight_share, bias_share = kernels.batch_norm_gradients(
+            *planes, mean, deviation, weight, own_moments, needs
+        )
+        return None if share is None else share.array().reshape(input.shape), weight_share, bias_share
     return kernels.batch_norm_gradients(grad, settled(input), mean, deviation, weight, own_moments, needs)
 
 
@@ -103,8 +119,8 @@ def _recorded_gradients(
     eps: float,
 ) -> tuple[Any, Any, Any]:
     """The kernel's formula in recorded operations, so that it can be differentiated again."""
-    per_channel = (1, -1, 1, 1)
-    over = (0, 2, 3)
+    per_channel = (1, -1, *(1,) * (input.ndim - 2))
+    over = (0, *range(2, input.ndim))
     count = math.prod((input.shape[0], *input.shape[2:]))
     if own_moments:
         # The moments depend on the input: computed again, to be differentiated too.
@@ -143,10 +159,11 @@ def batch_norm(
     towards the unbiased one). Otherwise the running moments are used. ValueError for a batch with one value per
     channel in training, RuntimeError for sizes that don't fit.
     """
-    if input.ndim < 2:
-        raise RuntimeError(f"batch_norm: expected at least 2 dims, but got shape {list(input.shape)}")
     shape = tuple(input.shape)
-    channels = shape[1]
+    empty = 0 in shape
+    if len(shape) < (1 if empty else 2):
+        raise RuntimeError(f"batch_norm: expected at least 2 dims, but got shape {list(shape)}")
+    channels = shape[1] if len(shape) > 1 else 0
     for name, value in (
         ("running_mean", running_mean),
         ("running_var", running_var),
@@ -159,12 +176,18 @@ def batch_norm(
         raise RuntimeError("Expected running_mean and running_var to be defined when training=False")
     if (running_mean is None) != (running_var is None):
         raise ValueError("running_mean and running_var must either both be None or neither be None")
+    if eps < 0 or (training and eps == 0):
+        raise ValueError(f"batch_norm eps must be {'positive' if training else 'non-negative'}, but got {eps}")
     if training and shape[0] == 1 and math.prod(shape[2:]) == 1:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
+    if empty:
+        require_kind("batch_norm", input.array)
+        out = clone(input)
+        if weight is not None:
+            out = out * weight[0]  # joined to the graph, as in PyTorch: its gradient is zero
+        return out if bias is None else out + bias[0]
     input_needed = training or (
         is_grad_enabled()
         and any(isinstance(tensor, Tensor) and tensor.requires_grad for tensor in (input, weight, bias))
     )
-    planes = input if len(shape) == 4 else view(input, (shape[0], channels, math.prod(shape[2:]), 1))
-    out = native_batch_norm(planes, weight, bias, running_mean, running_var, training, momentum, eps, input_needed)
-    return out if len(shape) == 4 else view(out, shape)
+    return native_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps, input_needed)
