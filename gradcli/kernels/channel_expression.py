@@ -103,14 +103,14 @@ class ChannelExpression(DeferredArray):
 
     # --- putting together -----------------------------------------------------------------------------------------
 
-    def plus(self, other: Array | ChannelExpression) -> ChannelExpression:
-        """The sum with images of the same shape and dtype."""
+    def plus(self, other: Array | DeferredArray, *, rectified: bool = False) -> ChannelExpression:
+        """The sum with images of the same shape and dtype; ReLU of it if `rectified`."""
         (terms, constant), (more, another) = self._linear(), ChannelExpression.of(other)._linear()
         if constant is None or another is None:
             total = another if constant is None else constant
         else:
             total = constant + another
-        return ChannelExpression(self.dtype, (*terms, *more), total)
+        return ChannelExpression(self.dtype, (*terms, *more), total, rectified=rectified)
 
     def __add__(self, other: Any) -> Any:
         other_expression = isinstance(other, ChannelExpression | np.ndarray)

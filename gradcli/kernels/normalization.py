@@ -105,15 +105,22 @@ class ChannelMoments:
 
 
 def batch_norm(
-    x: Array | DeferredArray, mean: Array, deviation: Array, weight: Array | None, bias: Array | None
+    x: Array | DeferredArray,
+    mean: Array,
+    deviation: Array,
+    weight: Array | None,
+    bias: Array | None,
+    *,
+    rectified: bool = False,
 ) -> ChannelExpression:
     """`(x - mean) / deviation * weight + bias` per channel, for `x` (N, C, H, W) and vectors (C,), when needed.
 
-    `mean` and `deviation`, sqrt(variance + eps), are float64. The result has the dtype of `x` and channels-last memory.
+    ReLU of it if `rectified`. `deviation`, sqrt(variance + eps), is float64. The result has the dtype of `x` and
+    channels-last memory.
     """
     images = x if isinstance(x, DeferredArray) else as_nhwc(x)
     term, rest = _affine(images, mean, _scale(deviation, weight), bias, precision_of(x.dtype))
-    return ChannelExpression(x.dtype, (term,), rest)
+    return ChannelExpression(x.dtype, (term,), rest, rectified=rectified)
 
 
 def batch_norm_gradients(

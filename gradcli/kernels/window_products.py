@@ -20,7 +20,7 @@ import functools
 import itertools
 import math
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -67,14 +67,9 @@ class WindowProducts:
         epilogue: Epilogue | None = None,
         keep: bool = False,
     ) -> None:
-        plan = _plan(geometry)
-        count = geometry.out_channels
-        _compute(
-            [_output_products(images, filters, out, some, *runs) for runs in itertools.product(*plan.outputs)]
-            for some in slices(count, count // FILTERS_AT_ONCE)
-        )
+        _compute(_plan(geometry).outputs, filters, images, out)
         if epilogue is not None:
-            pass_rows(epilogue, out.reshape(geometry.pixels, count))
+            pass_rows(epilogue, out.reshape(geometry.pixels, geometry.out_channels))
 
     def gradients(
         self,
@@ -91,13 +86,7 @@ class WindowProducts:
         image_gradient: Array | None = None
         if needs_images:
             image_gradient = memory.empty(geometry.image_shape, geometry.dtype)
-            _compute(
-                [
-                    _pixel_products(outputs, filters, image_gradient, some, *runs)
-                    for runs in itertools.product(*plan.pixels)
-                ]
-                for some in slices(geometry.channels, geometry.channels // CHANNELS_AT_ONCE)
-            )
+            _compute(plan.pixels, outputs, filters, image_gradient)
         if not needs_filters:
             return ConvGradients(image_gradient, None)
         factors = [_tap_factors(geometry, outputs, images, tap) for tap in plan.taps]
@@ -122,36 +111,52 @@ class _Run(NamedTuple):
     next_tap: int
 
 
+class _View(NamedTuple):
+    """A view of a C-contiguous array, in bytes."""
+
+    shape: tuple[int, ...]
+    offset: int
+    strides: tuple[int, ...]
+
+    def of(self, array: Array) -> Array:
+        view: Array = np.ndarray(self.shape, array.dtype, array, self.offset, self.strides)
+        return view
+
+
 class _Products(NamedTuple):
     """Products (..., M, K) times (..., K, N); their sums over some axes before the last two make up the target."""
 
-    left: Array
-    right: Array
-    target: Array
-
-    def add_up(self) -> None:
-        """Fill the target."""
-        sums = memory.scratch("window_products.sums", (*self.left.shape[:-1], self.right.shape[-1]), self.left.dtype)
-        np.matmul(self.left, self.right, out=sums)
-        shape = self.target.shape
-        terms = math.prod(sums.shape[len(shape) - 2 : -2])
-        np.add.reduce(sums.reshape(*shape[:-2], terms, *shape[-2:]), axis=-3, out=self.target)
+    left: _View
+    right: _View
+    target: _View
+    shape: tuple[int, ...]
+    summed_shape: tuple[int, ...]  # the same with the axes to be summed as one, the last but two
 
 
-def _compute(pieces: Iterable[Sequence[_Products]]) -> None:
+def _products(left: _View, right: _View, target: _View) -> _Products:
+    *stack, rows, columns = target.shape
+    terms = math.prod(left.shape[len(stack) : -2])
+    return _Products(left, right, target, (*left.shape[:-1], columns), (*stack, terms, rows, columns))
+
+
+def _compute(pieces: Sequence[Sequence[_Products]], left: Array, right: Array, target: Array) -> None:
     """Share out the pieces. Their views are made beforehand: in the threads, they would keep each other waiting."""
-    made = list(pieces)
+    made = [
+        [(some, some.left.of(left), some.right.of(right), some.target.of(target)) for some in piece] for piece in pieces
+    ]
 
     def compute(number: int) -> None:
-        for products in made[number]:
-            products.add_up()
+        for products, some_left, some_right, some_target in made[number]:
+            sums = memory.scratch("window_products.sums", products.shape, target.dtype)
+            np.matmul(some_left, some_right, out=sums)
+            np.add.reduce(sums.reshape(products.summed_shape), axis=-3, out=some_target)
 
     parallel(compute, len(made))
 
 
 class _Plan(NamedTuple):
-    outputs: tuple[tuple[_Run, ...], tuple[_Run, ...]]  # down and across: output pixels from pixels
-    pixels: tuple[tuple[_Run, ...], tuple[_Run, ...]]  # pixels' gradients from those of outputs
+    outputs: tuple[tuple[_Products, ...], ...]  # by piece: output pixels from filters and pixels
+    pixels: tuple[tuple[_Products, ...], ...]  # pixels' gradients from those of outputs and filters
     taps: tuple[Tap, ...]
 
 
@@ -163,7 +168,18 @@ def _plan(geometry: ConvGeometry) -> _Plan:
         for sizes in zip(size, out_size, geometry.kernel, geometry.stride, geometry.padding, strict=True)
     )
     taps = window_taps(size, out_size, geometry.kernel, geometry.stride, geometry.padding, geometry.dilation)
-    return _Plan((down[0], across[0]), (down[1], across[1]), tuple(taps))
+    count, channels = geometry.out_channels, geometry.channels
+    return _Plan(
+        tuple(
+            tuple(_output_products(geometry, some, *runs) for runs in itertools.product(down[0], across[0]))
+            for some in slices(count, count // FILTERS_AT_ONCE)
+        ),
+        tuple(
+            tuple(_pixel_products(geometry, some, *runs) for runs in itertools.product(down[1], across[1]))
+            for some in slices(channels, channels // CHANNELS_AT_ONCE)
+        ),
+        tuple(taps),
+    )
 
 
 def _runs_of_axis(
@@ -202,18 +218,19 @@ def _runs(results: Sequence[Sequence[Pair]], next_tap: int) -> tuple[_Run, ...]:
     return tuple(runs)
 
 
-def _output_products(images: Array, filters: Array, out: Array, some: slice, down: _Run, across: _Run) -> _Products:
+def _output_products(geometry: ConvGeometry, some: slice, down: _Run, across: _Run) -> _Products:
     """Some channels of the outputs (N, OH, OW, O) of two runs; images (N, H, W, C), filters (O, kh, kw, C)."""
-    batch, _, _, channels = images.shape
+    batch, channels, itemsize = geometry.batch, geometry.channels, geometry.dtype.itemsize
     count = some.stop - some.start
     run = across.terms * channels  # of pixels, and of taps, that lie side by side
     depth = divisor_below(run, BLOCK_DEPTH)
     blocks = run // max(1, depth)
     rows = divisor_below(count, max(1, min(BLOCK_FILTERS, SMALL_PRODUCT // max(1, depth * batch))))
-    return _Products(
+    return _products(
         # (O/r, y, x, i, T*C/k, r, k)
         _view(
-            filters,
+            geometry.filter_shape,
+            itemsize,
             (some.start, down.tap, across.tap, 0),
             (count // rows, down.length, across.length, down.terms, blocks, rows, depth),
             (0, 1, 2, 1, 3, 0, 3),
@@ -221,7 +238,8 @@ def _output_products(images: Array, filters: Array, out: Array, some: slice, dow
         ),
         # (y, x, i, T*C/k, k, N)
         _view(
-            images,
+            geometry.image_shape,
+            itemsize,
             (0, down.source, across.source, 0),
             (down.length, across.length, down.terms, blocks, depth, batch),
             (1, 2, 1, 3, 3, 0),
@@ -229,7 +247,8 @@ def _output_products(images: Array, filters: Array, out: Array, some: slice, dow
         ),
         # (O/r, y, x, r, N)
         _view(
-            out,
+            geometry.out_shape,
+            itemsize,
             (0, down.first, across.first, some.start),
             (count // rows, down.length, across.length, rows, batch),
             (3, 1, 2, 3, 0),
@@ -238,16 +257,17 @@ def _output_products(images: Array, filters: Array, out: Array, some: slice, dow
     )
 
 
-def _pixel_products(grad: Array, filters: Array, out: Array, some: slice, down: _Run, across: _Run) -> _Products:
-    """Some channels of the gradients of pixels (N, H, W, C) of two runs, likewise; `grad` is (N, OH, OW, O)."""
-    batch, _, _, count = grad.shape
+def _pixel_products(geometry: ConvGeometry, some: slice, down: _Run, across: _Run) -> _Products:
+    """Some channels of the gradients of pixels (N, H, W, C) of two runs, likewise."""
+    batch, count, itemsize = geometry.batch, geometry.out_channels, geometry.dtype.itemsize
     channels = some.stop - some.start
     rows = divisor_below(count, max(1, min(BLOCK_GRADIENTS, SMALL_PRODUCT // (batch * channels))))
     shape = down.length, across.length, down.terms, across.terms, count // rows
-    return _Products(
+    return _products(
         # (y, x, q, p, O/r, N, r)
         _view(
-            grad,
+            geometry.out_shape,
+            itemsize,
             (0, down.source, across.source, 0),
             (*shape, batch, rows),
             (1, 2, 1, 2, 3, 0, 3),
@@ -255,7 +275,8 @@ def _pixel_products(grad: Array, filters: Array, out: Array, some: slice, down: 
         ),
         # (y, x, q, p, O/r, r, C)
         _view(
-            filters,
+            geometry.filter_shape,
+            itemsize,
             (0, down.tap, across.tap, some.start),
             (*shape, rows, channels),
             (1, 2, 1, 2, 0, 0, 3),
@@ -263,7 +284,8 @@ def _pixel_products(grad: Array, filters: Array, out: Array, some: slice, down: 
         ),
         # (y, x, N, C)
         _view(
-            out,
+            geometry.image_shape,
+            itemsize,
             (0, down.first, across.first, some.start),
             (down.length, across.length, batch, channels),
             (1, 2, 0, 3),
@@ -286,15 +308,17 @@ def _tap_factors(geometry: ConvGeometry, grad: Array, images: Array, tap: Tap) -
 
 
 def _view(
-    array: Array, start: tuple[int, ...], shape: tuple[int, ...], axes: tuple[int, ...], steps: tuple[int, ...]
-) -> Array:
-    """A view of C-contiguous `array` from the element `start` on, whose axes go along `axes` of it in such steps."""
-    strides = array.strides
-    view: Array = np.ndarray(
+    of_shape: tuple[int, ...],
+    itemsize: int,
+    start: tuple[int, ...],
+    shape: tuple[int, ...],
+    axes: tuple[int, ...],
+    steps: tuple[int, ...],
+) -> _View:
+    """The view from the element `start` on, whose axes go along `axes` of an array of `of_shape` in such steps."""
+    strides = [math.prod(of_shape[axis + 1 :]) * itemsize for axis in range(len(of_shape))]
+    return _View(
         shape,
-        array.dtype,
-        array,
         sum(map(operator.mul, start, strides)),
-        [strides[axis] * step for axis, step in zip(axes, steps, strict=True)],
+        tuple(strides[axis] * step for axis, step in zip(axes, steps, strict=True)),
     )
-    return view

@@ -11,6 +11,7 @@ from gradcli import nn
 from gradcli.autograd import Tensor
 from gradcli.deferred import puts_off
 from gradcli.nn import init
+from gradcli.nn.inference import conv_bn, conv_bn_relu
 
 
 def _conv3x3(in_planes: int, out_planes: int, stride: int = 1) -> nn.Conv2d:
@@ -32,9 +33,9 @@ class BasicBlock(nn.Module):
 
     @puts_off
     def forward(self, x: Tensor) -> Any:
-        shortcut = x if self.downsample is None else self.downsample(x)
-        out = self.relu(self.bn1(self.conv1(x)))
-        return self.relu(self.bn2(self.conv2(out)) + shortcut)
+        shortcut = x if self.downsample is None else conv_bn(self.downsample, x)
+        out = conv_bn_relu(self.conv1, self.bn1, self.relu, x)
+        return conv_bn_relu(self.conv2, self.bn2, self.relu, out, shortcut)
 
 
 class ResNet(nn.Module):
@@ -63,7 +64,7 @@ class ResNet(nn.Module):
     @puts_off
     def forward(self, x: Tensor) -> Any:
         """Class scores (N, num_classes) of images (N, 3, H, W)."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.maxpool(conv_bn_relu(self.conv1, self.bn1, self.relu, x))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(self.avgpool(x).flatten(1))
 

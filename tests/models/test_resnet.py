@@ -9,6 +9,7 @@ import pytest
 
 import gradcli
 from gradcli import nn
+from gradcli.kernels.policy import using_kernels
 from gradcli.models import BasicBlock, ResNet
 from gradcli.models.resnet import build_resnet18
 
@@ -128,6 +129,34 @@ def test_a_block_adds_its_shortcut():
     nn.init.zeros_(block.bn2.weight)
     input = gradcli.from_numpy(np.random.default_rng(0).normal(size=(1, 4, 5, 5)).astype(np.float32))
     np.testing.assert_array_equal(block(input).detach().numpy(), np.maximum(input.numpy(), 0))
+
+
+@pytest.mark.parametrize("kernels", ["exact", "fast"])
+@pytest.mark.parametrize("size", [(1, 3, 64, 64), (8, 3, 64, 64), (2, 3, 33, 65)])
+def test_hooks_see_every_module_and_change_no_bit_of_an_evaluation(size, kernels):
+    model = build_resnet18(10).eval()
+    generator = np.random.default_rng(0)
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            for tensor in (layer.weight, layer.bias, layer.running_mean, layer.running_var):
+                tensor.array[...] = generator.uniform(0.3, 1, tensor.shape)
+    images = gradcli.rand(*size)
+    seen = []
+    with using_kernels(kernels), gradcli.no_grad():
+        expected = model(images).array.copy()
+        handles = [
+            module.register_forward_hook(lambda module, args, result, name=name: seen.append((name, result.shape)))
+            for name, module in model.named_modules()
+        ]
+        looked_into = model(images).array
+        for handle in handles:
+            handle.remove()
+        again = model(images).array
+    assert {name for name, _ in seen} == {name for name, _ in model.named_modules()}
+    assert len(seen) == len(handles) + 8  # a block calls its ReLU twice
+    assert dict(seen)["layer2.0.downsample"] == dict(seen)["layer2.0.conv2"]
+    np.testing.assert_array_equal(looked_into, expected)
+    np.testing.assert_array_equal(again, expected)
 
 
 def test_any_number_of_classes():

@@ -1,0 +1,110 @@
+"""Convolution, batch norm and ReLU in a row: computed by one call where nobody looks at what is in between.
+
+In passes without gradients over small images, what lies around the kernels takes a good part of the time. The modules
+stay as they are, and are called one by one wherever that makes a difference to anyone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradcli.autograd import Tensor
+from gradcli.autograd.grad_mode import is_grad_enabled
+from gradcli.deferred import may_put_off
+from gradcli.nn.activation import ReLU
+from gradcli.nn.batchnorm import BatchNorm2d
+from gradcli.nn.container import Sequential
+from gradcli.nn.conv import Conv2d
+from gradcli.nn.module import Module
+from gradcli.ops.dims import pair
+from gradcli.ops.inference import RunningBatchNorm, conv2d_batch_norm
+
+_FORWARDS = {kind: kind.forward for kind in (Conv2d, BatchNorm2d, ReLU, Sequential)}
+
+
+def conv_bn_relu(conv: Any, bn: Any, relu: Any, input: Any, shortcut: Any = None) -> Any:
+    """`relu(bn(conv(input)) + shortcut)`; without ReLU or shortcut where they are None.
+
+    To be called in the `forward` of a network that `puts_off`.
+    """
+    out = _in_one_call(conv, bn, relu, input, shortcut)
+    if out is not None:
+        return Tensor.from_operation(out, None)
+    result = bn(conv(input))
+    if shortcut is not None:
+        result = result + shortcut
+    return result if relu is None else relu(result)
+
+
+def conv_bn(layers: Any, input: Any) -> Any:
+    """`layers(input)`, in one call where they are a convolution and its batch norm."""
+    if _is_plain(layers, Sequential) and len(layers._modules) == 2:
+        conv, bn = layers._modules.values()
+        if (out := _in_one_call(conv, bn, None, input, None)) is not None:
+            return Tensor.from_operation(out, None)
+    return layers(input)
+
+
+def _in_one_call(conv: Any, bn: Any, relu: Any, input: Any, shortcut: Any) -> Any:
+    """What `conv_bn_relu` returns, put off and without a graph; None where the modules are to be called themselves.
+
+    They are where somebody's code runs in between, a graph is recorded, batch norm takes the batch's own statistics,
+    or a layer's tensors aren't those that it is made with; what is wrong with these, the layer says itself.
+    """
+    if (
+        not may_put_off()
+        or not _is_plain(conv, Conv2d)
+        or not _is_plain(bn, BatchNorm2d)
+        or not (relu is None or _is_plain(relu, ReLU))
+        or bn.training
+    ):
+        return None
+    weight, mean, variance = conv._parameters.get("weight"), *map(bn._buffers.get, ("running_mean", "running_var"))
+    scale, shift = map(bn._parameters.get, ("weight", "bias"))
+    operands = input, weight, mean, variance, scale, shift, input if shortcut is None else shortcut
+    for operand in operands:
+        if not isinstance(operand, Tensor):
+            return None
+    if conv._parameters.get("bias", weight) is not None:
+        return None
+    if is_grad_enabled() and any(operand.requires_grad for operand in operands):
+        return None
+    images, kernel = input.deferred_array(), weight.deferred_array()
+    vectors = RunningBatchNorm(mean.array, variance.array, scale.array, shift.array, bn.eps)
+    if not _fit(images, kernel, vectors):
+        return None
+    return conv2d_batch_norm(
+        images,
+        kernel,
+        pair(conv.stride, "stride"),
+        pair(conv.padding, "padding"),
+        pair(conv.dilation, "dilation"),
+        conv.groups,
+        vectors,
+        None if shortcut is None else shortcut.deferred_array(),
+        relu is not None,
+    )
+
+
+def _is_plain(module: Any, kind: type[Module]) -> bool:
+    """Whether it is such a layer and nothing more: no subclass, no other `forward`, no hook."""
+    return (
+        type(module) is kind
+        and not module._forward_hooks
+        and "forward" not in module.__dict__
+        and kind.forward is _FORWARDS[kind]
+    )
+
+
+def _fit(images: Any, kernel: Any, norm: RunningBatchNorm) -> bool:
+    """Whether these are what the kernels take; those of convolution check the rest."""
+    channels, dtype = kernel.shape[:1], kernel.dtype
+    return (
+        images.ndim == kernel.ndim == 4
+        and 0 not in images.shape
+        and 0 not in kernel.shape
+        and norm.mean.shape == norm.variance.shape == norm.weight.shape == norm.bias.shape == channels
+        and norm.mean.dtype == norm.variance.dtype == norm.weight.dtype == norm.bias.dtype == dtype
+        and dtype.kind == "f"
+        and dtype.itemsize >= 4
+    )
