@@ -34,6 +34,7 @@ from gradcli.ops import (
     comparison,
     contraction,
     creation,
+    cumulative,
     diagonals,
     dim_order,
     division,
@@ -42,12 +43,15 @@ from gradcli.ops import (
     error_function,
     expansion,
     exponential,
+    extrema,
     gathering,
     index_selection,
     indexing,
     joining,
     linalg,
+    norms,
     powers,
+    product,
     random,
     ranges,
     rearrangement,
@@ -56,9 +60,12 @@ from gradcli.ops import (
     roots,
     rounding,
     shape,
+    sorting,
     splitting,
     trigonometric,
+    truth,
     two_variables,
+    variance,
 )
 from gradcli.ops.activation import relu, sigmoid, tanh
 from gradcli.ops.arithmetic import *
@@ -69,6 +76,7 @@ from gradcli.ops.comparison import *
 from gradcli.ops.contraction import *
 from gradcli.ops.convolution import conv2d
 from gradcli.ops.creation import *
+from gradcli.ops.cumulative import *
 from gradcli.ops.diagonals import *
 from gradcli.ops.dim_order import *
 from gradcli.ops.division import *
@@ -77,12 +85,15 @@ from gradcli.ops.elementwise import *
 from gradcli.ops.error_function import *
 from gradcli.ops.expansion import *
 from gradcli.ops.exponential import *
+from gradcli.ops.extrema import *
 from gradcli.ops.gathering import *
 from gradcli.ops.index_selection import *
 from gradcli.ops.indexing import *
 from gradcli.ops.joining import *
 from gradcli.ops.linalg import *
+from gradcli.ops.norms import *
 from gradcli.ops.powers import *
+from gradcli.ops.product import *
 from gradcli.ops.random import *
 from gradcli.ops.ranges import *
 from gradcli.ops.rearrangement import *
@@ -91,10 +102,13 @@ from gradcli.ops.repetition import *
 from gradcli.ops.roots import *
 from gradcli.ops.rounding import *
 from gradcli.ops.shape import *
-from gradcli.ops.softmax import log_softmax, softmax
+from gradcli.ops.softmax import log_softmax, logsumexp, softmax
+from gradcli.ops.sorting import *
 from gradcli.ops.splitting import *
 from gradcli.ops.trigonometric import *
+from gradcli.ops.truth import *
 from gradcli.ops.two_variables import *
+from gradcli.ops.variance import *
 
 __all__ = [
     "Generator",
@@ -119,6 +133,7 @@ __all__ = [
     "int64",
     "is_grad_enabled",
     "log_softmax",
+    "logsumexp",
     "long",
     "no_grad",
     "relu",
@@ -138,6 +153,7 @@ __all__ += clamping.__all__
 __all__ += comparison.__all__
 __all__ += contraction.__all__
 __all__ += creation.__all__
+__all__ += cumulative.__all__
 __all__ += diagonals.__all__
 __all__ += dim_order.__all__
 __all__ += division.__all__
@@ -146,12 +162,15 @@ __all__ += elementwise.__all__
 __all__ += error_function.__all__
 __all__ += expansion.__all__
 __all__ += exponential.__all__
+__all__ += extrema.__all__
 __all__ += gathering.__all__
 __all__ += index_selection.__all__
 __all__ += indexing.__all__
 __all__ += joining.__all__
 __all__ += linalg.__all__
+__all__ += norms.__all__
 __all__ += powers.__all__
+__all__ += product.__all__
 __all__ += random.__all__
 __all__ += ranges.__all__
 __all__ += rearrangement.__all__
@@ -160,6 +179,9 @@ __all__ += repetition.__all__
 __all__ += roots.__all__
 __all__ += rounding.__all__
 __all__ += shape.__all__
+__all__ += sorting.__all__
 __all__ += splitting.__all__
 __all__ += trigonometric.__all__
+__all__ += truth.__all__
 __all__ += two_variables.__all__
+__all__ += variance.__all__

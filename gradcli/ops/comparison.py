@@ -9,14 +9,10 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
-from gradcli.ops.dims import canonical_dims
 from gradcli.ops.promotion import promote, require_kind, require_tensors
 
 __all__ = [
-    "all",
     "allclose",
-    "any",
-    "argmax",
     "bitwise_and",
     "bitwise_not",
     "bitwise_or",
@@ -129,30 +125,6 @@ def isfinite(input: Array) -> Array:
     return np.isfinite(input)
 
 
-@op(method=True, differentiable=False)
-def all(input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
-    """Whether all elements, or all along a dim, are true; uint8 for uint8, as in PyTorch."""
-    return _as_truth(np.all(input, axis=_axes(dim, input), keepdims=keepdim), input)
-
-
-@op(method=True, differentiable=False)
-def any(input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
-    """Whether any element, or any along a dim, is true; uint8 for uint8, as in PyTorch."""
-    return _as_truth(np.any(input, axis=_axes(dim, input), keepdims=keepdim), input)
-
-
-@op(method=True, differentiable=False)
-def argmax(input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
-    """Index of the largest element (the first of equals), of the flattened tensor or along a dim, as int64."""
-    if input.dtype == np.bool_:
-        raise RuntimeError("argmax(): does not support bool input")
-    axes = _axes(dim, input)
-    axis = None if dim is None or not axes else axes[0]
-    if input.size == 0 and (axis is None or input.shape[axis] == 0):
-        raise IndexError(f"argmax(): the elements to choose from must be at least one, but the shape is {input.shape}")
-    return np.asarray(np.argmax(input, axis=axis, keepdims=keepdim), np.int64)
-
-
 @tensor_method()
 def equal(input: Tensor, other: Tensor) -> bool:
     """True where both have the same shape and elements."""
@@ -186,15 +158,6 @@ def isclose(input: Array, other: Array, rtol: float = 1e-05, atol: float = 1e-08
 def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
     """True where |input - other| <= atol + rtol * |other| everywhere, for tensors of one type."""
     return bool(isclose(input, other, rtol, atol, equal_nan).array.all())
-
-
-def _axes(dim: int | None, input: Array) -> tuple[int, ...]:
-    """The axis to reduce, or all of them, as NumPy takes them; IndexError for a dim that isn't there."""
-    return canonical_dims(dim, input.ndim)
-
-
-def _as_truth(result: Any, input: Array) -> Array:
-    return np.asarray(result, np.uint8 if input.dtype == np.uint8 else np.bool_)
 
 
 def _promote_bits(operation: str, input: Array, other: Any) -> tuple[Array, Array]:

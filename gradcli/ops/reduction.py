@@ -12,13 +12,15 @@ from gradcli.autograd.dtypes import Array, DType, as_numpy_dtype
 from gradcli.autograd.graph import sum_to_shape
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.ops.dims import canonical_dims, sizes
-from gradcli.ops.elementwise import div, where
+from gradcli.ops.division import div
 from gradcli.ops.expansion import expand
+from gradcli.ops.selection import values_of
 from gradcli.ops.shape import view
 
 __all__ = [
     "mean",
-    "norm",
+    "nanmean",
+    "nansum",
     "sum",
 ]
 
@@ -40,7 +42,7 @@ def sum_dims(input: Array, dim: Dims, keepdim: bool = False, dtype: DType | None
     return _sum(input, canonical_dims(dim, input.ndim), keepdim, dtype)
 
 
-sum_dims.gradient(input=lambda grad, input_shape, dim: expand(_with_kept_dims(grad, input_shape, dim), input_shape))
+sum_dims.gradient(input=lambda grad, input_shape, dim: expand(with_kept_dims(grad, input_shape, dim), input_shape))
 
 
 @tensor_method()
@@ -63,14 +65,17 @@ mean_all.gradient(input=lambda grad, input_shape: expand(grad, input_shape) * _o
 @op("MeanBackward1")
 def mean_dims(input: Array, dim: Dims, keepdim: bool = False, dtype: DType | None = None) -> Array:
     """Mean along dims."""
-    return _mean(input, canonical_dims(dim, input.ndim), keepdim, dtype)
+    return _mean(input, dim, keepdim, dtype)
 
 
-@mean_dims.gradients("input")
-def _mean_dims_gradient(grad: Any, input_shape: tuple[int, ...], dim: Dims) -> tuple[Any]:
+mean_dims.gradient(input=lambda grad, input_shape, dim: mean_gradient(grad, input_shape, dim))
+
+
+def mean_gradient(grad: Any, input_shape: tuple[int, ...], dim: Dims) -> Any:
+    """The gradient of a mean along dims with respect to its input."""
     count = math.prod(input_shape[axis] for axis in canonical_dims(dim, len(input_shape)))
     # Scaled before it is spread: the fewer elements, the cheaper.
-    return (expand(_with_kept_dims(grad, input_shape, dim) * _over(count), input_shape),)
+    return expand(with_kept_dims(grad, input_shape, dim) * _over(count), input_shape)
 
 
 @tensor_method()
@@ -84,7 +89,7 @@ def mean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: DType | 
 @op("SumBackward1")
 def sum_to(input: Array, shape: tuple[int, ...]) -> Array:
     """Sum over the dims along which a tensor of `shape` was broadcast to input."""
-    return sum_to_shape(input.astype(_sum_dtype(input, None), copy=False), shape)
+    return sum_to_shape(input.astype(sum_dtype(input, None), copy=False), shape)
 
 
 sum_to.gradient(input=lambda grad, input_shape: expand(grad, input_shape))
@@ -94,6 +99,8 @@ sum_to.gradient(input=lambda grad, input_shape: expand(grad, input_shape))
 def sum_to_size(input: Any, *size: Any) -> Any:
     """Sum to a shape that broadcasts to this one; RuntimeError where it doesn't."""
     shape = sizes(size)
+    if not shape:
+        return sum_all(input)
     if shape == tuple(input.shape):
         return input
     try:
@@ -102,39 +109,52 @@ def sum_to_size(input: Any, *size: Any) -> Any:
         raise RuntimeError(f"size {list(shape)} is not expandable to size {list(input.shape)}.") from None
 
 
-@op("LinalgVectorNormBackward0", method=True)
-def norm(input: Array) -> Array:
-    """Euclidean norm of all elements, 0-d; its gradient at zero is zero."""
-    if input.dtype.kind != "f":
-        raise RuntimeError(f"norm(): expected a floating point tensor as input, but got {input.dtype.name}")
-    return np.asarray(np.sqrt(np.square(input.astype(np.float64, copy=False)).sum())).astype(input.dtype)
+@op("NansumBackward0", method=True)
+def nansum(input: Array, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Array:
+    """Sum of all elements, or along `dim` (one or several), where NaN counts as zero."""
+    values = np.where(np.isnan(input), input.dtype.type(0), input) if input.dtype.kind == "f" else input
+    return _sum(values, canonical_dims(dim, input.ndim), keepdim, dtype)
 
 
-norm.gradient(input=lambda grad, input, out: where(out == 0, 0.0, grad * div(input, out)))
+@nansum.gradients("input")
+def _nansum_gradient(grad: Any, input: Any, dim: Dims) -> tuple[Any]:
+    values = values_of(input)
+    return (with_kept_dims(grad, tuple(input.shape), dim) * ~np.isnan(values),)
 
 
-def _sum_dtype(input: Array, dtype: DType | None) -> np.dtype[Any]:
+@tensor_method()
+def nanmean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Any:
+    """Mean of all elements that are not NaN, or along `dim` (one or several), of a float tensor."""
+    values = values_of(input)
+    if values.dtype.kind != "f":
+        raise RuntimeError(f"nanmean(): expected input to have floating point dtype but got {values.dtype.name}")
+    counts = np.asarray(np.sum(~np.isnan(values), axis=canonical_dims(dim, values.ndim), keepdims=keepdim))
+    return div(nansum(input, dim, keepdim, dtype=dtype), counts)
+
+
+def sum_dtype(input: Array, dtype: DType | None) -> np.dtype[Any]:
+    """The element type of a sum or product: the one asked for, else its own for floats and int64 for others."""
     if dtype is not None:
         return as_numpy_dtype(dtype)
     return input.dtype if input.dtype.kind == "f" else np.dtype(np.int64)
 
 
 def _sum(input: Array, axes: tuple[int, ...] | None, keepdim: bool, dtype: DType | None) -> Array:
-    target = _sum_dtype(input, dtype)
+    target = sum_dtype(input, dtype)
     # NumPy adds one by one along all but the last axis: long float32 sums need double precision to come out exact.
     added_as = np.float64 if target.kind == "f" else target
     return np.asarray(np.sum(input, axis=axes, keepdims=keepdim, dtype=added_as), target)
 
 
-def _mean(input: Array, axes: tuple[int, ...] | None, keepdim: bool, dtype: DType | None) -> Array:
+def _mean(input: Array, dim: Dims, keepdim: bool, dtype: DType | None) -> Array:
     target = as_numpy_dtype(dtype) if dtype is not None else input.dtype
     if target.kind != "f":
         raise RuntimeError(
             "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. "
             f"Got: {input.dtype}"
         )
-    axis_sizes = input.shape if axes is None else [input.shape[axis] for axis in axes]
-    if math.prod(axis_sizes) == 0:
+    axes = canonical_dims(dim, input.ndim)
+    if input.size == 0 and math.prod(input.shape[axis] for axis in axes) == 0:
         shape = np.sum(input, axis=axes, keepdims=keepdim).shape
         return np.full(shape, math.nan, target)  # PyTorch's answer, without NumPy's warning
     return np.asarray(np.mean(input, axis=axes, keepdims=keepdim, dtype=np.float64), target)
@@ -144,7 +164,7 @@ def _over(count: int) -> float:
     return 1 / count if count else math.nan
 
 
-def _with_kept_dims(grad: Any, input_shape: tuple[int, ...], dim: Dims) -> Any:
-    """The gradient of a reduction with the reduced dims back, of size 1."""
+def with_kept_dims(grad: Any, input_shape: tuple[int, ...], dim: Dims) -> Any:
+    """What a reduction gave, or its gradient, with the reduced dims back, of size 1."""
     axes = canonical_dims(dim, len(input_shape))
     return view(grad, tuple(1 if axis in axes else size for axis, size in enumerate(input_shape)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,25 +11,28 @@ from gradcli.autograd.dtypes import Array, DType
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
 from gradcli.kernels import memory
-from gradcli.ops.dims import canonical_dim
+from gradcli.ops.dims import canonical_dim, canonical_dims
 from gradcli.ops.elementwise import to
 from gradcli.ops.exponential import exp
-from gradcli.ops.promotion import require_kind
-from gradcli.ops.reduction import sum
+from gradcli.ops.promotion import as_floating, require_kind
+from gradcli.ops.reduction import sum, with_kept_dims
 
 __all__ = [
     "log_softmax",
+    "logsumexp",
     "softmax",
 ]
+
+Dims = int | Sequence[int]
 
 
 @op("LogSoftmaxBackward0")
 def log_softmax_along(input: Array, dim: int) -> Array:
     """log(exp(input) / sum(exp(input))) along dim."""
     axis = _axis(dim, input.ndim)
-    require_kind("log_softmax", input)
     if input.size == 0:
         return input.copy()
+    require_kind("log_softmax", input)
     largest = np.max(input, axis=axis, keepdims=True)
     result: Array = np.subtract(input, largest, out=memory.empty(input.shape, input.dtype))
     np.exp(result, out=result)
@@ -62,9 +66,9 @@ def log_softmax(input: Any, dim: int, dtype: DType | None = None) -> Any:
 def softmax_along(input: Array, dim: int) -> Array:
     """exp(input) / sum(exp(input)) along dim."""
     axis = _axis(dim, input.ndim)
-    require_kind("softmax", input)
     if input.size == 0:
         return input.copy()
+    require_kind("softmax", input)
     powers = np.exp(input - np.max(input, axis=axis, keepdims=True))
     total = np.sum(powers, axis=axis, keepdims=True, dtype=np.float64)  # float16 would overflow
     return np.asarray(powers / total).astype(input.dtype)
@@ -77,6 +81,24 @@ softmax_along.gradient(input=lambda grad, out, dim: out * (grad - sum(grad * out
 def softmax(input: Any, dim: int, dtype: DType | None = None) -> Any:
     """exp(input) / sum(exp(input)) along dim, in `dtype` if given."""
     return softmax_along(input if dtype is None else to(input, dtype), dim)
+
+
+@op("LogsumexpBackward0", method=True)
+def logsumexp(input: Array, dim: Dims, keepdim: bool = False) -> Array:
+    """log(sum(exp(input))) along `dim` (one or several), of integers as float32; -inf for no elements."""
+    axes = canonical_dims(dim, input.ndim)
+    values = as_floating(input)
+    largest = np.max(values, axis=axes, keepdims=True, initial=-np.inf)
+    largest = np.where(np.isinf(largest), 0, largest)
+    total = np.sum(np.exp(values - largest), axis=axes, keepdims=True, dtype=np.float64)
+    result = np.log(total) + largest
+    return np.asarray(result if keepdim else result.squeeze(axes), values.dtype)
+
+
+@logsumexp.gradients("input")
+def _logsumexp_gradient(grad: Any, input: Any, out: Any, dim: Dims) -> tuple[Any]:
+    shape = tuple(input.shape)
+    return (with_kept_dims(grad, shape, dim) * exp(input - with_kept_dims(out, shape, dim)),)
 
 
 def _axis(dim: int, ndim: int) -> int | None:

@@ -7,7 +7,7 @@ import operator
 
 import numpy as np
 import pytest
-from operation_cases import Case, Refusal, checks_of, distinct, fixed, integers, real, refusal_checks_of, transposed
+from operation_cases import Case, Refusal, checks_of, fixed, integers, real, refusal_checks_of
 
 import gradcli
 
@@ -51,25 +51,6 @@ CASES = [
     constant("not integers", lambda torch, x: torch.bitwise_not(x), integers(9, 4), expected=lambda x: -x - 1),
     constant("isnan", lambda torch, x: torch.isnan(x), fixed([1, math.nan, math.inf]), expected=np.isnan),
     constant("isfinite", lambda torch, x: torch.isfinite(x), fixed([1, math.nan, -math.inf]), expected=np.isfinite),
-    *[
-        constant(
-            f"{name} {shape} {dim} {keepdim}",
-            lambda torch, x, n=name, d=dim, k=keepdim: getattr(torch, n)(x > 0, *(() if d is None else (d, k))),
-            real(*shape),
-            expected=lambda x, n=name, d=dim, k=keepdim: getattr(np, n)(x > 0, axis=d, keepdims=k and d is not None),
-        )
-        for name in ("all", "any")
-        for shape, dim, keepdim in (((2, 3), None, False), ((2, 3), -1, True), ((2, 0), 1, False), ((), None, False))
-    ],
-    *[
-        constant(
-            f"argmax {dim} {keepdim}",
-            lambda torch, x, d=dim, k=keepdim: torch.argmax(x, dim=d, keepdim=k),
-            transposed(distinct(2, 3, 4)),
-            expected=lambda x, d=dim, k=keepdim: np.argmax(x, axis=d, keepdims=k),
-        )
-        for dim, keepdim in ((None, False), (0, False), (-1, True), (1, False), (None, True))
-    ],
 ]
 
 REFUSALS = [
@@ -79,11 +60,6 @@ REFUSALS = [
     Refusal(
         "not of floats", lambda torch: torch.bitwise_not(torch.ones(2)), NotImplementedError, "bitwise_not.*[Ff]loat"
     ),
-    Refusal("all", lambda torch: torch.ones(2).all(2), IndexError, r"range of \[-1, 0\], but got 2"),
-    Refusal("argmax", lambda torch: torch.ones(2).argmax(-2), IndexError, r"range of \[-1, 0\], but got -2"),
-    Refusal("argmax of nothing", lambda torch: torch.ones(0).argmax(), IndexError, "argmax"),
-    Refusal("argmax along nothing", lambda torch: torch.ones(2, 0).argmax(1), IndexError, "argmax"),
-    Refusal("argmax of bools", lambda torch: torch.tensor([True]).argmax(), RuntimeError, "bool"),
     Refusal("allclose types", lambda torch: torch.allclose(torch.ones(1), torch.tensor([1])), RuntimeError, "match"),
     Refusal("allclose sizes", lambda torch: torch.allclose(torch.ones(2), torch.ones(3)), RuntimeError, "tensor a"),
 ]
@@ -97,16 +73,6 @@ def test_operation(check, case):
 @pytest.mark.parametrize(("check", "refusal"), refusal_checks_of(REFUSALS))
 def test_refusal(check, refusal):
     check(refusal)
-
-
-def test_argmax_takes_the_first_of_equals_and_nan_before_all():
-    assert gradcli.tensor([2.0, 5.0, 5.0]).argmax().item() == 1
-    assert gradcli.tensor([2.0, math.nan, 5.0]).argmax().item() == 1
-
-
-def test_all_and_any_of_uint8_are_uint8():
-    bytes_ = gradcli.tensor([2, 0], dtype=gradcli.uint8)
-    assert (bytes_.all().dtype, bytes_.any().item()) == (gradcli.uint8, 1)
 
 
 def test_a_tensor_equals_no_text_and_can_be_looked_for_in_a_list():

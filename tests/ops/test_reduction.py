@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from operation_cases import Case, Refusal, checks_of, fixed, integers, nonzero, real, refusal_checks_of, transposed
+from operation_cases import Case, Refusal, checks_of, fixed, integers, real, refusal_checks_of, transposed
 
 import gradcli
 
@@ -35,6 +35,10 @@ def numpy_reduction(name, dim, keepdim):
         return getattr(np, name)(x, axis=axes(dim) if x.ndim else None, keepdims=keepdim)
 
     return reduce
+
+
+def with_nan(generator):
+    return np.where(np.eye(3, 4) == 1, math.nan, generator.standard_normal((3, 4)))
 
 
 CASES = [
@@ -84,11 +88,24 @@ CASES = [
         expected=lambda x: x.sum((0, 1), keepdims=True),
     ),
     Case(
-        "norm",
-        lambda torch, x: torch.norm(x),
-        nonzero(2, 3),
-        expected=np.linalg.norm,
+        "sum_to_size of one",
+        lambda torch, x: x.sum_to_size(()),
+        real(2, 3),
+        expected=np.sum,
     ),
+    *[
+        Case(
+            f"{name} {dim} {keepdim}",
+            lambda torch, x, n=name, d=dim, k=keepdim: getattr(torch, n)(x, d, k),
+            with_nan,
+            expected=lambda x, n=name, d=dim, k=keepdim: getattr(np, n)(x, axis=d, keepdims=k),
+            twice=False,
+        )
+        for name in ("nansum", "nanmean")
+        for dim, keepdim in ((None, False), (0, False), (-1, True), ((0, 1), False))
+    ],
+    Case("nansum without nan", lambda torch, x: x.nansum(1), real(2, 3), expected=lambda x: x.sum(1)),
+    Case("nansum of integers", lambda torch, x: x.nansum(), integers(9, 4), expected=np.sum, differentiable=False),
 ]
 
 REFUSALS = [
@@ -97,7 +114,8 @@ REFUSALS = [
     Refusal("mean of integers", lambda torch: torch.tensor([1, 2]).mean(), RuntimeError, "dtype"),
     Refusal("mean as integers", lambda torch: torch.ones(2).mean(dtype=torch.int64), RuntimeError, "dtype"),
     Refusal("sum_to_size", lambda torch: torch.ones(2, 3).sum_to_size(2), RuntimeError, r"size \[2\].*size \[2, 3\]"),
-    Refusal("norm of integers", lambda torch: torch.norm(torch.tensor([3, 4])), RuntimeError, "floating point"),
+    Refusal("nanmean of integers", lambda torch: torch.nanmean(torch.tensor([1])), RuntimeError, "floating point"),
+    Refusal("mean dtype before dim", lambda torch: torch.tensor([1]).mean(3), RuntimeError, "dtype"),
 ]
 
 
@@ -148,9 +166,3 @@ def test_summing_a_broadcast_gradient_keeps_its_digits():
     bias = gradcli.zeros(3, requires_grad=True)
     (gradcli.zeros(4096, 3) + bias).backward(gradient=gradcli.tensor(grad))
     assert bias.grad.tolist() == grad.sum(axis=0, dtype=np.float64).astype(np.float32).tolist()
-
-
-def test_the_norms_gradient_at_zero_is_zero():
-    x = gradcli.zeros(3, requires_grad=True)
-    x.norm().backward()
-    assert x.grad.tolist() == [0, 0, 0]

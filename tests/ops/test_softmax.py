@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from operation_cases import Case, Refusal, checks_of, fixed, real, refusal_checks_of, transposed
@@ -56,9 +58,28 @@ CASES = [
         real(2, 3),
         expected=lambda x: np.exp(log_softmax(x, -1)),
     ),
+    *[
+        Case(
+            f"logsumexp {name} {dim} {keepdim}",
+            lambda torch, x, d=dim, k=keepdim: torch.logsumexp(x, d, k),
+            draw,
+            expected=lambda x, d=dim, k=keepdim: np.log(np.sum(np.exp(x), axis=d if x.ndim else None, keepdims=k)),
+        )
+        for name, draw in (("rows", real(3, 4)), ("transposed", transposed(real(3, 4))), ("0-d", real()))
+        for dim, keepdim in ((0, False), (-1, True))
+    ],
+    Case(
+        "logsumexp of all",
+        lambda torch, x: x.logsumexp((0, 1)),
+        fixed([[700.0, 0.0], [-700.0, 701.0]]),
+        expected=lambda x: 701 + np.log(np.exp(x - 701).sum()),
+    ),
+    Case("logsumexp no rows", lambda torch, x: x.logsumexp(1), real(0, 3), expected=lambda x: x.sum(1)),
 ]
 
 REFUSALS = [
+    Refusal("logsumexp dim", lambda torch: torch.ones(2).logsumexp(1), IndexError, "but got 1"),
+    Refusal("logsumexp twice", lambda torch: torch.ones(2, 2).logsumexp((0, 0)), RuntimeError, "multiple times"),
     Refusal("softmax dim", lambda torch: torch.softmax(torch.ones(2, 3), 2), IndexError, "but got 2"),
     Refusal("softmax 0-d", lambda torch: torch.ones(()).softmax(1), IndexError, "but got 1"),
     Refusal("softmax type", lambda torch: torch.softmax(torch.tensor([1]), 0), NotImplementedError, "softmax.*int64"),
@@ -91,3 +112,20 @@ def test_type_asked_for(name):
     assert x.grad.dtype == gradcli.float32
     assert x.grad.sum().item() == pytest.approx(0, abs=1e-7)
     assert getattr(gradcli, name)(gradcli.tensor([1, 1]), 0, gradcli.float32).dtype == gradcli.float32
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([], -math.inf),
+        ([-math.inf, -math.inf], -math.inf),
+        ([math.inf, 1.0], math.inf),
+        ([math.inf, math.inf], math.inf),
+        ([math.nan, math.inf], math.nan),
+        ([0, 0], math.log(2)),
+    ],
+)
+def test_logsumexp_of_extremes(values, expected):
+    result = gradcli.tensor(values).logsumexp(0)
+    assert result.dtype == gradcli.float32
+    assert result.item() == pytest.approx(expected, nan_ok=True)
