@@ -1,4 +1,10 @@
-"""The engine: tensors, the recorded graph, the backward pass. It knows no operation; operations attach themselves."""
+"""The engine: tensors, the recorded graph, the backward pass. It knows no operation; operations attach themselves.
+
+`functional` and `gradcheck` stand on top of the operations: they are loaded when first used.
+"""
+
+import importlib
+from typing import Any
 
 from gradcli.autograd.anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
 from gradcli.autograd.engine import backward, grad
@@ -16,12 +22,16 @@ from gradcli.autograd.tensor import Tensor
 
 __all__ = [
     "Function",
+    "GradcheckError",
     "Node",
     "Tensor",
     "backward",
     "detect_anomaly",
     "enable_grad",
+    "functional",
     "grad",
+    "gradcheck",
+    "gradgradcheck",
     "inference_mode",
     "is_anomaly_enabled",
     "is_grad_enabled",
@@ -31,3 +41,18 @@ __all__ = [
     "set_detect_anomaly",
     "set_grad_enabled",
 ]
+
+_LATER = {
+    "functional": "functional",
+    "gradcheck": "gradcheck",
+    "gradgradcheck": "gradcheck",
+    "GradcheckError": "gradcheck",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'gradcli.autograd' has no attribute {name!r}")
+    module = importlib.import_module(f"gradcli.autograd.{_LATER[name]}")
+    value = globals()[name] = module if name == "functional" else getattr(module, name)
+    return value

@@ -89,7 +89,8 @@ def _check_may_be_changed(target: Tensor, recorded: bool) -> None:
         if isinstance(target._sharing, View):
             _check_view_may_be_changed(target, target._sharing)
     array = target.array
-    if any(stride == 0 and size > 1 for stride, size in zip(array.strides, array.shape, strict=True)):
+    repeated = any(stride == 0 and size > 1 for stride, size in zip(array.strides, array.shape, strict=True))
+    if repeated and array.size:
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory "
             "location. Please clone() the tensor before performing the operation."

@@ -98,8 +98,8 @@ class OperationNode(Node):
             raise RuntimeError(FREED)
         if self.sequence_number < Clock.last_change:
             self._check_saved_unchanged(values)
-        if self.output_count > 1:
-            grad = tuple(map(settled, grad))
+        if self.operation.multiple:
+            grad = tuple(map(settled, grad if self.output_count > 1 else (grad,)))
         elif create_graph or not self.operation.deferred:
             grad = settled(grad)
         steps = self.plan.steps if wanted is None else self._wanted_steps(wanted, values)
@@ -164,7 +164,7 @@ class OperationNode(Node):
                 raise RuntimeError(f"{self.name()} returned an invalid gradient: {error}") from None
         if share.dtype != edge.dtype:
             share = share.astype(edge.dtype)
-        gradients = grad if self.output_count > 1 else (grad,)
+        gradients = grad if self.operation.multiple else (grad,)
         if keeps and (not share.flags.writeable or _may_be_shared(share, gradients, values)):
             # A leaf keeps the array as its `grad`, so it can't be one that somebody else reads or writes, nor one
             # that was only broadcast.

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from gradcli.autograd import Tensor
-from gradcli.autograd.grad_mode import is_grad_enabled
+from gradcli.autograd.anomaly import AnomalyMode
+from gradcli.autograd.grad_mode import is_grad_enabled, is_inference_mode_enabled
 from gradcli.deferred import may_put_off
 from gradcli.nn.activation import ReLU
 from gradcli.nn.batchnorm import BatchNorm2d
@@ -49,10 +50,13 @@ def _in_one_call(conv: Any, bn: Any, relu: Any, input: Any, shortcut: Any) -> An
     """What `conv_bn_relu` returns, put off and without a graph; None where the modules are to be called themselves.
 
     They are where somebody's code runs in between, a graph is recorded, batch norm takes the batch's own statistics,
-    or a layer's tensors aren't those that it is made with; what is wrong with these, the layer says itself.
+    or a layer's tensors aren't those that it is made with; what is wrong with these, the layer says itself. Also where
+    every operation is looked at for anomalies, or marks its result as made in `inference_mode`.
     """
     if (
         not may_put_off()
+        or AnomalyMode.enabled
+        or is_inference_mode_enabled()
         or not _is_plain(conv, Conv2d)
         or not _is_plain(bn, BatchNorm2d)
         or not (relu is None or _is_plain(relu, ReLU))

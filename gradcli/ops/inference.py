@@ -10,8 +10,8 @@ from gradcli.autograd.dtypes import Array
 from gradcli.deferred import DeferredArray, settled
 from gradcli.kernels import convolution, normalization
 from gradcli.ops.activation import relu
+from gradcli.ops.arithmetic import add
 from gradcli.ops.convolution import IntPair
-from gradcli.ops.elementwise import add
 
 
 class RunningBatchNorm(NamedTuple):
