@@ -33,13 +33,13 @@ from gradcli.ops import (
     clamping,
     comparison,
     contraction,
+    conversion,
     creation,
     cumulative,
     diagonals,
     dim_order,
     division,
     einstein,
-    elementwise,
     error_function,
     expansion,
     exponential,
@@ -74,6 +74,7 @@ from gradcli.ops.choosing import *
 from gradcli.ops.clamping import *
 from gradcli.ops.comparison import *
 from gradcli.ops.contraction import *
+from gradcli.ops.conversion import *
 from gradcli.ops.convolution import conv2d
 from gradcli.ops.creation import *
 from gradcli.ops.cumulative import *
@@ -81,7 +82,6 @@ from gradcli.ops.diagonals import *
 from gradcli.ops.dim_order import *
 from gradcli.ops.division import *
 from gradcli.ops.einstein import *
-from gradcli.ops.elementwise import *
 from gradcli.ops.error_function import *
 from gradcli.ops.expansion import *
 from gradcli.ops.exponential import *
@@ -152,13 +152,13 @@ __all__ += choosing.__all__
 __all__ += clamping.__all__
 __all__ += comparison.__all__
 __all__ += contraction.__all__
+__all__ += conversion.__all__
 __all__ += creation.__all__
 __all__ += cumulative.__all__
 __all__ += diagonals.__all__
 __all__ += dim_order.__all__
 __all__ += division.__all__
 __all__ += einstein.__all__
-__all__ += elementwise.__all__
 __all__ += error_function.__all__
 __all__ += expansion.__all__
 __all__ += exponential.__all__

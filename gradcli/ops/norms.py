@@ -11,10 +11,10 @@ import numpy as np
 from gradcli.autograd.dtypes import Array, DType, as_numpy_dtype
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.ops.choosing import where
+from gradcli.ops.conversion import to
 from gradcli.ops.decomposition import svd
 from gradcli.ops.dim_order import permute_dims
 from gradcli.ops.dims import canonical_dims
-from gradcli.ops.elementwise import to
 from gradcli.ops.reduction import sum_dims, with_kept_dims
 from gradcli.ops.rounding import abs, sign
 from gradcli.ops.selection import values_of

@@ -30,6 +30,11 @@ def promote_types(first: np.dtype[Any], second: np.dtype[Any]) -> np.dtype[Any]:
     return np.promote_types(first, second)
 
 
+def can_cast(source: np.dtype[Any], target: np.dtype[Any]) -> bool:
+    """Whether values of one type may be written into another in place: into none of a lower category."""
+    return _CATEGORY[source.kind] <= _CATEGORY[target.kind]
+
+
 def result_type(*operands: Any) -> np.dtype[Any]:
     """The element type of an operation on arrays and Python numbers."""
     by_strength: dict[int, np.dtype[Any]] = {}

@@ -11,8 +11,8 @@ from gradcli.autograd.dtypes import Array, DType
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
 from gradcli.kernels import memory
+from gradcli.ops.conversion import to
 from gradcli.ops.dims import canonical_dim, canonical_dims
-from gradcli.ops.elementwise import to
 from gradcli.ops.exponential import exp
 from gradcli.ops.promotion import as_floating, require_kind
 from gradcli.ops.reduction import sum, with_kept_dims

@@ -1,6 +1,8 @@
-"""Copies, of the same type or another, and constants of the shape of a tensor."""
+"""Copies, of the same type or another, and which type operations on several give."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -12,16 +14,20 @@ from gradcli.autograd.dtypes import (
     float16,
     float32,
     float64,
+    from_numpy_dtype,
     int32,
     int64,
 )
+from gradcli.autograd.dtypes import dtype as element_type
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
-from gradcli.ops.choosing import where as where  # taken from here by modules of before
-from gradcli.ops.division import div as div
+from gradcli.ops import promotion
 
 __all__ = [
+    "can_cast",
     "clone",
+    "promote_types",
+    "result_type",
 ]
 
 
@@ -68,3 +74,22 @@ for _name, _dtype in (
     ("bool", bool_),
 ):
     _cast_method(_name, _dtype)
+
+
+# --- types ------------------------------------------------------------------------------------------------------------
+
+
+def result_type(tensor1: Any, tensor2: Any) -> element_type:
+    """The type of a sum of two tensors or numbers."""
+    operands = (value.array if isinstance(value, Tensor) else value for value in (tensor1, tensor2))
+    return from_numpy_dtype(promotion.result_type(*operands))
+
+
+def promote_types(type1: DType, type2: DType) -> element_type:
+    """The smallest type that holds the values of both, where any float beats any integer."""
+    return from_numpy_dtype(promotion.promote_types(as_numpy_dtype(type1), as_numpy_dtype(type2)))
+
+
+def can_cast(from_: DType, to: DType) -> bool:
+    """Whether a result of one type may be written into another in place: floats into floats, and bools take bools."""
+    return promotion.can_cast(as_numpy_dtype(from_), as_numpy_dtype(to))
