@@ -30,14 +30,17 @@ WITHOUT_GRADIENT = {
     ("masked_fill_tensor", "mask"): "a truth value",
     ("native_batch_norm", "running_mean"): "updated in place, never recorded, as in PyTorch",
     ("native_batch_norm", "running_var"): "updated in place, never recorded, as in PyTorch",
+    ("max_pool2d_at", "positions"): "integers",
     ("max_pool2d_gradient", "positions"): "integers",
     ("max_pool2d_gather", "positions"): "integers",
     ("nll_loss_rows", "target"): "classes",
     ("nll_loss_rows", "weight"): "a constant of the loss, as in PyTorch",
+    ("nll_loss_planes", "target"): "classes",
+    ("nll_loss_planes", "weight"): "a constant of the loss, as in PyTorch",
     ("nll_loss_gradient", "target"): "classes",
     ("nll_loss_gradient", "weight"): "a constant of the loss, as in PyTorch",
-    ("binary_cross_entropy_with_logits", "weight"): "a constant of the loss",
-    ("binary_cross_entropy_with_logits", "pos_weight"): "a constant of the loss",
+    ("logistic_loss", "weight"): "a constant of the loss",
+    ("logistic_loss", "pos_weight"): "a constant of the loss",
 }
 
 # Rules that no table can check, and the test that does.
@@ -45,7 +48,7 @@ CHECKED_ELSEWHERE = {
     ("floor_divide", "input"): "test_division.test_a_division_rounded_down_is_recorded_but_has_no_gradient",
     ("floor_divide", "other"): "test_division.test_a_division_rounded_down_is_recorded_but_has_no_gradient",
     ("to_dtype", "input"): "test_conversion.test_gradient_through_a_change_of_type_comes_back_in_the_first_type",
-    ("max_pool2d_gather", "values"): "test_pooling.test_gradients_of_every_order_are_linear_in_the_incoming_one",
+    ("max_pool2d_gather", "values"): "test_max_pooling.test_gradients_of_every_order_are_linear_in_the_incoming_one",
 }
 
 
@@ -93,7 +96,7 @@ def checked_rules() -> dict[str, set[str]]:
 
 def test_the_tables_are_found():
     assert len(CASES) > 300
-    assert {"test_arithmetic", "test_loss", "test_pooling"} <= set(FAMILIES)
+    assert {"test_arithmetic", "test_classification_loss", "test_max_pooling"} <= set(FAMILIES)
 
 
 def test_no_two_cases_share_a_name():

@@ -1,4 +1,4 @@
-"""The losses of regression and binary classification: values, gradients, extremes, refusals."""
+"""The loss of binary classification: values, gradients, extremes, refusals."""
 
 from __future__ import annotations
 
@@ -33,10 +33,6 @@ def loss_cases(name, function, reference, *inputs, graph_differs=None):
     ]
 
 
-def mse(functions, x, y, **options):
-    return functions.mse_loss(x, y, **options)
-
-
 def logits(functions, x, y, **options):
     return functions.binary_cross_entropy_with_logits(x, y, **options)
 
@@ -46,14 +42,6 @@ def unit(*shape):
 
 
 CASES = [
-    Case(
-        "softplus",
-        lambda torch, x: torch.nn.functional.softplus(x),
-        real(2, 3),
-        expected=lambda x: np.log(1 + np.exp(x)),
-    ),
-    *loss_cases("mse", mse, lambda x, y: (x - y) ** 2, real(2, 3), real(2, 3)),
-    *loss_cases("mse with itself", lambda f, x, **o: f.mse_loss(x, x * 2, **o), np.square, real(2, 3)),
     *loss_cases("logits", logits, logistic_loss, real(2, 3), unit(2, 3)),
     *loss_cases(
         "logits weight",
@@ -79,25 +67,6 @@ def refuse(name, call, error, message, differs=None):
 
 
 REFUSALS = [
-    refuse(
-        "mse sizes",
-        lambda torch, functions, x: functions.mse_loss(x, torch.ones(2)),
-        RuntimeError,
-        r"tensor a \(3\).*tensor b \(2\)",
-        differs="PyTorch warns first",
-    ),
-    refuse(
-        "mse type",
-        lambda torch, functions, x: functions.mse_loss(torch.tensor([1]), torch.tensor([1])),
-        NotImplementedError,
-        "mse.*int64",
-    ),
-    refuse(
-        "mse reduction",
-        lambda torch, functions, x: functions.mse_loss(x, x, reduction="average"),
-        ValueError,
-        "average",
-    ),
     refuse(
         "logits sizes",
         lambda torch, functions, x: functions.binary_cross_entropy_with_logits(x, x[0]),
@@ -159,22 +128,13 @@ def test_extreme_logits_neither_overflow_nor_lose_the_gradient():
     losses.sum().backward()
     assert losses.tolist() == [1e4, 1e4, 0.0]
     assert x.grad.tolist() == [1.0, -1.0, 0.0]
-    assert functional.softplus(gradcli.tensor([1000.0, -1000.0])).tolist() == [1000.0, 0.0]
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda functions: functions.mse_loss(gradcli.ones(0), gradcli.ones(0)),
-        lambda functions: functions.cross_entropy(gradcli.ones(0, 3), gradcli.zeros(0, dtype=gradcli.int64)),
-        lambda functions: functions.cross_entropy(gradcli.ones(2, 3), gradcli.tensor([-100, -100])),
-        lambda functions: functions.nll_loss(gradcli.ones(2, 3), gradcli.tensor([1, 1]), ignore_index=1),
-        lambda functions: functions.binary_cross_entropy_with_logits(gradcli.ones(0), gradcli.ones(0)),
-    ],
-)
-def test_mean_of_no_losses_is_nan_without_a_warning(call):
-    assert math.isnan(call(functional).item())
+def test_the_mean_of_no_losses_is_nan_without_a_warning():
+    assert math.isnan(functional.binary_cross_entropy_with_logits(gradcli.ones(0), gradcli.ones(0)).item())
 
 
-def test_mse_of_mixed_floats_takes_the_wider_type():
-    assert functional.mse_loss(gradcli.ones(2), gradcli.tensor(0.0, dtype=gradcli.float64)).dtype == gradcli.float64
+def test_gradient_of_a_target_far_from_the_decision():
+    x, y = gradcli.tensor([40.0, -40.0]), gradcli.tensor([0.5, 0.5], requires_grad=True)
+    functional.binary_cross_entropy_with_logits(x, y, pos_weight=gradcli.tensor(3.0), reduction="sum").backward()
+    np.testing.assert_allclose(y.grad.tolist(), [-40.0, 120.0], rtol=1e-6)

@@ -1,34 +1,18 @@
-"""Pooling: every option against naive windows, gradients of both orders, ties, and what is refused."""
+"""Max pooling: every option against naive windows, indices, gradients of both orders, ties, and what is refused."""
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
 import pytest
 from numerical import check_gradients, check_second_gradients
-from operation_cases import Case, Refusal, channels_last, checks_of, distinct, real, refusal_checks_of, transposed
+from operation_cases import Case, Refusal, channels_last, checks_of, distinct, refusal_checks_of, transposed
+from pooling_windows import naive, sliding_windows, window_options
 
 import gradcli
 from gradcli.nn import functional
-from gradcli.ops.dims import pair
 from gradcli.ops.max_pooling import max_pool2d_gather, max_pool2d_with_winners
-from tests.kernels.references import windows_of
-
-
-def naive(reduce, x, windows):
-    """`reduce` over each window of each plane; `windows` are the lists of rows and of columns they cover."""
-    out = np.empty((*x.shape[:-2], len(windows[0]), len(windows[1])))
-    for (i, rows), (j, columns) in itertools.product(*map(enumerate, windows)):
-        out[..., i, j] = reduce(x[..., rows, :][..., columns].reshape(*x.shape[:-2], len(rows) * len(columns)))
-    return out
-
-
-def sliding_windows(x, out_size, kernel, stride=None, padding=0, dilation=1):
-    stride = kernel if stride is None else stride
-    options = zip(pair(kernel, ""), pair(stride, ""), pair(padding, ""), pair(dilation, ""), strict=True)
-    return [windows_of(size, out, *option) for size, out, option in zip(x.shape[-2:], out_size, options, strict=True)]
 
 
 def largest(values):
@@ -47,52 +31,13 @@ MAX = [
     ("channels last", channels_last(distinct(2, 3, 5, 5)), (2, 2), {"kernel_size": 3, "stride": 2}),
     ("transposed", transposed(distinct(2, 3, 4, 4)), (2, 2), {"kernel_size": [2]}),
 ]
-AVERAGE = [
-    ("plain", real(2, 3, 6, 4), (3, 2), {"kernel_size": 2}),
-    ("overlapping", real(1, 2, 5, 6), (3, 2), {"kernel_size": (3, 4), "stride": (1, 2)}),
-    ("one image", real(2, 5, 5), (2, 2), {"kernel_size": 2}),
-    ("empty batch", real(0, 2, 4, 4), (2, 2), {"kernel_size": 2}),
-    ("channels last", channels_last(real(2, 3, 5, 5)), (2, 2), {"kernel_size": 3, "stride": 2}),
-    (
-        "uncounted padding",
-        real(2, 2, 5, 5),
-        (3, 3),
-        {"kernel_size": 3, "stride": 2, "padding": 1, "count_include_pad": False},
-    ),
-]
-#     name, draw, output size
-ADAPTIVE = [
-    ("1x1", real(2, 3, 4, 5), 1),
-    ("uneven", real(2, 3, 7, 5), (3, 2)),
-    ("kept", real(1, 2, 4, 5), (None, 2)),
-    ("larger", real(1, 2, 2, 3), (5, 4)),
-    ("same", real(1, 2, 3, 3), 3),
-    ("one image", real(2, 5, 4), 2),
-    ("one image 1x1", real(2, 5, 4), (1, 1)),
-    ("empty batch", real(0, 2, 4, 4), 2),
-    ("channels last", channels_last(real(2, 3, 6, 4)), 2),
-]
 
 
-def regions(size, count):
-    return [list(range(i * size // count, -(-(i + 1) * size // count))) for i in range(count)]
-
-
-def naive_adaptive(x, output_size):
-    wanted = (output_size, output_size) if isinstance(output_size, int) else output_size
-    counts = [size if want is None else want for want, size in zip(wanted, x.shape[-2:], strict=True)]
-    return naive(lambda values: values.mean(-1), x, [regions(s, c) for s, c in zip(x.shape[-2:], counts, strict=True)])
-
-
-def padded_average(x, divisor):
-    """Average over 3x3 windows of stride 2 of x padded by 1, divided by `divisor`."""
-    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    rows, columns = (windows_of(size + 2, (size - 1) // 2 + 1, 3, 2, 0) for size in x.shape[2:])
-    return naive(lambda values: values.sum(-1) / divisor, padded, [rows, columns])
-
-
-def window_options(options):
-    return {name: value for name, value in options.items() if name in ("stride", "padding", "dilation")}
+def places_of_largest(x, size, options):
+    """Where in its plane, row by row, each window's largest element is; no two elements are equal."""
+    values = naive(largest, x, sliding_windows(x, size, options["kernel_size"], **window_options(options)))
+    planes = x.reshape(*x.shape[:-2], 1, 1, math.prod(x.shape[-2:]))
+    return (planes == values[..., None]).argmax(-1)
 
 
 CASES = [
@@ -107,17 +52,6 @@ CASES = [
         )
         for name, draw, size, options in MAX
     ],
-    *[
-        Case(
-            f"average {name}",
-            lambda torch, x, o=options: torch.nn.functional.avg_pool2d(x, **o),
-            draw,
-            expected=lambda x, s=size, o=options: naive(
-                lambda values: values.mean(-1), x, sliding_windows(x, s, o["kernel_size"], **window_options(o))
-            ),
-        )
-        for name, draw, size, options in AVERAGE
-    ],
     Case(
         "max unrecorded",
         lambda torch, x: torch.nn.functional.max_pool2d(x.detach(), 3, 2, 1),
@@ -125,26 +59,26 @@ CASES = [
         expected=lambda x: naive(largest, x, sliding_windows(x, (4, 4), 3, 2, 1)),
         differentiable=False,
     ),
-    Case(
-        "average padded",
-        lambda torch, x: torch.nn.functional.avg_pool2d(x, 3, 2, 1),
-        real(2, 2, 5, 7),
-        expected=lambda x: padded_average(x, 9),
-    ),
-    Case(
-        "average divisor",
-        lambda torch, x: torch.nn.functional.avg_pool2d(x, 3, 2, 1, divisor_override=4),
-        real(2, 2, 5, 7),
-        expected=lambda x: padded_average(x, 4),
-    ),
     *[
         Case(
-            f"adaptive {name}",
-            lambda torch, x, s=size: torch.nn.functional.adaptive_avg_pool2d(x, s),
+            f"max with indices {name}",
+            lambda torch, x, o=options: torch.nn.functional.max_pool2d(x, return_indices=True, **o)[0],
             draw,
-            expected=lambda x, s=size: naive_adaptive(x, s),
+            expected=lambda x, s=size, o=options: naive(
+                largest, x, sliding_windows(x, s, o["kernel_size"], **window_options(o))
+            ),
         )
-        for name, draw, size in ADAPTIVE
+        for name, draw, size, options in MAX
+    ],
+    *[
+        Case(
+            f"indices {name}",
+            lambda torch, x, o=options: torch.nn.functional.max_pool2d(x, return_indices=True, **o)[1],
+            draw,
+            expected=lambda x, s=size, o=options: places_of_largest(x, s, o),
+            differentiable=False,
+        )
+        for name, draw, size, options in MAX
     ],
 ]
 
@@ -165,29 +99,11 @@ REFUSALS = [
     refuse("max kernel", lambda functions, x: functions.max_pool2d(x, 0), "kernel"),
     refuse("max three sizes", lambda functions, x: functions.max_pool2d(x, (2, 2, 2)), r"kernel_size.*\[2, 2, 2\]"),
     refuse("max dilation", lambda functions, x: functions.max_pool2d(x, 2, dilation=0), "dilation"),
-    refuse("average window", lambda functions, x: functions.avg_pool2d(x, 6), "6|small"),
-    refuse("average padding", lambda functions, x: functions.avg_pool2d(x, 2, padding=2), "padding"),
-    refuse("average divisor", lambda functions, x: functions.avg_pool2d(x, 2, divisor_override=0), "divisor"),
-    refuse("adaptive of 2 dims", lambda functions, x: functions.adaptive_avg_pool2d(x, 2), r"\[5, 5\]", shape=(5, 5)),
-    refuse("adaptive three sizes", lambda functions, x: functions.adaptive_avg_pool2d(x, (1, 2, 3)), "output_size"),
-    refuse("adaptive negative", lambda functions, x: functions.adaptive_avg_pool2d(x, -1), "output_size"),
-    refuse(
-        "adaptive of no pixels",
-        lambda functions, x: functions.adaptive_avg_pool2d(x, 2),
-        r"\[1, 2, 0, 5\]",
-        shape=(1, 2, 0, 5),
-    ),
     Refusal(
         "max of bools",
         lambda torch: torch.nn.functional.max_pool2d(torch.ones(1, 1, 2, 2) > 0, 2),
         NotImplementedError,
         "max_pool2d.*bool",
-    ),
-    Refusal(
-        "adaptive of integers",
-        lambda torch: torch.nn.functional.adaptive_avg_pool2d(torch.ones(1, 1, 4, 4, dtype=torch.int64), 2),
-        NotImplementedError,
-        "adaptive_avg_pool2d.*int64",
     ),
 ]
 
@@ -283,6 +199,8 @@ def test_max_pool_of_negative_integers(dtype):
     assert gradcli.nn.functional.max_pool2d(x, 2).item() == -5
 
 
-def test_avg_pool_of_halves_adds_without_overflow():
-    x = gradcli.full((1, 1, 64, 64), 30.0, dtype=gradcli.float16)
-    assert gradcli.nn.functional.avg_pool2d(x, 64).item() == 30
+def test_indices_require_no_gradient_and_arguments_stand_in_pytorchs_order():
+    x = gradcli.rand(1, 2, 5, 5, requires_grad=True)
+    values, indices = functional.max_pool2d(x, 3, 2, 1, 1, False, True)
+    assert (values.requires_grad, indices.requires_grad, indices.dtype) == (True, False, gradcli.int64)
+    assert gradcli.equal(values, functional.max_pool2d_with_indices(x, 3, 2, 1)[0])
