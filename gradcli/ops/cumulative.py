@@ -24,7 +24,7 @@ def cumsum(input: Array, dim: int, *, dtype: DType | None = None) -> Array:
     return _running_sum(input, dim, dtype)
 
 
-@op("ReversedCumsumBackward0")
+@op("CumsumBackward0")
 def reversed_cumsum(input: Array, dim: int) -> Array:
     """Sums along dim of all elements from each on, itself included: the adjoint of `cumsum`."""
     axis = canonical_dim(dim, input.ndim)
@@ -113,7 +113,7 @@ def _shifted_with_ones(values: Any, axis: int, distance: int) -> Any:
     return shifted + ones
 
 
-@op("ShiftBackward0")
+@op("ConstantPadNdBackward0")
 def shift(input: Array, dim: int, distance: int) -> Array:
     """Elements moved along dim, back where `distance` is negative, with zeros for those that come in."""
     result = np.zeros_like(input)

@@ -143,7 +143,7 @@ def _sum(input: Array, axes: tuple[int, ...] | None, keepdim: bool, dtype: DType
     target = sum_dtype(input, dtype)
     # NumPy adds one by one along all but the last axis: long float32 sums need double precision to come out exact.
     added_as = np.float64 if target.kind == "f" else target
-    return np.asarray(np.sum(input, axis=axes, keepdims=keepdim, dtype=added_as), target)
+    return np.asarray(input.sum(axis=axes, keepdims=keepdim, dtype=added_as), target)
 
 
 def _mean(input: Array, dim: Dims, keepdim: bool, dtype: DType | None) -> Array:
@@ -153,11 +153,10 @@ def _mean(input: Array, dim: Dims, keepdim: bool, dtype: DType | None) -> Array:
             "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. "
             f"Got: {input.dtype}"
         )
-    axes = canonical_dims(dim, input.ndim)
-    if input.size == 0 and math.prod(input.shape[axis] for axis in axes) == 0:
-        shape = np.sum(input, axis=axes, keepdims=keepdim).shape
-        return np.full(shape, math.nan, target)  # PyTorch's answer, without NumPy's warning
-    return np.asarray(np.mean(input, axis=axes, keepdims=keepdim, dtype=np.float64), target)
+    axes = None if dim is None else canonical_dims(dim, input.ndim)
+    total = input.sum(axis=axes, keepdims=keepdim, dtype=np.float64)
+    count = input.size if axes is None else math.prod(input.shape[axis] for axis in axes)
+    return np.asarray(total / np.float64(count), target)
 
 
 def _over(count: int) -> float:
