@@ -9,16 +9,17 @@ from __future__ import annotations
 import math
 import secrets
 from math import prod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from gradcli.kernels.box_muller import BLOCK as NORMAL_BLOCK
+from gradcli.kernels.box_muller import normal_blocks
 from gradcli.kernels.layout import Array
 
 DEFAULT_SEED = 67280421310721  # torch.default_generator's seed before anyone sets it
 WORDS_PER_BLOCK = 1 << 17  # words turned into numbers at a time, so that temporaries stay in the cache
-NORMAL_BLOCK = 16  # torch fills normal values 16 at a time, and shorter arrays one by one
 WIDE_RANGE = 1 << 28  # from this range on torch.randint takes two words for a number
 ENGINE_WORDS = 624
 
@@ -50,7 +51,7 @@ class Generator:
         self._kept_normal: float | None = None
         self.manual_seed(seed)
 
-    def manual_seed(self, seed: int) -> Generator:
+    def manual_seed(self, seed: int) -> Self:
         """Starts over from `seed` and returns itself.
 
         Only the low 32 bits of the seed choose the stream, as in PyTorch. Negative seeds mean
@@ -79,12 +80,20 @@ class Generator:
         record["seed"] = self._seed
         record["left"] = ENGINE_WORDS + 1 - engine["pos"]
         record["seeded"] = 1
-        record["next"] = engine["pos"]
+        record["next"] = 0 if self._is_fresh(engine) else engine["pos"]
         record["words"] = engine["key"]
         if self._kept_normal is not None:
             record["normal_y"] = self._kept_normal
             record["normal_is_valid"] = 1
         return record.view(np.uint8)
+
+    def _is_fresh(self, engine: dict[str, Any]) -> bool:
+        """Whether nothing has been drawn since the seed was set."""
+        if engine["pos"] != ENGINE_WORDS:
+            return False
+        seeded = np.random.MT19937()
+        seeded._legacy_seeding(self._seed & 0xFFFFFFFF)
+        return bool(np.array_equal(seeded.state["state"]["key"], engine["key"]))
 
     def set_state(self, state: Array) -> None:
         """Continues from `state`, which `get_state` returned (here or in PyTorch, as a NumPy array).
@@ -161,17 +170,19 @@ class Generator:
         std: float = 1.0,
         dtype: DTypeLike = np.float32,
     ) -> Array:
-        """Normal values: `torch.randn` and `Tensor.normal_`, to a few units in the last place.
+        """Normal values: `torch.randn` and `Tensor.normal_`, bit for bit as on processors with AVX2.
 
         From 16 values on, blocks of 16 uniforms become 16 normals by the Box-Muller transform, and a
         remainder redraws the last 16 values. Fewer values come in pairs, in float64; the second of a pair
-        is kept for the next draw. Draws exactly as many words as PyTorch.
+        is kept for the next draw.
         """
         out = np.empty(size, dtype)
         flat = out.reshape(-1)
         if flat.size < NORMAL_BLOCK:
-            for i in range(flat.size):
-                flat[i] = self._scalar_normal(mean, std)
+            values = np.array([self._scalar_normal() for _ in range(flat.size)], np.float64)
+            if mean != 0 or std != 1:
+                _multiply_add(values, np.float64(std), np.float64(mean))
+            flat[:] = values
             return out
         remainder = flat.size % NORMAL_BLOCK
         whole = flat.size - remainder
@@ -191,23 +202,15 @@ class Generator:
             self.skip_uniform(count + (NORMAL_BLOCK if count % NORMAL_BLOCK else 0), dtype)
 
     def _normal_blocks(self, out: Array, mean: float, std: float) -> None:
-        """Fills a flat array, whose size is a multiple of 16, block by block: 8 cosines, then 8 sines."""
-        half = NORMAL_BLOCK // 2
+        """Fills a flat array, whose size is a multiple of 16, block by block."""
         self._unit_uniform(out)
-        blocks = out.reshape(-1, 2, half)  # (blocks, first or second half, 8)
-        radius = np.subtract(1, blocks[:, 0])
-        np.log(radius, out=radius)
-        radius *= -2
-        np.sqrt(radius, out=radius)
-        angle = np.multiply(blocks[:, 1], out.dtype.type(2 * math.pi))
-        np.multiply(np.cos(angle), radius, out=blocks[:, 0])
-        np.multiply(np.sin(angle), radius, out=blocks[:, 1])
-        if std != 1:
-            out *= out.dtype.type(std)
+        normal_blocks(out)
         if mean != 0:
-            out += out.dtype.type(mean)
+            _multiply_add(out, out.dtype.type(std), out.dtype.type(mean))
+        elif std != 1:
+            out *= out.dtype.type(std)
 
-    def _scalar_normal(self, mean: float, std: float) -> float:
+    def _scalar_normal(self) -> float:
         if self._kept_normal is not None:
             value, self._kept_normal = self._kept_normal, None
         else:
@@ -215,7 +218,7 @@ class Generator:
             radius = math.sqrt(-2 * math.log1p(-second))
             self._kept_normal = radius * math.sin(2 * math.pi * first)
             value = radius * math.cos(2 * math.pi * first)
-        return value * std + mean
+        return value
 
     # ----------------------------------------------------------------------------------------- integers
 
