@@ -58,8 +58,9 @@ def call_in_place(function: Callable[..., Any], target: Tensor, args: Sequence[A
     Raises RuntimeError, as PyTorch does, for a leaf that requires gradients (outside `no_grad`), memory in which
     elements repeat, and results whose shape or type doesn't fit.
     """
+    shown = target._sharing.base if isinstance(target._sharing, View) else None  # a view may have no history of it
     recorded = is_grad_enabled() and any(
-        isinstance(value, Tensor) and value._requires_grad for value in (target, *args, *kwargs.values())
+        isinstance(value, Tensor) and value._requires_grad for value in (target, shown, *args, *kwargs.values())
     )
     _check_may_be_changed(target, recorded)
     settle_deferred()  # what was put off may read the memory
