@@ -3,7 +3,15 @@
 Each family of operations says in its `__all__` which names it offers.
 """
 
-from gradcli.autograd import Tensor, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from gradcli.autograd import (
+    Tensor,
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from gradcli.autograd.dtypes import (
     Size,
     double,
@@ -24,7 +32,6 @@ from gradcli.autograd.dtypes import (
 )
 from gradcli.autograd.dtypes import bool_ as bool
 from gradcli.kernels.policy import get_kernels, set_kernels
-from gradcli.kernels.random import Generator
 from gradcli.kernels.threads import get_num_threads, set_num_threads
 from gradcli.ops import (
     arithmetic,
@@ -44,6 +51,7 @@ from gradcli.ops import (
     expansion,
     exponential,
     extrema,
+    filling,
     gathering,
     index_selection,
     indexing,
@@ -86,6 +94,7 @@ from gradcli.ops.error_function import *
 from gradcli.ops.expansion import *
 from gradcli.ops.exponential import *
 from gradcli.ops.extrema import *
+from gradcli.ops.filling import *
 from gradcli.ops.gathering import *
 from gradcli.ops.index_selection import *
 from gradcli.ops.indexing import *
@@ -111,7 +120,6 @@ from gradcli.ops.two_variables import *
 from gradcli.ops.variance import *
 
 __all__ = [
-    "Generator",
     "Size",
     "Tensor",
     "bool",
@@ -126,12 +134,14 @@ __all__ = [
     "get_kernels",
     "get_num_threads",
     "half",
+    "inference_mode",
     "int",
     "int8",
     "int16",
     "int32",
     "int64",
     "is_grad_enabled",
+    "is_inference_mode_enabled",
     "log_softmax",
     "logsumexp",
     "long",
@@ -162,6 +172,7 @@ __all__ += einstein.__all__
 __all__ += error_function.__all__
 __all__ += expansion.__all__
 __all__ += exponential.__all__
+__all__ += filling.__all__
 __all__ += extrema.__all__
 __all__ += gathering.__all__
 __all__ += index_selection.__all__

@@ -1,4 +1,4 @@
-"""Writing into parts of a tensor, as operations that give the whole anew: what `tensor[...] = value` is made of."""
+"""New values for parts of a tensor: `tensor[...] = value`, and `index_put`."""
 
 from __future__ import annotations
 
@@ -8,43 +8,16 @@ from typing import Any
 import numpy as np
 
 from gradcli.autograd.dtypes import Array
-from gradcli.autograd.operation import op
+from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
+from gradcli.ops.creation import tensor
 from gradcli.ops.index_keys import gather_key
-from gradcli.ops.indexing import gather_at
+from gradcli.ops.indexing import basic_view, gather_at
 from gradcli.ops.shape import view
 
 __all__ = [
     "index_put",
 ]
-
-
-@op("CopySlices")
-def copy_slices(input: Array, values: Array, key: tuple[Any, ...]) -> Array:
-    """`input` with `values`, broadcast, in the place of `input[key]`, where the key makes a view.
-
-    It holds integers, slices and None, as `split_key` gives them.
-    """
-    result = np.array(input)
-    target = result[key] if key else result
-    if np.ndim(values) > np.ndim(target):
-        raise RuntimeError(
-            f"the number of sizes provided ({np.ndim(target)}) must be greater or equal to the number of dimensions "
-            f"in the tensor ({np.ndim(values)})"
-        )
-    try:
-        result[key] = values
-    except ValueError:
-        raise RuntimeError(
-            f"values of shape {list(np.shape(values))} can't be broadcast to the part of shape {list(target.shape)}"
-        ) from None
-    return result
-
-
-copy_slices.gradient(
-    input=lambda grad, key: copy_slices(grad, 0, key),
-    values=lambda grad, key: gather_at(grad, key),
-)
 
 
 @op("IndexPutBackward0", method=True, in_place=True)
@@ -100,7 +73,24 @@ def _without(grad: Any, indices: Sequence[Any]) -> Any:
     return index_put(grad, indices, np.zeros((), (grad.array if isinstance(grad, Tensor) else grad).dtype))
 
 
-def fitted(values: Any, shape: tuple[int, ...]) -> Any:
+@tensor_method("__setitem__")
+def setitem(input: Tensor, index: Any, value: Any) -> None:
+    """Give part of a tensor new values: a number, an array or a tensor, broadcast and brought to the tensor's type.
+
+    Where that is recorded, the tensor's history becomes CopySlices, or IndexPutBackward0 for an index that gathers from
+    the whole of it. A gather index that names a place more than once leaves the last value there.
+    """
+    part, gather = basic_view(input, index)
+    values = value if isinstance(value, Tensor) else tensor(value, dtype=input.dtype)
+    if gather is None:
+        part.copy_(_fitted(values, tuple(part.shape)))
+        return
+    indices = [None if isinstance(along, slice) else Tensor(along) for along in gather]
+    shape = _shape_at(part.array, gather)
+    part.index_put_(indices, _fitted(values, shape).to(input.dtype))
+
+
+def _fitted(values: Any, shape: tuple[int, ...]) -> Any:
     """The values of an assignment without leading dims of size 1, which PyTorch ignores."""
     extra = values.ndim - len(shape)
     if extra > 0 and all(size == 1 for size in values.shape[:extra]):

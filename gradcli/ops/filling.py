@@ -1,0 +1,70 @@
+"""New values for the whole of a tensor, in place: from another tensor, one number, or zero."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gradcli.autograd.dtypes import Array
+from gradcli.autograd.operation import attach_in_place, op
+from gradcli.ops.creation import zeros_like
+from gradcli.ops.promotion import is_number
+
+__all__ = [
+    "fill",
+]
+
+
+@op("CopyBackwards")
+def copy(input: Array, src: Array, non_blocking: bool = False) -> Array:
+    """`src`, broadcast to the shape of input and brought to its type. `non_blocking` changes nothing here."""
+    if not isinstance(src, np.ndarray) and not is_number(src):
+        raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
+    values = np.asarray(src)
+    try:
+        return np.broadcast_to(values, input.shape).astype(input.dtype)
+    except ValueError:
+        raise RuntimeError(
+            f"output with shape {list(input.shape)} doesn't match the broadcast shape of {list(values.shape)}"
+        ) from None
+
+
+copy.gradient(input=lambda grad: zeros_like(grad), src=lambda grad: grad)
+attach_in_place(copy, "copy")
+
+
+@op("FillBackward0")
+def fill_with_number(input: Array, value: float) -> Array:
+    """A number everywhere."""
+    return np.full_like(input, value)
+
+
+@op("FillBackward1")
+def fill_with_tensor(input: Array, value: Array) -> Array:
+    """The only element of a 0-d tensor everywhere."""
+    if value.ndim:
+        raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions.")
+    return np.full_like(input, value)
+
+
+fill_with_number.gradient(input=lambda grad: zeros_like(grad))
+fill_with_tensor.gradient(input=lambda grad: zeros_like(grad), value=lambda grad: grad.sum())
+
+
+def fill(input: Any, value: Any) -> Any:
+    """`value`, a number or a 0-d tensor, everywhere, in the shape and type of input."""
+    return (fill_with_number if is_number(value) else fill_with_tensor)(input, value)
+
+
+attach_in_place(fill, "fill")
+
+
+@op("ZeroBackward0")
+def zero(input: Array) -> Array:
+    """Zero everywhere."""
+    return np.zeros_like(input)
+
+
+zero.gradient(input=lambda grad: zeros_like(grad))
+attach_in_place(zero, "zero")
