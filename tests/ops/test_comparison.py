@@ -49,6 +49,37 @@ CASES = [
     constant("or integers", lambda torch, x: 9 | x, integers(16, 5), expected=lambda x: x | 9),
     constant("not", lambda torch, x: ~x, fixed([True, False], bool), expected=np.logical_not),
     constant("not integers", lambda torch, x: torch.bitwise_not(x), integers(9, 4), expected=lambda x: -x - 1),
+    constant(
+        "isclose",
+        lambda torch, x, y: torch.isclose(x, y, rtol=0.1, atol=0.2),
+        real(20, 3),
+        real(3),
+        expected=lambda x, y: abs(x - y) <= 0.2 + 0.1 * abs(y),
+    ),
+    constant(
+        "isclose integers",
+        lambda torch, x, y: x.isclose(y, atol=1.0),
+        integers(5, 20),
+        fixed(2, np.int64),
+        expected=lambda x, y: abs(x - y) <= 1,
+    ),
+    constant(
+        "isclose bools",
+        lambda torch, x, y: torch.isclose(x, y),
+        fixed([True, True], bool),
+        fixed([True, False], bool),
+        expected=np.equal,
+    ),
+    *(
+        constant(
+            f"isclose inf and nan {equal_nan}",
+            lambda torch, x, y, e=equal_nan: torch.isclose(x, y, equal_nan=e),
+            fixed([math.inf, math.inf, -math.inf, math.nan, math.nan, 1.0]),
+            fixed([math.inf, 1.0, math.inf, math.nan, 1.0, math.inf]),
+            expected=lambda x, y, e=equal_nan: np.array([True, False, False, e, False, False]),
+        )
+        for equal_nan in (False, True)
+    ),
     constant("isnan", lambda torch, x: torch.isnan(x), fixed([1, math.nan, math.inf]), expected=np.isnan),
     constant("isfinite", lambda torch, x: torch.isfinite(x), fixed([1, math.nan, -math.inf]), expected=np.isfinite),
 ]
@@ -56,6 +87,18 @@ CASES = [
 REFUSALS = [
     Refusal("sizes", lambda torch: torch.ones(2) < torch.ones(3), RuntimeError, r"tensor a \(2\)"),
     Refusal("text", lambda torch: torch.ones(2) < "a", TypeError, "str"),
+    *(
+        Refusal(
+            f"{name} of a number", lambda torch, n=name: getattr(torch, n)(2, torch.ones(2)), TypeError, "input.*int"
+        )
+        for name in COMPARISONS
+    ),
+    Refusal("eq to None", lambda torch: torch.eq(torch.ones(2), None), TypeError, "NoneType"),
+    Refusal("equal to a number", lambda torch: torch.equal(torch.ones(2), 1), TypeError, "equal.*int"),
+    Refusal("isclose to a number", lambda torch: torch.isclose(torch.ones(2), 1), TypeError, "isclose.*int"),
+    Refusal("isclose types", lambda torch: torch.isclose(torch.ones(1), torch.tensor([1])), RuntimeError, "match"),
+    Refusal("rtol", lambda torch: torch.isclose(torch.ones(1), torch.ones(1), rtol=-1.0), RuntimeError, "rtol.*-1"),
+    Refusal("atol", lambda torch: torch.allclose(torch.ones(1), torch.ones(1), atol=-0.5), RuntimeError, "atol.*-0.5"),
     Refusal("and of floats", lambda torch: torch.ones(2) & 1, NotImplementedError, "bitwise_and.*[Ff]loat"),
     Refusal(
         "not of floats", lambda torch: torch.bitwise_not(torch.ones(2)), NotImplementedError, "bitwise_not.*[Ff]loat"
@@ -86,6 +129,31 @@ def test_equal_compares_shapes_and_elements():
     assert gradcli.equal(gradcli.ones(2), gradcli.ones(2))
     assert not gradcli.equal(gradcli.ones(2), gradcli.ones(2, 1))
     assert not gradcli.equal(gradcli.ones(2), gradcli.zeros(2))
+    assert gradcli.tensor([1]).equal(gradcli.tensor([1.0]))
+    assert not gradcli.tensor([math.nan]).equal(gradcli.tensor([math.nan]))
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_a_comparison_in_place_writes_ones_and_zeros(name):
+    x = gradcli.tensor([1.0, 2.0, 3.0])
+    expected = getattr(gradcli, name)(x, 2).tolist()
+    assert getattr(x, f"{name}_")(2) is x
+    assert x.tolist() == expected
+    assert x.dtype == gradcli.float32
+
+
+@pytest.mark.parametrize(
+    ("long", "short"),
+    [("not_equal", "ne"), ("less", "lt"), ("less_equal", "le"), ("greater", "gt"), ("greater_equal", "ge")],
+)
+def test_long_names(long, short):
+    assert getattr(gradcli, long) is getattr(gradcli, short)
+
+
+def test_numbers_are_compared_in_the_type_of_the_tensor():
+    """So -1 is 255 among bytes, as in PyTorch."""
+    assert (gradcli.tensor([255], dtype=gradcli.uint8) == -1).tolist() == [True]
+    assert (gradcli.tensor([2]) == 2.5).tolist() == [False]
 
 
 @pytest.mark.parametrize(
