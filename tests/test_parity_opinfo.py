@@ -63,6 +63,7 @@ GRAPH_DIFFERS = {
     ("acosh", "AcoshBackward0 for PyTorch's AcoshBackward1"): IN_PLACE_COUNTS,
     ("asinh", "AsinhBackward0 for PyTorch's AsinhBackward1"): IN_PLACE_COUNTS,
     ("atanh", "AtanhBackward0 for PyTorch's AtanhBackward1"): IN_PLACE_COUNTS,
+    ("nn.functional.elu", "EluBackward0 for PyTorch's EluBackward1"): IN_PLACE_COUNTS,
     ("nn.functional.leaky_relu", "LeakyReluBackward0 for PyTorch's LeakyReluBackward1"): IN_PLACE_COUNTS,
 }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op
 from gradcli.kernels import average_pooling as kernels
@@ -30,10 +32,12 @@ def avg_pool2d_windows(
     divisor_override: int | None,
 ) -> Array:
     """Mean of each window of input (N, C, H, W) or (C, H, W)."""
-    require_kind("avg_pool2d", input)
-    out = kernels.avg_pool2d(
-        _images(input), kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
-    )
+    options = (kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    if input.dtype == np.int64:  # the one integer type, whose means are cut off
+        out = np.trunc(kernels.avg_pool2d(_images(input).astype(np.float64), *options)).astype(np.int64)
+    else:
+        require_kind("avg_pool2d", input)
+        out = kernels.avg_pool2d(_images(input), *options)
     return out if input.ndim == 4 else out[0]
 
 
@@ -96,6 +100,8 @@ def avg_pool2d(
     divisor_override: int | None = None,
 ) -> Any:
     """Mean of each window of input (N, C, H, W) or (C, H, W), as `torch.nn.functional.avg_pool2d`."""
+    if input.ndim < 3:
+        raise IndexError(f"avg_pool2d: expected 3D or 4D input, but got shape {list(input.shape)}")
     check_planes("avg_pool2d", input)
     kernel = pair(kernel_size, "kernel_size")
     return avg_pool2d_windows(

@@ -37,7 +37,8 @@ def logistic_loss(input: Array, target: Array, weight: Array | None, reduction: 
         losses = (1 - target) * input + tail
     else:
         losses = (1 - target) * input + (1 + (pos_weight - 1) * target) * tail
-    return reduced_array((losses if weight is None else losses * weight).astype(input.dtype, copy=False), reduction)
+    # The type is the target's, as in PyTorch.
+    return reduced_array((losses if weight is None else losses * weight).astype(target.dtype, copy=False), reduction)
 
 
 @logistic_loss.gradients("input", "target")

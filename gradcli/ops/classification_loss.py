@@ -219,7 +219,16 @@ def _soft_cross_entropy(
         return -sum(products, class_dim)
     total = -sum_all(products)
     items = math.prod(log_probabilities.shape) / classes if classes else math.nan
-    return total / items if reduction == "mean" else total
+    return divided(total, items) if reduction == "mean" else total
+
+
+@op("DivBackward1")
+def divided(input: Array, count: float) -> Array:
+    """input / count, where count is a number: nan without any."""
+    return np.asarray(input / input.dtype.type(count))
+
+
+divided.gradient(input=lambda grad, count: divided(grad, count))
 
 
 def _along(weight: Any, class_dim: int, ndim: int) -> Any:

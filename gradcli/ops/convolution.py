@@ -13,6 +13,7 @@ from gradcli.deferred import DeferredArray, may_put_off, settled
 from gradcli.kernels import convolution as kernels
 from gradcli.ops.dims import pair
 from gradcli.ops.padding import constant_pad_nd
+from gradcli.ops.promotion import require_kind
 from gradcli.ops.reduction import sum_dims
 from gradcli.ops.shape import squeeze_dim, unsqueeze
 
@@ -38,6 +39,7 @@ def convolution(
 
     With `keep`, intermediate results that save time in the weight's gradient are kept for it.
     """
+    require_kind("conv2d", weight, "iuf")
     convolved = kernels.conv2d(settled(input), weight, stride, padding, dilation, groups, keep)
     if bias is None and may_put_off():
         return convolved, convolved

@@ -222,6 +222,8 @@ def test_every_node_has_a_name_of_pytorchs_form():
 NAMES_OF_OUR_OWN = {
     "ConvolutionInputGradientBackward0": "PyTorch: ConvolutionBackwardBackward0, for all gradients at once",
     "ConvolutionWeightGradientBackward0": "PyTorch: ConvolutionBackwardBackward0, for all gradients at once",
+    "PadBackward0": "PyTorch writes circular padding piece by piece: CopySlices",
+    "PadBackwardBackward0": "PyTorch: ReflectionPad2DBackwardBackward0, ReplicationPad2DBackwardBackward0 and so on",
     "EmbedBackward0": "PyTorch: SelectBackwardBackward0, SliceBackwardBackward0, IndexPutBackward0",
 }
 

@@ -41,6 +41,6 @@ def test_parameters_are_pytorchs_in_pytorchs_order(name):
     with contextlib.suppress(ValueError):
         if "args" not in (found := inspect.signature(function).parameters):
             signature = f"({', '.join(found)})"
-    theirs = re.findall(r"(\w+)(?==|,|\))", signature)
+    theirs = re.findall(r"(\w+)(?= ?=|,|\))", signature)
     ours = list(inspect.signature(getattr(nn.functional, name)).parameters)
     assert ours == [parameter for parameter in theirs if parameter in ours]

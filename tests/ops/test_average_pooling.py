@@ -96,6 +96,13 @@ def refuse(name, call, message, shape=(1, 2, 5, 5), error=RuntimeError, differs=
 
 
 REFUSALS = [
+    refuse(
+        "average of 2 dims",
+        lambda functions, x: functions.avg_pool2d(x, 2),
+        r"\[5, 5\]",
+        shape=(5, 5),
+        error=IndexError,
+    ),
     refuse("average window", lambda functions, x: functions.avg_pool2d(x, 6), "6|small"),
     refuse("average padding", lambda functions, x: functions.avg_pool2d(x, 2, padding=2), "padding"),
     refuse("average divisor", lambda functions, x: functions.avg_pool2d(x, 2, divisor_override=0), "divisor"),
@@ -133,6 +140,12 @@ def test_operation(check, case):
 @pytest.mark.parametrize(("check", "refusal"), refusal_checks_of(REFUSALS))
 def test_refusal(check, refusal):
     check(refusal)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_means_of_integers_are_cut_off(sign):
+    x = sign * gradcli.tensor([[[0, 1], [3, 3]]])
+    assert gradcli.nn.functional.avg_pool2d(x, 2).tolist() == [[[sign]]]
 
 
 def test_avg_pool_of_halves_adds_without_overflow():

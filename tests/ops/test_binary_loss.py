@@ -130,6 +130,14 @@ def test_extreme_logits_neither_overflow_nor_lose_the_gradient():
     assert x.grad.tolist() == [1.0, -1.0, 0.0]
 
 
+@pytest.mark.parametrize("dtype", [gradcli.float32, gradcli.float64])
+def test_the_type_is_the_targets(dtype):
+    x = gradcli.ones(2, requires_grad=True)
+    loss = functional.binary_cross_entropy_with_logits(x, gradcli.ones(2, dtype=dtype))
+    loss.backward()
+    assert (loss.dtype, x.grad.dtype) == (dtype, gradcli.float32)
+
+
 def test_the_mean_of_no_losses_is_nan_without_a_warning():
     assert math.isnan(functional.binary_cross_entropy_with_logits(gradcli.ones(0), gradcli.ones(0)).item())
 

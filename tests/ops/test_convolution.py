@@ -130,6 +130,12 @@ REFUSALS = [
     refuse("words", (1, 2, 5, 5), (3, 2, 3, 3), "padding string: 'some'", padding="some"),
     refuse("same with stride", (1, 2, 5, 5), (3, 2, 3, 3), "strided", padding="same", stride=(1, 2)),
     Refusal(
+        "bools",
+        lambda torch: convolve(torch, torch.ones(1, 1, 3, 3) > 0, torch.ones(1, 1, 2, 2) > 0),
+        NotImplementedError,
+        "conv2d.*bool",
+    ),
+    Refusal(
         "types",
         lambda torch: convolve(torch, torch.ones(1, 2, 5, 5), torch.ones(3, 2, 3, 3, dtype=torch.float64)),
         RuntimeError,

@@ -46,7 +46,7 @@ def test_dropout_keeps_the_type():
 
 @pytest.mark.parametrize("dtype", [gradcli.int64, gradcli.bool])
 def test_dropout_of_integers_is_refused(dtype):
-    with pytest.raises(RuntimeError, match="dropout.*(int64|bool)"):
+    with pytest.raises(RuntimeError, match=r"dropout.*(int64|bool)"):
         dropout(gradcli.ones(3, dtype=dtype))
 
 
