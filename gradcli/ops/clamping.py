@@ -14,7 +14,6 @@ from gradcli.ops.promotion import (
     as_element,
     is_number,
     require_broadcastable,
-    require_kind,
     require_tensors,
     result_type,
 )
@@ -69,9 +68,13 @@ def clamp_max_tensor(input: Array, max: Array) -> Array:
 def _clamped(operation: str, input: Array, min: Any, max: Any) -> Array:
     """The elements within the bounds, in the common type of all; where the bounds cross, the upper one."""
     require_tensors(operation, input=input)
-    dtype = result_type(*(operand for operand in (input, min, max) if operand is not None))
-    if is_number(min) or is_number(max):
-        require_kind(operation, np.empty(0, dtype), "iuf")
+    with_numbers = is_number(min) or is_number(max)
+    if with_numbers and input.dtype.kind == "f":
+        dtype = input.dtype
+    else:
+        dtype = result_type(*(operand for operand in (input, min, max) if operand is not None))
+    if with_numbers and dtype.kind == "b":
+        raise NotImplementedError(f'"{operation}" not implemented for bool tensors with numbers as bounds')
     result = input.astype(dtype, copy=False)
     for function, bound in ((np.maximum, min), (np.minimum, max)):
         if bound is not None:

@@ -25,25 +25,31 @@ def pow_scalar(input: Array, exponent: float) -> Array:
     """input to the power of a number."""
     require_tensors("pow", input=input)
     base, power = promote(input, exponent)
+    if exponent == 2 and base.dtype.kind != "b":
+        return kernels.apply(np.multiply, base, base)
     if exponent == 1:
         return base.copy() if base is input else base
     if exponent == 0:
         return np.ones_like(base)
     require_kind("pow", base, "iuf")
-    if exponent == 2:
-        return kernels.apply(np.multiply, base, base)
-    if base.dtype.kind in "iu":
-        if exponent < 0:
-            raise RuntimeError("Integers to negative integer powers are not allowed.")
-    elif exponent == 3:
+    if base.dtype.kind == "f":
+        return _float_power(base, power, exponent)
+    if exponent < 0:
+        raise RuntimeError("Integers to negative integer powers are not allowed.")
+    return kernels.apply(np.power, base, power)
+
+
+def _float_power(base: Array, power: Array, exponent: float) -> Array:
+    """The powers that PyTorch computes by other functions, some of which tell -0 from 0, and all others."""
+    if exponent == 3:
         return kernels.apply(np.multiply, kernels.apply(np.multiply, base, base), base)
-    elif exponent == 0.5:
+    if exponent == 0.5:
         return kernels.apply(np.sqrt, base)
-    elif exponent == -0.5:
+    if exponent == -0.5:
         return kernels.apply(np.reciprocal, kernels.apply(np.sqrt, base))
-    elif exponent == -1:
+    if exponent == -1:
         return kernels.apply(np.reciprocal, base)
-    elif exponent == -2:
+    if exponent == -2:
         return kernels.apply(np.reciprocal, kernels.apply(np.multiply, base, base))
     return kernels.apply(np.power, base, power)
 

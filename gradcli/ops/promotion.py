@@ -9,6 +9,7 @@ Here too: refusing what can't be combined, by shape or by type, with PyTorch's e
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -59,13 +60,18 @@ def promote(first: Any, second: Any) -> tuple[Array, Array]:
                 require_broadcastable(first.shape, second.shape)
             if first.dtype == second.dtype:
                 return first, second
-        elif type(second) is float and first.dtype.kind == "f":
+        elif _is_of_any_float_type(second) and first.dtype.kind == "f":
             return first, np.array(second, first.dtype)
-    elif type(first) is float and type(second) is np.ndarray and second.dtype.kind == "f":
+    elif type(second) is np.ndarray and second.dtype.kind == "f" and _is_of_any_float_type(first):
         return np.array(first, second.dtype), second
     dtype = result_type(first, second)
     # A Python integer that the type doesn't hold wraps around, as in PyTorch.
     return np.asarray(first).astype(dtype, copy=False), np.asarray(second).astype(dtype, copy=False)
+
+
+def _is_of_any_float_type(value: Any) -> bool:
+    """Whether this is a Python number that takes the type of every float tensor it meets."""
+    return type(value) is float or (type(value) is int and -(2**63) <= value < 2**63)
 
 
 def as_element(number: float, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
@@ -74,18 +80,22 @@ def as_element(number: float, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     Negative numbers wrap around in unsigned types, and fractions are cut off in integer types, as in PyTorch.
     """
     _python_type(number)  # refuses what has more than 64 bits
-    if dtype.kind == "f":
-        largest = float(np.finfo(dtype).max)
-        fits = not math.isfinite(number) or -largest <= number <= largest
-    elif dtype.kind == "b":
-        fits = True
-    else:
-        limits = np.iinfo(dtype)
-        smallest = -limits.max if dtype.kind == "u" else limits.min
-        fits = math.isfinite(number) and smallest <= number <= limits.max
-    if not fits:
+    smallest, largest = _limits(dtype)
+    if not (smallest <= number <= largest or (dtype.kind == "f" and not math.isfinite(number))):
         raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow: {number}")
     return np.array(number if dtype.kind in "fb" else int(number)).astype(dtype)
+
+
+@functools.cache
+def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """The smallest and largest number that may be converted to a type; any may become a bool."""
+    if dtype.kind == "f":
+        largest = float(np.finfo(dtype).max)
+        return -largest, largest
+    if dtype.kind == "b":
+        return -math.inf, math.inf
+    limits = np.iinfo(dtype)
+    return (-limits.max if dtype.kind == "u" else limits.min), limits.max
 
 
 def require_broadcastable(first: tuple[int, ...], second: tuple[int, ...]) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 import operator
 
 import numpy as np
 import pytest
 
 import gradcli
-from gradcli.ops.promotion import promote, promote_types, require_broadcastable, require_kind, result_type
+from gradcli.ops.promotion import as_element, promote, promote_types, require_broadcastable, require_kind, result_type
 
 TYPES = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64"]
 NUMBERS = [True, 2, 2.5]
@@ -129,3 +130,38 @@ def test_require_kind_names_the_operation_and_the_type():
     require_kind("pow", np.ones(2))
     with pytest.raises(NotImplementedError, match='"pow" not implemented for bool tensors'):
         require_kind("pow", np.ones(2, bool), "iuf")
+
+
+@pytest.mark.parametrize(
+    ("number", "dtype", "expected"),
+    [
+        (2.7, np.int64, 2),
+        (-2.7, np.int8, -2),
+        (-1, np.uint8, 255),
+        (-255, np.uint8, 1),
+        (0.5, np.bool_, True),
+        (-math.inf, np.float32, -math.inf),
+        (2, np.float16, 2.0),
+    ],
+)
+def test_a_number_becomes_an_element(number, dtype, expected):
+    element = as_element(number, np.dtype(dtype))
+    assert element.dtype == dtype
+    assert element.item() == expected
+
+
+@pytest.mark.parametrize(
+    ("number", "dtype"),
+    [(300, np.uint8), (-256, np.uint8), (128, np.int8), (math.nan, np.int64), (math.inf, np.int32), (1e39, np.float32)],
+)
+def test_a_number_out_of_reach_becomes_no_element(number, dtype):
+    with pytest.raises(RuntimeError, match="without overflow"):
+        as_element(number, np.dtype(dtype))
+
+
+def test_whole_numbers_of_more_than_64_bits_are_refused():
+    for number in (2**64, -(2**63) - 1):
+        for tensor in (np.ones(2), np.ones(2, np.int64)):
+            with pytest.raises(OverflowError, match="64 bits"):
+                promote(tensor, number)
+    assert promote(np.ones(2), 2**64 - 1)[1] == 2.0**64
