@@ -87,7 +87,7 @@ class Generator:
             record["normal_is_valid"] = 1
         return record.view(np.uint8)
 
-    def _is_fresh(self, engine: dict[str, Any]) -> bool:
+    def _is_fresh(self, engine: Any) -> bool:
         """Whether nothing has been drawn since the seed was set."""
         if engine["pos"] != ENGINE_WORDS:
             return False

@@ -37,7 +37,7 @@ def gather(input: Array, dim: int, index: Indices, *, sparse_grad: bool = False)
     `sparse_grad` is taken as PyTorch's, but gradients are dense.
     """
     axis = canonical_dim(dim, input.ndim)
-    if index.size == 0:
+    if isinstance(index, np.ndarray) and index.size == 0:
         return np.empty(index.shape, input.dtype)
     _check_index("gather", index, input, axis)
     for other in range(input.ndim):

@@ -64,6 +64,8 @@ def index_add(input: Array, dim: int, index: Indices, source: Array, *, alpha: f
         )
     size = input.shape[axis] if input.ndim else 1
     if positions.size and (positions.min() < 0 or positions.max() >= size):
+        if input.ndim <= 1:
+            raise IndexError("index out of range in self")
         wrong = positions[(positions < 0) | (positions >= size)][0]
         raise RuntimeError(f"index {wrong} is out of bounds for dimension {axis} with size {size}")
     result = np.array(input)

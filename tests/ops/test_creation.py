@@ -45,17 +45,32 @@ SAME_AS_PYTORCH = [
     "torch.full((2,), 3.5)",
     "torch.full([2], True)",
     "torch.full((), 3, dtype=torch.float64)",
-    "torch.arange(3)",
-    "torch.arange(3.0)",
-    "torch.arange(1, 3)",
-    "torch.arange(1, 3, 0.5)",
-    "torch.arange(3, 1, -1)",
-    "torch.arange(0)",
-    "torch.arange(5, dtype=torch.uint8)",
-    "torch.arange(start=1, end=3)",
     "torch.eye(2)",
     "torch.eye(2, 3)",
     "torch.eye(2, dtype=torch.int64)",
+    "torch.eye(0, 3)",
+    "torch.zeros(size=(2, 1))",
+    "torch.zeros(2, device='cpu', pin_memory=False)",
+    "torch.full((2,), torch.tensor(3))",
+    "torch.full((2,), 2.7, dtype=torch.int64)",
+    "torch.full((), -1, dtype=torch.uint8)",
+    "torch.scalar_tensor(3)",
+    "torch.scalar_tensor(3, dtype=torch.int64)",
+    "torch.zeros_like(torch.arange(3))",
+    "torch.zeros_like(torch.ones(2, 0), dtype=torch.float64, device='cpu')",
+    "torch.ones_like(torch.ones(2, 3).t())",
+    "torch.ones_like(torch.tensor(True))",
+    "torch.ones_like(torch.arange(2), dtype=torch.float32, requires_grad=True)",
+    "torch.full_like(torch.arange(2), 2.7)",
+    "torch.full_like(torch.ones(2), torch.tensor(3))",
+    "torch.empty_like(torch.ones(0, 2))",
+    "torch.ones(2, dtype=torch.float64).new_zeros(2, 3)",
+    "torch.ones(2, dtype=torch.float64).new_ones((2,), dtype=torch.int64)",
+    "torch.ones(2, dtype=torch.float64).new_full((2,), 3)",
+    "torch.arange(3).new_full((2,), 1.5)",
+    "torch.ones(2, dtype=torch.float64).new_tensor([1, 2])",
+    "torch.arange(3).new_empty((2, 0))",
+    "torch.ones(2).new_zeros(2, requires_grad=True)",
     "torch.from_numpy(np.ones(2, np.int8))",
     "torch.as_tensor([1, 2])",
     "torch.as_tensor(np.ones(2), dtype=torch.float32)",
@@ -68,8 +83,18 @@ REFUSED = [
     ("torch.tensor([1], requires_grad=True)", RuntimeError, "floating point"),
     ("torch.zeros(2, dtype=torch.int64, requires_grad=True)", RuntimeError, "floating point"),
     ("torch.zeros(2.5)", TypeError, "2.5"),
-    ("torch.arange(3, 1)", RuntimeError, "bound"),
-    ("torch.arange(1, 3, 0)", RuntimeError, "step must be nonzero"),
+    ("torch.zeros(-1)", RuntimeError, "non-negative"),
+    ("torch.full((-1,), 2)", RuntimeError, "negative"),
+    ("torch.zeros()", TypeError, "size"),
+    ("torch.zeros(2, names=3)", TypeError, "names"),
+    ("torch.full(2, 3)", TypeError, "size"),
+    ("torch.full((2,), torch.tensor([3]))", TypeError, "fill_value"),
+    ("torch.full((2,), 300, dtype=torch.uint8)", RuntimeError, "without overflow"),
+    ("torch.eye(-1)", RuntimeError, "n must be greater or equal to 0, got -1"),
+    ("torch.eye(0, -3)", RuntimeError, "m must be greater or equal to 0, got -3"),
+    ("torch.eye(2.5)", TypeError, "2.5|float"),
+    ("torch.zeros_like(3)", TypeError, "int"),
+    ("torch.ones_like(torch.ones(2), dtype=torch.int64, requires_grad=True)", RuntimeError, "floating point"),
     ("torch.from_numpy([1])", TypeError, "list"),
 ]
 
@@ -154,9 +179,22 @@ def test_values_of_the_constants():
     assert gradcli.ones(1, 2).tolist() == [[1.0, 1.0]]
     assert gradcli.empty(2, 3).shape == (2, 3)
     assert gradcli.eye(2, 3).tolist() == [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
-    assert gradcli.arange(0, 1, 0.25).tolist() == [0.0, 0.25, 0.5, 0.75]
+    assert gradcli.zeros_like(gradcli.ones(2)).tolist() == [0.0, 0.0]
+    assert gradcli.ones_like(gradcli.zeros(2)).tolist() == [1.0, 1.0]
+    assert gradcli.full_like(gradcli.zeros(2), 3).tolist() == [3.0, 3.0]
     assert math.isnan(gradcli.full((), math.nan).item())
 
 
 def test_what_is_too_large_becomes_infinite_in_silence():
     assert gradcli.tensor(1e300).item() == math.inf
+
+
+def test_there_is_no_other_device():
+    with pytest.raises(RuntimeError, match="'cuda:0'"):
+        gradcli.zeros(2, device="cuda:0")
+
+
+def test_constants_of_arrays_are_arrays():
+    array = np.full(2, 3.0)
+    assert gradcli.zeros_like(array).tolist() == [0, 0]
+    assert type(gradcli.ones_like(array)) is np.ndarray
