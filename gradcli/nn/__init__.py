@@ -7,13 +7,16 @@ from gradcli.nn.container import Sequential
 from gradcli.nn.conv import Conv2d
 from gradcli.nn.dropout import Dropout
 from gradcli.nn.flatten import Flatten
+from gradcli.nn.layer_norm import LayerNorm
 from gradcli.nn.linear import Identity, Linear
-from gradcli.nn.loss import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
+from gradcli.nn.loss import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss, SmoothL1Loss
 from gradcli.nn.module import Module
 from gradcli.nn.parameter import Parameter
 from gradcli.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from gradcli.nn.smooth_activation import GELU, LeakyReLU, SiLU, Softplus
 
 __all__ = [
+    "GELU",
     "AdaptiveAvgPool2d",
     "AvgPool2d",
     "BCEWithLogitsLoss",
@@ -23,6 +26,8 @@ __all__ = [
     "Dropout",
     "Flatten",
     "Identity",
+    "LayerNorm",
+    "LeakyReLU",
     "Linear",
     "MSELoss",
     "MaxPool2d",
@@ -31,7 +36,10 @@ __all__ = [
     "Parameter",
     "ReLU",
     "Sequential",
+    "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
+    "Softplus",
     "Tanh",
     "functional",
     "init",

@@ -62,6 +62,18 @@ class MSELoss(Module):
         return regression_loss.mse_loss(input, target, reduction=self.reduction)
 
 
+class SmoothL1Loss(Module):
+    """Absolute difference less beta / 2; below beta, its square over 2 beta."""
+
+    def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
+        super().__init__()
+        self.reduction = reduction
+        self.beta = beta
+
+    def forward(self, input: Tensor, target: Tensor) -> Any:
+        return regression_loss.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
+
+
 class BCEWithLogitsLoss(Module):
     """Binary cross-entropy of logits against probabilities."""
 
