@@ -65,24 +65,42 @@ scatter_add.gradient(
 )
 
 
-@op("ScatterBackward0", method=True, in_place=True)
-def scatter(input: Array, dim: int, index: Indices, src: Array) -> Array:
-    """input with src[..., i, ...], or the number src, put at index[..., i, ...] along dim.
-
-    Of several elements for one place the last one stays, but all of them get its gradient, as in PyTorch.
-    """
+@op("ScatterBackward0")
+def scatter_source(input: Array, dim: int, index: Indices, src: Array) -> Array:
+    """input with src[..., i, ...] put at index[..., i, ...] along dim."""
     axis = _check_scatter("scatter", input, dim, index, src)
     result = np.array(input)
     if index.size:
-        values = _line(src)[_window(index)] if isinstance(src, np.ndarray) else src
-        _line(result)[_places(index, axis)] = values
+        _line(result)[_places(index, axis)] = _line(src)[_window(index)]
     return result
 
 
-scatter.gradient(
-    input=lambda grad, dim, index: scatter(grad, dim, index, 0),
+@op("ScatterBackward1")
+def scatter_number(input: Array, dim: int, index: Indices, value: float) -> Array:
+    """input with one number at index[..., i, ...] along dim."""
+    axis = _check_scatter("scatter", input, dim, index, value)
+    result = np.array(input)
+    if index.size:
+        _line(result)[_places(index, axis)] = value
+    return result
+
+
+scatter_source.gradient(
+    input=lambda grad, dim, index: scatter_number(grad, dim, index, 0),
     src=lambda grad, dim, index, src_shape: _taken(grad, dim, index, src_shape),
 )
+scatter_number.gradient(input=lambda grad, dim, index: scatter_number(grad, dim, index, 0))
+
+
+@tensor_method(in_place=True)
+def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: float | None = None) -> Any:
+    """input with src[..., i, ...], or the number given as src or value, put at index[..., i, ...] along dim.
+
+    Of several elements for one place the last one stays, but all of them get its gradient, as in PyTorch.
+    """
+    if isinstance(src, Tensor | np.ndarray):
+        return scatter_source(input, dim, index, src)
+    return scatter_number(input, dim, index, src if value is None else value)
 
 
 def _taken(grad: Any, dim: int, index: Indices, src_shape: tuple[int, ...]) -> Any:
