@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -13,11 +14,16 @@ R = TypeVar("R")
 
 
 class _Thread(threading.local):
-    """Whether this thread is within `quietly` already, and what NumPy's settings were before a network's forward."""
+    """Whether this thread is within `quietly` already, and what NumPy's settings were before a network's forward.
+
+    NumPy keeps its settings in a context variable: `context` is one of our own in which warnings are off.
+    """
 
     def __init__(self) -> None:
         self.quiet = False
         self.outside: Mapping[str, Any] = {}
+        self.context = contextvars.Context()
+        self.context.run(np.seterr, all="ignore")
 
 
 _thread = _Thread()
@@ -37,6 +43,18 @@ def quietly(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R
             return function(*args, **kwargs)
         finally:
             _thread.quiet = False
+
+
+def compute(function: Callable[..., R], args: Sequence[Any], options: Mapping[str, Any]) -> R:
+    """As `quietly`, in a tenth of the time, for what calls no code of a user's, who may have context variables."""
+    thread = _thread
+    if thread.quiet:
+        return function(*args, **options)
+    thread.quiet = True
+    try:
+        return thread.context.run(function, *args, **options)
+    finally:
+        thread.quiet = False
 
 
 def network_quietly(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:

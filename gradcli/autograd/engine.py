@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
@@ -137,7 +137,7 @@ def _visit(
             waiting = pending.get(node)
             if waiting is None:
                 pending[node] = share if node.output_count == 1 else _only(share, output_nr, node.output_count)
-                heapq.heappush(queue, (-node.sequence_number, node))
+                heappush(queue, (-node.sequence_number, node))
             elif node.output_count == 1:
                 pending[node] = _sum(waiting, share)
             else:
@@ -146,7 +146,7 @@ def _visit(
     hand_over(start if wanted is None else [(edge, share) for edge, share in start if edge.node in wanted])
     places_of = _places_by_node(places)
     while queue:
-        _, node = heapq.heappop(queue)
+        _, node = heappop(queue)
         grad = pending.pop(node)
         hooks = node.hooks
         if hooks is not None:

@@ -12,6 +12,12 @@ from typing import Any, ClassVar, Self, TypeVar, cast
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class InferenceMode:
+    """Whether `inference_mode` was ever used: before that, no tensor has to be asked whether it was made in it."""
+
+    was_used = False
+
+
 class _GradMode(threading.local):
     enabled = True
     inference = False
@@ -150,6 +156,7 @@ class inference_mode(_GradModeScope):  # noqa: N801 - PyTorch's name
 
     def __init__(self, mode: bool = True) -> None:
         super().__init__(not mode)
+        InferenceMode.was_used = True
         self.inference = mode
         self._previous_inference: list[bool] = []
 

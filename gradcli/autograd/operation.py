@@ -44,14 +44,14 @@ import numpy as np
 from gradcli.autograd.accumulate_grad import gradient_edge
 from gradcli.autograd.anomaly import AnomalyMode, check_forward
 from gradcli.autograd.dtypes import Array
-from gradcli.autograd.grad_mode import is_grad_enabled, is_inference_mode_enabled
+from gradcli.autograd.grad_mode import InferenceMode, is_grad_enabled, is_inference_mode_enabled
 from gradcli.autograd.graph import Edge
 from gradcli.autograd.in_place import in_place as in_place_method
 from gradcli.autograd.operation_node import OperationNode, Plan, Rule, Saved, Step
 from gradcli.autograd.tensor import Tensor
 from gradcli.autograd.views import make_view
 from gradcli.deferred import DeferredArray, settled
-from gradcli.floating_point import quietly
+from gradcli.floating_point import compute
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -166,7 +166,15 @@ class Operation:
             holds_tensors = any(
                 s.kind in ("out", "extra") or s.source in self.rules for s in saved if s.kind != "shape"
             )
-            plan = self._plans[needs] = Plan(steps, saved, holds_tensors)
+            plan = self._plans[needs] = Plan(
+                steps,
+                saved,
+                holds_tensors,
+                arguments=_places(saved, "argument"),
+                shapes=_places(saved, "shape"),
+                extras=_places(saved, "extra"),
+                saves_out=any(s.kind == "out" for s in saved),
+            )
         return plan
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
@@ -192,7 +200,7 @@ class Operation:
                     requiring_grad += value._requires_grad
                     value = value._value
                 options[name] = value if deferred else settled(value)
-        result = quietly(self.forward, *arrays, **options)
+        result = compute(self.forward, arrays, options)
         if self.multiple:
             return self._several(result, args, kwargs, arrays, options, given_tensor, requiring_grad)
         out, extras = (result[0], result[1:]) if self.extras else (result, ())
@@ -201,13 +209,13 @@ class Operation:
         if not given_tensor:
             return out
         node = None
-        if requiring_grad and self.differentiable and out.dtype.kind == "f" and is_grad_enabled():
+        if requiring_grad and self.differentiable and is_grad_enabled() and out.dtype.kind == "f":
             arguments, values = self._bound(args, kwargs), self._bound(arrays, options)
             node = self._record(arguments, requiring_grad, values, out, extras)
+        tensor = Tensor.from_operation(out, node)
         if AnomalyMode.enabled:
             check_forward(self.name, (settled(out),), self._bound(args, kwargs), node)
-        tensor = Tensor.from_operation(out, node)
-        if node is None and is_inference_mode_enabled():
+        if InferenceMode.was_used and node is None and is_inference_mode_enabled():
             tensor._is_inference = True
         if self.view:
             self._note_view(tensor, args, kwargs)
@@ -238,7 +246,7 @@ class Operation:
         for output_nr, result in enumerate(results):
             tensor = Tensor.from_operation(result, node)
             tensor._output_nr = output_nr
-            if node is None and is_inference_mode_enabled():
+            if InferenceMode.was_used and node is None and is_inference_mode_enabled():
                 tensor._is_inference = True
             if self.view:
                 self._note_view(tensor, args, kwargs, output_nr)
@@ -250,7 +258,7 @@ class Operation:
     ) -> None:
         """Tell the result that it is a view of the first argument, if it is one."""
         source = args[0] if args else kwargs[self.parameters[0]]
-        if not np.may_share_memory(tensor.array, source.array):
+        if tensor.array.size > 0 and not np.may_share_memory(tensor.array, source.array):
             return
         rest = args[1:]
         options = kwargs if args else {name: value for name, value in kwargs.items() if name != self.parameters[0]}
@@ -286,32 +294,43 @@ class Operation:
         needs = []
         for position in self._positions:
             value = arguments[position]
-            edge = gradient_edge(value) if isinstance(value, Tensor) else None
+            edge = gradient_edge(value) if isinstance(value, Tensor) and value._requires_grad else None
             inputs.append(edge)
-            needs.append(edge is not None)
-            requiring_grad -= edge is not None
+            needed = edge is not None
+            needs.append(needed)
+            requiring_grad -= needed
         if requiring_grad:
             for name, value in zip(self.parameters, arguments, strict=True):
                 if name not in self.rules and isinstance(value, Tensor) and value._requires_grad:
                     raise RuntimeError(f"{self.name} is not differentiable with respect to argument {name!r}")
-        plan = self.plan(tuple(needs))
-        saved: dict[str, Any] = {}
-        for key, kind, _, position in plan.saved:
-            if kind == "argument":
-                saved[key] = values[position]
-                if isinstance(arguments[position], Tensor) and arguments[position].is_inference():
-                    raise RuntimeError(
-                        "Inference tensors cannot be saved for backward. Please do not use Tensors created in "
-                        "inference mode in computation tracked by autograd. To work around this, you can make a clone "
-                        "to get a normal tensor and use it in autograd, or use `torch.no_grad()` instead of "
-                        "`torch.inference_mode()`."
-                    )
-            elif kind == "shape":
-                saved[key] = getattr(values[position], "shape", ())
-            else:
-                saved[key] = out if kind == "out" else extras[position]
+        plan = self._plans.get(tuple(needs)) or self.plan(tuple(needs))
+        saved = {key: values[position] for key, position in plan.arguments}
+        for key, position in plan.shapes:
+            saved[key] = getattr(values[position], "shape", ())
+        if plan.saves_out:
+            saved["out"] = out
+        for key, position in plan.extras:
+            saved[key] = extras[position]
+        if InferenceMode.was_used:
+            for _, position in plan.arguments:
+                _refuse_inference(arguments[position])
         recorded: OperationNode = self.node_type(plan, tuple(inputs), saved)
         return recorded
+
+
+def _places(saved: Sequence[Saved], kind: str) -> tuple[tuple[str, int], ...]:
+    """The names and positions of what is saved of one kind."""
+    return tuple((s.key, s.position) for s in saved if s.kind == kind)
+
+
+def _refuse_inference(saved: Any) -> None:
+    """RuntimeError for a tensor that was made in `inference_mode`."""
+    if isinstance(saved, Tensor) and saved.is_inference():
+        raise RuntimeError(
+            "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in "
+            "computation tracked by autograd. To work around this, you can make a clone to get a normal tensor and use "
+            "it in autograd, or use `torch.no_grad()` instead of `torch.inference_mode()`."
+        )
 
 
 def op(

@@ -65,11 +65,18 @@ class Step(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What to keep and run, for one combination of inputs that require gradients."""
+    """What to keep and run, for one combination of inputs that require gradients.
+
+    The last four say again what is `saved`, by kind: names, and positions among the parameters or the extra results.
+    """
 
     steps: tuple[Step, ...]
     saved: tuple[Saved, ...]
     holds_tensors: bool
+    arguments: tuple[tuple[str, int], ...]
+    shapes: tuple[tuple[str, int], ...]
+    extras: tuple[tuple[str, int], ...]
+    saves_out: bool
 
 
 class OperationNode(Node):
@@ -81,7 +88,8 @@ class OperationNode(Node):
     """The declared operation; its `rules` name the inputs in the order of `inputs`."""
 
     def __init__(self, plan: Plan, inputs: tuple[Edge | None, ...], saved: dict[str, Any]) -> None:
-        super().__init__()
+        self.sequence_number = tick()
+        self.hooks = None
         self.plan = plan
         self.inputs = inputs
         self.saved: dict[str, Any] | None = saved
@@ -107,11 +115,20 @@ class OperationNode(Node):
             values = self._saved_as_tensors(values)
         shares: list[tuple[Edge, Gradient]] = []
         for rule, names, options, targets in steps:
-            result = rule.function(grad, *map(values.__getitem__, names), **options)
+            result = rule.function(grad, *[values[name] for name in names], **options)
             for target, share in zip(targets, result if rule.joint else (result,), strict=True):
                 edge = self.inputs[target]
-                if edge is not None and share is not None and (wanted is None or edge.node in wanted):
-                    shares.append((edge, self._fit(share, edge, grad, values, rule.fresh)))
+                if share is None or edge is None or (wanted is not None and edge.node not in wanted):
+                    continue
+                node, _, shape, dtype = edge
+                if (
+                    type(share) is not np.ndarray
+                    or type(node) is AccumulateGrad
+                    or share.shape != shape
+                    or share.dtype != dtype
+                ):
+                    share = self._fit(share, edge, grad, values, rule.fresh)
+                shares.append((edge, share))
         if not keep_saved and (self.plan.holds_tensors or any(map(_holds_array, (self.saved or {}).values()))):
             self.saved = None
         return shares
@@ -165,9 +182,8 @@ class OperationNode(Node):
         if share.dtype != edge.dtype:
             share = share.astype(edge.dtype)
         gradients = grad if self.operation.multiple else (grad,)
-        if keeps and (not share.flags.writeable or _may_be_shared(share, gradients, values)):
-            # A leaf keeps the array as its `grad`, so it can't be one that somebody else reads or writes, nor one
-            # that was only broadcast.
+        if keeps and _may_be_shared(share, gradients, values):
+            # A leaf keeps the array as its `grad`, so it can't be one that somebody else reads or writes.
             share = np.array(share, order="K")
         return share
 
@@ -204,7 +220,8 @@ def joined_tensor(array: Array, edge: Edge) -> Tensor:
 
 
 def _may_be_shared(share: Array, gradients: Sequence[Gradient], values: dict[str, Any]) -> bool:
-    return any(
-        isinstance(array, np.ndarray) and np.may_share_memory(share, array)
-        for array in map(computed, (*gradients, *values.values()))
-    )
+    """Whether the array may be, or be part of, one of the others, or was only broadcast and can't be written into."""
+    others = [array for array in map(computed, (*gradients, *values.values())) if isinstance(array, np.ndarray)]
+    if share.base is None and share.flags.writeable:  # no view of another
+        return any(share is other or other.base is share for other in others)
+    return not share.flags.writeable or any(np.may_share_memory(share, other) for other in others)

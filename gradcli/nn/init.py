@@ -9,6 +9,7 @@ from enum import Enum
 from typing import TypeVar
 
 from gradcli.autograd import Tensor
+from gradcli.autograd.versions import record_change
 from gradcli.deferred import settle_deferred
 from gradcli.kernels.random import Generator
 from gradcli.ops import random
@@ -61,6 +62,7 @@ def uniform_(tensor: T, a: float = 0.0, b: float = 1.0, generator: Generator | N
     if _drawing is _Drawing.FILL:
         settle_deferred()  # what was put off may read the old values
         array[...] = generator.uniform(array.shape, a, b, array.dtype)
+        record_change(array)
     elif _drawing is _Drawing.DISCARD:
         generator.skip_uniform(array.size, array.dtype)
     return tensor
@@ -73,6 +75,7 @@ def normal_(tensor: T, mean: float = 0.0, std: float = 1.0, generator: Generator
     if _drawing is _Drawing.FILL:
         settle_deferred()
         array[...] = generator.normal(array.shape, mean, std, array.dtype)
+        record_change(array)
     elif _drawing is _Drawing.DISCARD:
         generator.skip_normal(array.size, array.dtype)
     return tensor
@@ -82,6 +85,7 @@ def constant_(tensor: T, val: float) -> T:
     """One value everywhere."""
     settle_deferred()
     tensor.array[...] = val
+    record_change(tensor.array)
     return tensor
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradcli.autograd import Tensor
+from gradcli.autograd.versions import record_change
 from gradcli.deferred import settle_deferred
 from gradcli.kernels.threads import parallel
 
@@ -85,6 +86,7 @@ def load_into(
     with np.errstate(all="ignore"):  # a value beyond the target's type becomes infinite, as in PyTorch
         for name in common:
             _copy(targets[name].array, np.asarray(_array(values[name])))
+            record_change(targets[name].array)
     return keys
 
 

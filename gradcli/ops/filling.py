@@ -17,7 +17,7 @@ __all__ = [
 
 
 @op("CopyBackwards")
-def copy(input: Array, src: Array, non_blocking: bool = False) -> Array:
+def copy(input: Array, src: Array | float, non_blocking: bool = False) -> Array:
     """`src`, broadcast to the shape of input and brought to its type. `non_blocking` changes nothing here."""
     if not isinstance(src, np.ndarray) and not is_number(src):
         raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")

@@ -56,7 +56,7 @@ class Border(NamedTuple):
 
 def _reflected(size: int, front: int, back: int) -> Array:
     folded: Array = np.abs(np.arange(-front, size + back))
-    return np.minimum(folded, 2 * (size - 1) - folded)
+    return np.asarray(np.minimum(folded, 2 * (size - 1) - folded))
 
 
 def _replicated(size: int, front: int, back: int) -> Array:

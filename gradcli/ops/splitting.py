@@ -81,7 +81,7 @@ def unbind(input: Array, dim: int = 0) -> tuple[Array, ...]:
     if input.ndim == 0:
         raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     axis = canonical_dim(dim, input.ndim)
-    leading = (slice(None),) * axis
+    leading: tuple[Any, ...] = (slice(None),) * axis
     return tuple(input[(*leading, index, ...)] for index in range(input.shape[axis]))
 
 

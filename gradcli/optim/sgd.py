@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gradcli.autograd import Tensor
+from gradcli.autograd.versions import record_change
 from gradcli.kernels.sgd import Rule, Update, empty_momentum_buffer, sgd_update
 from gradcli.optim.optimizer import Optimizer, Parameters
 
@@ -71,6 +72,8 @@ class SGD(Optimizer):
             assert gradient is not None
             updates.append(Update(array, gradient.deferred_array(), buffer, first_step))
         squares = sgd_update(updates, rule, measured=measured)
+        for update in updates:
+            record_change(update.parameter)
         for parameter, new_buffer in new_buffers.items():
             self.state[parameter] = {"momentum_buffer": new_buffer}
         return squares

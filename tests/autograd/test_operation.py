@@ -215,7 +215,8 @@ def test_names_along_a_chain(function, names):
 def test_every_node_has_a_name_of_pytorchs_form():
     for operation in OPERATIONS.values():
         if operation.differentiable:
-            assert operation.node_type.__name__.rstrip("0123456789").endswith("Backward"), operation.name
+            name = operation.node_type.__name__.rstrip("0123456789")
+            assert name.endswith(("Backward", "Backwards")) or name == "NotImplemented", operation.name
 
 
 # PyTorch computes these gradients without recording them as operations of their own, or under the names of its kernels.
