@@ -49,7 +49,7 @@ def backward(
         raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
     gradients = _gradients_at(start, chosen, retain_graph=retain, create_graph=create_graph)
     for tensor, gradient in zip(chosen, gradients, strict=True):
-        if gradient is not None:
+        if gradient is not None and not tensor.retains_grad:  # what is retained is there already
             tensor.grad = gradient if tensor.grad is None else tensor.grad + gradient
 
 
@@ -84,10 +84,12 @@ def grad(
     and then gives None, or zeros with `materialize_grads`. Meaning and errors as `torch.autograd.grad`.
     """
     if materialize_grads and allow_unused is False:
-        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: False.")
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
+        )
     roots, chosen = _listed(outputs), _listed(inputs)
     if not chosen:
-        raise ValueError("grad requires non-empty inputs.")
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     start = _start(roots, _weights(grad_outputs, len(roots)), create_graph)
     retain = create_graph if retain_graph is None else retain_graph
     gradients = _gradients_at(start, chosen, retain_graph=retain, create_graph=create_graph)
@@ -97,8 +99,8 @@ def grad(
                 gradients[index] = Tensor(np.zeros_like(chosen[index].array))
             elif not allow_unused:
                 raise RuntimeError(
-                    f"One of the differentiated Tensors (number {index} of inputs) appears to not have been used in "
-                    "the graph. Set allow_unused=True if this is the desired behavior."
+                    f"The differentiated Tensor at index {index} appears to not have been used in the graph. Set "
+                    "allow_unused=True if this is the desired behavior."
                 )
     return tuple(gradients)
 
