@@ -151,7 +151,7 @@ class FunctionNode(Node):
             )
         for position, (edge, gradient) in enumerate(zip(self._edges, gradients, strict=True)):
             if gradient is not None and not isinstance(gradient, Tensor):
-                raise TypeError(
+                raise RuntimeError(
                     f"function {self.name()} returned {type(gradient).__name__} as gradient {position}, "
                     "where a Tensor or None was expected"
                 )
@@ -208,6 +208,8 @@ class FunctionNode(Node):
         made = Tensor.from_operation(result.deferred_array(), self)
         made._output_nr = output_nr
         if _is_in(result, self._dirty):
+            if result.is_leaf and result.requires_grad:
+                raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
             replace_history(result, made)
             return result
         return made
@@ -276,6 +278,9 @@ class Function:
         if AnomalyMode.enabled:
             check_forward(cls.__name__, [result.array for result in made if isinstance(result, Tensor)], inputs, node)
         return tuple(made) if isinstance(output, tuple) else made[0]
+
+
+Function.__init_subclass__()  # its own apply says what a subclass must implement
 
 
 def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
