@@ -28,15 +28,15 @@ A rule may return a gradient of the broadcast shape: the engine sums it back to 
 With `@op(..., deferred=True)` the function and its rules take a `DeferredArray` wherever they take an array, and may
 return one: work that is put off until somebody looks at the result. All others are handed plain arrays.
 
-With `@op(..., multiple=True)` the function returns a tuple of arrays, callers get a tuple of tensors, and the `grad` of
-its rules is a tuple too, with None for results that got no gradient.
+With `@op(..., multiple=True)` the function returns a tuple of arrays, callers get a tuple of tensors, `out` is a tuple,
+and so is the `grad` of its rules, with None for results that got no gradient. Integer results require none.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
@@ -47,7 +47,8 @@ from gradcli.autograd.dtypes import Array
 from gradcli.autograd.grad_mode import InferenceMode, is_grad_enabled, is_inference_mode_enabled
 from gradcli.autograd.graph import Edge
 from gradcli.autograd.in_place import in_place as in_place_method
-from gradcli.autograd.operation_node import OperationNode, Plan, Rule, Saved, Step
+from gradcli.autograd.operation_node import OperationNode
+from gradcli.autograd.rules import GradientRules, Rule
 from gradcli.autograd.tensor import Tensor
 from gradcli.autograd.views import make_view
 from gradcli.deferred import DeferredArray, settled
@@ -100,82 +101,18 @@ class Operation:
         self.multiple = multiple
         self.differentiable = differentiable
         self.deferred = deferred
-        self.rules: dict[str, Rule] = {}
-        self._positions: tuple[int, ...] = ()  # of the inputs that have rules, among the parameters
-        self.shared_rules: list[Rule] = []
         parameters = inspect.signature(forward).parameters.values()
         self.parameters = tuple(p.name for p in parameters)
         self._position_of = {name: position for position, name in enumerate(self.parameters)}
         self._defaults = tuple(p.default for p in parameters)
+        self.gradient_rules = GradientRules(self.name, self.parameters, extras)
         slots = ("output_count",) if multiple else ()
         self.node_type = type(node_name or self.name, (OperationNode,), {"__slots__": slots, "operation": self})
-        self._plans: dict[tuple[bool, ...], Plan] = {}
 
-    def add_rule(
-        self, inputs: tuple[str, ...], function: Callable[..., Any], *, joint: bool, fresh: bool = False
-    ) -> None:
-        """Declare how the gradients of `inputs` are computed; TypeError for a name that means nothing here.
-
-        A joint rule for inputs that have rules already is taken where the gradients of all of them are needed.
-        """
-        parameters = tuple(inspect.signature(function).parameters)[1:]
-        rule = Rule(inputs, parameters, function, joint, fresh)
-        if joint and all(name in self.rules for name in inputs):
-            self.shared_rules.append(rule)
-        for name in inputs:
-            if name not in self.parameters:
-                raise TypeError(f"{self.name} has no input {name!r} to declare a gradient for")
-            self.rules.setdefault(name, rule)
-        self._positions = tuple(self._position_of[name] for name in self.rules)
-        for name in parameters:
-            if name != "needs":
-                self._source(name)
-
-    def _source(self, name: str) -> Saved:
-        if name in self.parameters:
-            return Saved(name, "argument", name, self._position_of[name])
-        if name == "out":
-            return Saved(name, "out", name, 0)
-        if name in self.extras:
-            return Saved(name, "extra", name, self.extras.index(name))
-        source = name.removesuffix("_shape")
-        if name.endswith("_shape") and source in self.parameters:
-            return Saved(name, "shape", source, self._position_of[source])
-        raise TypeError(f"a gradient rule of {self.name} asks for {name!r}, which is nothing it could be given")
-
-    def plan(self, needs: tuple[bool, ...]) -> Plan:
-        """What to keep and run where `needs` tells, in the order of `rules`, which inputs require gradients."""
-        plan = self._plans.get(needs)
-        if plan is None:
-            wanted = {name: rule for (name, rule), needed in zip(self.rules.items(), needs, strict=True) if needed}
-            for shared in self.shared_rules:
-                if all(name in wanted for name in shared.inputs):
-                    wanted.update(dict.fromkeys(shared.inputs, shared))
-            rules = dict.fromkeys(wanted.values())
-            order = {name: position for position, name in enumerate(self.rules)}
-            steps = tuple(
-                Step(
-                    rule,
-                    tuple(name for name in rule.parameters if name != "needs"),
-                    {"needs": tuple(needs[order[name]] for name in rule.inputs)} if "needs" in rule.parameters else {},
-                    tuple(order[name] for name in rule.inputs),
-                )
-                for rule in rules
-            )
-            saved = tuple(self._source(name) for name in dict.fromkeys(name for step in steps for name in step.names))
-            holds_tensors = any(
-                s.kind in ("out", "extra") or s.source in self.rules for s in saved if s.kind != "shape"
-            )
-            plan = self._plans[needs] = Plan(
-                steps,
-                saved,
-                holds_tensors,
-                arguments=_places(saved, "argument"),
-                shapes=_places(saved, "shape"),
-                extras=_places(saved, "extra"),
-                saves_out=any(s.kind == "out" for s in saved),
-            )
-        return plan
+    @property
+    def rules(self) -> Mapping[str, Rule]:
+        """The rule of each input that has a gradient, in the order that its nodes have them in."""
+        return self.gradient_rules.by_input
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Compute on arrays; wrap and record where tensors were given."""
@@ -232,19 +169,19 @@ class Operation:
         requiring_grad: int,
     ) -> tuple[Any, ...]:
         """As `call`, for several results: they have one node."""
-        results = tuple(map(np.asarray, results))
+        results = tuple(np.asarray(result) for result in results)
         if not given_tensor:
             return results
         node = None
         if requiring_grad and self.differentiable and is_grad_enabled():
             arguments, values = self._bound(args, kwargs), self._bound(arrays, options)
-            node = self._record(arguments, requiring_grad, values, None, ())
+            node = self._record(arguments, requiring_grad, values, results, ())
             node.output_count = len(results)  # type: ignore[misc]  # nodes of several results have a slot for it
         if AnomalyMode.enabled:
             check_forward(self.name, results, self._bound(args, kwargs), node)
         tensors = []
         for output_nr, result in enumerate(results):
-            tensor = Tensor.from_operation(result, node)
+            tensor = Tensor.from_operation(result, node if result.dtype.kind == "f" else None)
             tensor._output_nr = output_nr
             if InferenceMode.was_used and node is None and is_inference_mode_enabled():
                 tensor._is_inference = True
@@ -283,7 +220,7 @@ class Operation:
         arguments: Sequence[Any],
         requiring_grad: int,
         values: Sequence[Any],
-        out: Array | DeferredArray | None,
+        out: Array | DeferredArray | tuple[Array, ...],
         extras: Sequence[Any],
     ) -> OperationNode:
         """The node of a call with `arguments`, of which some require gradients; `values` are what it computed on.
@@ -292,7 +229,7 @@ class Operation:
         """
         inputs: list[Edge | None] = []
         needs = []
-        for position in self._positions:
+        for position in self.gradient_rules.positions:
             value = arguments[position]
             edge = gradient_edge(value) if isinstance(value, Tensor) and value._requires_grad else None
             inputs.append(edge)
@@ -303,7 +240,7 @@ class Operation:
             for name, value in zip(self.parameters, arguments, strict=True):
                 if name not in self.rules and isinstance(value, Tensor) and value._requires_grad:
                     raise RuntimeError(f"{self.name} is not differentiable with respect to argument {name!r}")
-        plan = self._plans.get(tuple(needs)) or self.plan(tuple(needs))
+        plan = self.gradient_rules.plan(tuple(needs))
         saved = {key: values[position] for key, position in plan.arguments}
         for key, position in plan.shapes:
             saved[key] = getattr(values[position], "shape", ())
@@ -316,11 +253,6 @@ class Operation:
                 _refuse_inference(arguments[position])
         recorded: OperationNode = self.node_type(plan, tuple(inputs), saved)
         return recorded
-
-
-def _places(saved: Sequence[Saved], kind: str) -> tuple[tuple[str, int], ...]:
-    """The names and positions of what is saved of one kind."""
-    return tuple((s.key, s.position) for s in saved if s.kind == kind)
 
 
 def _refuse_inference(saved: Any) -> None:
@@ -372,11 +304,11 @@ def op(
 
         def gradient(**rules: Callable[..., Any]) -> None:
             for name, rule in rules.items():
-                operation.add_rule((name,), rule, joint=False)
+                operation.gradient_rules.add((name,), rule, joint=False)
 
         def gradients(*inputs: str, fresh: bool = False) -> Callable[[F], F]:
             def declare_rule(rule: F) -> F:
-                operation.add_rule(inputs, rule, joint=True, fresh=fresh)
+                operation.gradient_rules.add(inputs, rule, joint=True, fresh=fresh)
                 return rule
 
             return declare_rule

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
 from gradcli.autograd.accumulate_grad import AccumulateGrad
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.graph import Edge, Gradient, Node, sum_to_shape
+from gradcli.autograd.rules import Plan, Step
 from gradcli.autograd.stale_values import check_unchanged
 from gradcli.autograd.tensor import Tensor
 from gradcli.autograd.versions import Clock, tick
@@ -24,59 +24,6 @@ FREED = (
     "retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors "
     "after calling backward."
 )
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How to get the gradients of `inputs`; `parameters` are the names of what it takes after `grad`.
-
-    A `joint` rule gives a tuple, one for each input. `fresh` promises results that nobody else holds or reads.
-    """
-
-    inputs: tuple[str, ...]
-    parameters: tuple[str, ...]
-    function: Callable[..., Any]
-    joint: bool
-    fresh: bool
-
-
-class Saved(NamedTuple):
-    """One thing to keep for the rules: where it comes from (`argument`, `shape`, `out` or `extra`), and its name.
-
-    `position` is that among the operation's parameters, or among its extra results.
-    """
-
-    key: str
-    kind: str
-    source: str
-    position: int
-
-
-class Step(NamedTuple):
-    """One rule to run with what was saved under `names`, and with `options`: which inputs need gradients, if it asks.
-
-    `targets` are the positions of its inputs among all that have rules.
-    """
-
-    rule: Rule
-    names: tuple[str, ...]
-    options: dict[str, Any]
-    targets: tuple[int, ...]
-
-
-class Plan(NamedTuple):
-    """What to keep and run, for one combination of inputs that require gradients.
-
-    The last four say again what is `saved`, by kind: names, and positions among the parameters or the extra results.
-    """
-
-    steps: tuple[Step, ...]
-    saved: tuple[Saved, ...]
-    holds_tensors: bool
-    arguments: tuple[tuple[str, int], ...]
-    shapes: tuple[tuple[str, int], ...]
-    extras: tuple[tuple[str, int], ...]
-    saves_out: bool
 
 
 class OperationNode(Node):
@@ -142,7 +89,7 @@ class OperationNode(Node):
     def _wanted_steps(self, wanted: AbstractSet[Node], values: dict[str, Any]) -> Sequence[Step]:
         """The rules for the inputs that lead to `wanted` nodes only, as far as what they need was kept."""
         needs = tuple(edge is not None and edge.node in wanted for edge in self.inputs)
-        steps: Sequence[Step] = self.operation.plan(needs).steps
+        steps: Sequence[Step] = self.operation.gradient_rules.plan(needs).steps
         if all(name in values for step in steps for name in step.names):
             return steps
         return [step for step in self.plan.steps if any(needs[target] for target in step.targets)]
@@ -194,14 +141,21 @@ class OperationNode(Node):
         for key, kind, source, _ in self.plan.saved:
             # An extra result is what the operation made of it, and its rules know what to do with it.
             value = values[key] if kind == "extra" else settled(values[key])
-            if not isinstance(value, np.ndarray):
-                continue
             if kind == "out":
-                joined[key] = Tensor.from_operation(value, self)
-            elif kind == "argument":
+                joined[key] = self._results_as_tensors(value)
+            elif kind == "argument" and isinstance(value, np.ndarray):
                 edge = edges.get(source)
                 joined[key] = Tensor(value) if edge is None else joined_tensor(value, edge)
         return joined
+
+    def _results_as_tensors(self, out: Any) -> Any:
+        """The result, or the tuple of results, as tensors that this node made."""
+        if not isinstance(out, tuple):
+            return Tensor.from_operation(out, self)
+        return tuple(
+            joined_tensor(result, Edge(self, output_nr, result.shape, result.dtype))
+            for output_nr, result in enumerate(out)
+        )
 
 
 def _holds_array(value: Any) -> bool:

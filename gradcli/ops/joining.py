@@ -166,7 +166,7 @@ def _joining(name: str, count: int) -> Operation:
     _give_signature(join, {"dim": int} | dict.fromkeys(inputs, Array))
     _give_signature(gradient, dict.fromkeys(["grad", "dim", *(f"{tensor}_shape" for tensor in inputs), "needs"], Any))
     operation = Operation(join, node_name, (), view=False, multiple=False, differentiable=True, deferred=False)
-    operation.add_rule(inputs, gradient, joint=True)
+    operation.gradient_rules.add(inputs, gradient, joint=True)
     return operation
 
 

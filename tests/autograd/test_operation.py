@@ -184,6 +184,9 @@ def test_refused_declarations(registry):
         once.gradient(input=lambda grad, saved: grad)
     with pytest.raises(TypeError, match="rule of once asks for 'other_shape'"):
         once.gradient(input=lambda grad, other_shape: grad)
+    once.gradient(input=lambda grad: grad)
+    with pytest.raises(TypeError, match="once has a rule for the gradient of 'input' already"):
+        once.gradient(input=lambda grad: grad * 2)
     with pytest.raises(TypeError, match="an operation once already"):
         op("TwiceBackward0")(once)
     with pytest.raises(TypeError, match="Tensor has 'detach' already"):
