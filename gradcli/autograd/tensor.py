@@ -14,6 +14,7 @@ import numpy as np
 
 from gradcli.autograd.dtypes import Array, DType, Size, dtype, from_numpy_dtype
 from gradcli.autograd.formatting import format_tensor
+from gradcli.autograd.grad_mode import InferenceMode, is_inference_mode_enabled
 from gradcli.autograd.hooks import NodeHooks, RemovableHandle, TensorHook, register
 from gradcli.autograd.versions import version
 from gradcli.autograd.views import Untracked
@@ -65,6 +66,8 @@ class Tensor:
         self._sharing = None
         self._accumulator: weakref.ref[Node] | None = None
         self._requires_grad = False
+        if InferenceMode.was_used and is_inference_mode_enabled():
+            self._is_inference = True
         if requires_grad:
             self.requires_grad = True
 
@@ -172,7 +175,7 @@ class Tensor:
             )
         if required and self.array.dtype.kind != "f":
             raise RuntimeError("only Tensors of floating point dtype can require gradients")
-        if required and self.is_inference():
+        if required and self.is_inference() and not is_inference_mode_enabled():
             raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
         self._requires_grad = bool(required)
 
@@ -256,6 +259,8 @@ class Tensor:
     @property
     def _version(self) -> int:
         """How often the memory of this tensor was changed in place."""
+        if self.is_inference():
+            raise RuntimeError("Inference tensors do not track version counter.")
         return version(self.array) if self._sharing is None else self._sharing.version_of(self)
 
     @property
@@ -269,7 +274,10 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same values, shared, out of the graph."""
-        return Tensor(self.array)
+        detached = Tensor(self.array)
+        if InferenceMode.was_used:
+            detached._is_inference = self.is_inference()
+        return detached
 
     def detach_(self) -> Self:
         """Take this tensor itself out of the graph: it is a leaf that requires no gradient then."""
@@ -282,7 +290,7 @@ class Tensor:
     def data(self) -> Tensor:
         """The same values, shared, out of the graph, and changes through it are not counted as changes of this tensor;
         assigning replaces the values without being recorded."""
-        data = Tensor(self.array)
+        data = self.detach()
         data._sharing = Untracked()
         return data
 

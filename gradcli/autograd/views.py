@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcli.autograd.grad_mode import is_grad_enabled, set_grad_enabled
+from gradcli.autograd.grad_mode import InferenceMode, is_grad_enabled, set_grad_enabled
 from gradcli.autograd.versions import record_change, version
 
 if TYPE_CHECKING:
@@ -112,6 +112,8 @@ def replay(steps: Sequence[Step], base: Any) -> Any:
 
 def make_view(view: Tensor, source: Tensor, step: Step, several: bool) -> None:
     """Tell `view` that it is one of `source`, by that step, which has `several` results or this one only."""
+    if InferenceMode.was_used:
+        view._is_inference = source.is_inference()
     sharing = source._sharing
     if isinstance(sharing, Untracked):
         view._sharing = sharing
