@@ -98,9 +98,9 @@ def gradgradcheck(
     """True if the gradients of the gradients of `func(*inputs)` are those of central differences.
 
     What is checked, as `gradcheck` does it, is `grad(func(*inputs), inputs, grad_outputs, create_graph=True)` as a
-    function of both `inputs` and `grad_outputs`. These have the outputs' shapes; left out, they are uniform in
-    [-1, 1), the same at every call, and strided with `gen_non_contig_grad_outputs`. Other arguments and errors as
-    `gradcheck`.
+    function of both `inputs` and `grad_outputs`. These have the outputs' shapes; left out, they are drawn
+    from the default generator, uniform in [-1, 1), and strided with `gen_non_contig_grad_outputs`. Other arguments and
+    errors as `gradcheck`.
     """
     if not (check_fwd_over_rev or check_rev_over_rev):
         raise AssertionError("Expected at least one of check_fwd_over_rev or check_rev_over_rev to be True")
@@ -187,12 +187,13 @@ def _refuse(**options: bool | None) -> None:
 
 
 def _random_weights(outputs: Sequence[Tensor], strided: bool) -> tuple[Tensor, ...]:
-    """Leaves of the outputs' shapes and types, uniform in [-1, 1)."""
-    generator = np.random.default_rng(0)
+    """Leaves of the outputs' shapes and types, uniform in [-1, 1): PyTorch's numbers, from the default generator."""
+    from gradcli.ops.random import rand  # operations stand on top of autograd, which is loaded first
+
     weights = []
     for output in outputs:
-        values = np.asarray(generator.uniform(-1, 1, output.shape)).astype(output.array.dtype)
-        if strided and values.size > 1:
-            values = np.repeat(values, 2, axis=-1)[..., ::2]
-        weights.append(Tensor(values, requires_grad=True))
+        every_other = strided and output.numel() > 1
+        shape = (*output.shape[:-1], 2 * output.shape[-1]) if every_other else tuple(output.shape)
+        values = np.asarray(2 * rand(shape, dtype=output.dtype).array - 1)
+        weights.append(Tensor(values[..., 1::2] if every_other else values, requires_grad=True))
     return tuple(weights)

@@ -11,7 +11,7 @@ import pytest
 from wrong_gradients import cube, leaf, pair, real, scaled, slope, unsteady, wrong_product
 
 import gradcli
-from gradcli.autograd import Function, Tensor
+from gradcli.autograd import Tensor
 from gradcli.autograd.gradcheck import gradcheck, gradgradcheck
 
 # --- what comes of them: the same in PyTorch --------------------------------------------------------------------------
@@ -179,10 +179,10 @@ def test_what_is_no_tensor():
 
 @pytest.mark.parametrize("fast_mode", [False, True], ids=["slow", "fast"])
 def test_inputs_and_generator_are_as_before(fast_mode):
-    x = real(5)
+    x, weights = real(5), real(5, seed=1)
     values, version, state = x.array.copy(), x._version, gradcli.get_rng_state().array.copy()
     gradcheck(gradcli.sin, x, fast_mode=fast_mode)
-    gradgradcheck(gradcli.sin, x, fast_mode=fast_mode)
+    gradgradcheck(gradcli.sin, x, weights, fast_mode=fast_mode)
 
     def interrupted(x):
         if (x.array != values).any():
@@ -197,22 +197,36 @@ def test_inputs_and_generator_are_as_before(fast_mode):
     assert x._version == version
 
 
-@pytest.mark.parametrize("strided", [False, True])
-def test_generated_weights_may_be_strided(strided):
+def generated_weights(torch, gradgradcheck, seed, **options):
+    """What gradgradcheck takes for the gradient of an output of shape (2, 3)."""
     seen = []
 
-    class Doubled(Function):
-        @staticmethod
-        def forward(ctx, x):
-            return 2 * x
+    def gradient(torch, grad):
+        seen.append(grad.detach())
+        return 2 * grad
 
-        @staticmethod
-        def backward(ctx, grad):
-            seen.append(grad)
-            return 2 * grad
+    torch.manual_seed(seed)
+    x = torch.zeros(2, 3, dtype=torch.float64, requires_grad=True)
+    assert gradgradcheck(scaled(torch, gradient), x, **options)
+    return seen[0]
 
-    assert gradgradcheck(Doubled.apply, real(2, 3), gen_non_contig_grad_outputs=strided)
-    weights = seen[0].detach().array
-    assert weights.flags.c_contiguous is not strided
-    assert np.abs(weights).max() <= 1
-    assert len(np.unique(weights)) == 6
+
+@pytest.mark.parametrize("strided", [False, True])
+def test_generated_weights_are_random_and_may_be_strided(strided):
+    first, again, other = (
+        generated_weights(gradcli, gradgradcheck, seed, gen_non_contig_grad_outputs=strided).array for seed in (1, 1, 2)
+    )
+    assert first.flags.c_contiguous is not strided
+    assert np.abs(first).max() <= 1
+    assert len(np.unique(first)) == 6
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).all()
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("strided", [False, True])
+def test_generated_weights_are_pytorchs(strided):
+    torch = pytest.importorskip("torch")
+    ours = generated_weights(gradcli, gradgradcheck, 3, gen_non_contig_grad_outputs=strided)
+    theirs = generated_weights(torch, torch.autograd.gradgradcheck, 3, gen_non_contig_grad_outputs=strided)
+    np.testing.assert_array_equal(ours.array, theirs.numpy())
