@@ -1,6 +1,6 @@
 """The engine: tensors, the recorded graph, the backward pass. It knows no operation; operations attach themselves.
 
-`functional` and `gradcheck` stand on top of the operations: they are loaded when first used.
+`functional` stands on top of the operations: it is loaded when first used.
 """
 
 import importlib
@@ -17,6 +17,7 @@ from gradcli.autograd.grad_mode import (
     no_grad,
     set_grad_enabled,
 )
+from gradcli.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 from gradcli.autograd.graph import Node
 from gradcli.autograd.tensor import Tensor
 
@@ -42,17 +43,8 @@ __all__ = [
     "set_grad_enabled",
 ]
 
-_LATER = {
-    "functional": "functional",
-    "gradcheck": "gradcheck",
-    "gradgradcheck": "gradcheck",
-    "GradcheckError": "gradcheck",
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
+    if name != "functional":
         raise AttributeError(f"module 'gradcli.autograd' has no attribute {name!r}")
-    module = importlib.import_module(f"gradcli.autograd.{_LATER[name]}")
-    value = globals()[name] = module if name == "functional" else getattr(module, name)
-    return value
+    return importlib.import_module("gradcli.autograd.functional")

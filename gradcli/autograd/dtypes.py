@@ -52,6 +52,19 @@ bool_ = dtype("bool")
 _BY_NUMPY = {t.numpy: t for t in (float16, float32, float64, int8, int16, int32, int64, uint8, bool_)}
 _BY_PYTHON: dict[type, dtype] = {builtins.float: float64, builtins.int: int64, builtins.bool: bool_}
 
+TYPE_NAMES = {
+    "float16": "Half",
+    "float32": "Float",
+    "float64": "Double",
+    "int8": "Char",
+    "int16": "Short",
+    "int32": "Int",
+    "int64": "Long",
+    "uint8": "Byte",
+    "bool": "Bool",
+}
+"""What PyTorch calls the types of elements in the names of tensor types (`torch.FloatTensor`) and in messages."""
+
 DType = dtype | np.dtype[Any] | type
 """What a `dtype=` argument may be: gradcli's, NumPy's, or Python's float, int and bool."""
 

@@ -188,12 +188,10 @@ def _refuse(**options: bool | None) -> None:
 
 def _random_weights(outputs: Sequence[Tensor], strided: bool) -> tuple[Tensor, ...]:
     """Leaves of the outputs' shapes and types, uniform in [-1, 1): PyTorch's numbers, from the default generator."""
-    from gradcli.ops.random import rand  # operations stand on top of autograd, which is loaded first
-
     weights = []
     for output in outputs:
         every_other = strided and output.numel() > 1
         shape = (*output.shape[:-1], 2 * output.shape[-1]) if every_other else tuple(output.shape)
-        values = np.asarray(2 * rand(shape, dtype=output.dtype).array - 1)
+        values = np.asarray(2 * Tensor(np.empty(shape, output.array.dtype)).uniform_().array - 1)
         weights.append(Tensor(values[..., 1::2] if every_other else values, requires_grad=True))
     return tuple(weights)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from gradcli.autograd.accumulate_grad import gradient_edge
-from gradcli.autograd.dtypes import Array
+from gradcli.autograd.dtypes import TYPE_NAMES, Array
 from gradcli.autograd.grad_mode import is_grad_enabled, is_inference_mode_enabled
 from gradcli.autograd.graph import Edge, Gradient, Node
 from gradcli.autograd.operation_node import OperationNode
@@ -26,17 +26,6 @@ from gradcli.autograd.views import Base, Step, View, replay
 from gradcli.deferred import settle_deferred, settled
 from gradcli.floating_point import quietly
 
-_TYPE_NAMES = {
-    "float16": "Half",
-    "float32": "Float",
-    "float64": "Double",
-    "int8": "Char",
-    "int16": "Short",
-    "int32": "Int",
-    "int64": "Long",
-    "uint8": "Byte",
-    "bool": "Bool",
-}
 _CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2}  # of NumPy's kinds; a higher one doesn't go into a lower one
 
 
@@ -122,8 +111,8 @@ def _check_fits(values: Array, memory: Array) -> None:
         )
     if _CATEGORY[values.dtype.kind] > _CATEGORY[memory.dtype.kind]:
         raise RuntimeError(
-            f"result type {_TYPE_NAMES[values.dtype.name]} can't be cast to the desired output type "
-            f"{_TYPE_NAMES[memory.dtype.name]}"
+            f"result type {TYPE_NAMES[values.dtype.name]} can't be cast to the desired output type "
+            f"{TYPE_NAMES[memory.dtype.name]}"
         )
 
 

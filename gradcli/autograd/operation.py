@@ -35,7 +35,6 @@ and so is the `grad` of its rules, with None for results that got no gradient. I
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, cast
 
@@ -48,7 +47,7 @@ from gradcli.autograd.grad_mode import InferenceMode, is_grad_enabled, is_infere
 from gradcli.autograd.graph import Edge
 from gradcli.autograd.in_place import in_place as in_place_method
 from gradcli.autograd.operation_node import OperationNode
-from gradcli.autograd.rules import GradientRules, Rule
+from gradcli.autograd.rules import GradientRules, Rule, parameters_of
 from gradcli.autograd.tensor import Tensor
 from gradcli.autograd.views import make_view
 from gradcli.deferred import DeferredArray, settled
@@ -101,13 +100,17 @@ class Operation:
         self.multiple = multiple
         self.differentiable = differentiable
         self.deferred = deferred
-        parameters = inspect.signature(forward).parameters.values()
-        self.parameters = tuple(p.name for p in parameters)
+        self.parameters = parameters_of(forward)
         self._position_of = {name: position for position, name in enumerate(self.parameters)}
-        self._defaults = tuple(p.default for p in parameters)
+        self._defaults = _defaults_of(forward, self.parameters)
         self.gradient_rules = GradientRules(self.name, self.parameters, extras)
-        slots = ("output_count",) if multiple else ()
-        self.node_type = type(node_name or self.name, (OperationNode,), {"__slots__": slots, "operation": self})
+        self._node_name = node_name or self.name
+
+    @functools.cached_property
+    def node_type(self) -> type[OperationNode]:
+        """The type of the nodes that its calls record; made when first needed."""
+        slots = ("output_count",) if self.multiple else ()
+        return type(self._node_name, (OperationNode,), {"__slots__": slots, "operation": self})
 
     @property
     def rules(self) -> Mapping[str, Rule]:
@@ -251,8 +254,16 @@ class Operation:
         if InferenceMode.was_used:
             for _, position in plan.arguments:
                 _refuse_inference(arguments[position])
-        recorded: OperationNode = self.node_type(plan, tuple(inputs), saved)
-        return recorded
+        return self.node_type(plan, tuple(inputs), saved)
+
+
+def _defaults_of(function: Any, parameters: tuple[str, ...]) -> tuple[Any, ...]:
+    """The default of each parameter, None for one that has none."""
+    keywords = function.__kwdefaults__ or {}
+    given = function.__defaults__ or ()
+    positional = parameters[: function.__code__.co_argcount]
+    by_position = dict(zip(positional[len(positional) - len(given) :], given, strict=True))
+    return tuple(keywords.get(name, by_position.get(name)) for name in parameters)
 
 
 def _refuse_inference(saved: Any) -> None:
