@@ -37,8 +37,9 @@ OPERATIONS = """
     ravel remainder round scalar_tensor scatter sgn signbit take take_along_dim tensor_split tensordot tile
     true_divide trunc vstack zeros
     nn.functional.elu nn.functional.hardtanh nn.functional.huber_loss nn.functional.l1_loss nn.functional.logsigmoid
+    aminmax argsort count_nonzero cumprod fill median msort nanmean nansum randint_like sort std_mean topk var_mean
     H T __rand__ __rmod__ __ror__ bool contiguous double expand_as float half int item long mH mT new_empty new_full
-    new_ones new_zeros reshape_as split_with_sizes sum_to_size to view_as
+    new_ones new_zeros reshape_as split_with_sizes sum_to_size to view_as zero_
 """
 NAMES = OPERATIONS.split()
 
@@ -48,6 +49,11 @@ UNSUPPORTED = (
         "double",
         "gradcli has no memory formats: asking for another one copies nothing",
         applies=lambda args, options: "channels_last" in str(options.get("memory_format")),
+    ),
+    Unsupported(
+        "to",
+        "gradcli has no memory formats: asking for another one copies nothing",
+        applies=lambda args, options: "channels_last" in str(options.get("memory_format")) and not args[-1],
     ),
 )
 

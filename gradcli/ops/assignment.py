@@ -13,6 +13,7 @@ from gradcli.autograd.tensor import Tensor
 from gradcli.ops.creation import tensor
 from gradcli.ops.index_keys import gather_key
 from gradcli.ops.indexing import basic_view, gather_at
+from gradcli.ops.promotion import is_number
 from gradcli.ops.shape import view
 
 __all__ = [
@@ -80,10 +81,15 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     Where that is recorded, the tensor's history becomes CopySlices, or IndexPutBackward0 for an index that gathers from
     the whole of it. A gather index that names a place more than once leaves the last value there.
     """
+    if not isinstance(value, Tensor | np.ndarray | np.generic) and not is_number(value):
+        raise TypeError(f"can't assign a {type(value).__name__} to a {input.type()}")
     part, gather = basic_view(input, index)
     values = value if isinstance(value, Tensor) else tensor(value, dtype=input.dtype)
     if gather is None:
-        part.copy_(_fitted(values, tuple(part.shape)))
+        if part.ndim and not values.ndim:
+            part.fill_(values)
+        else:
+            part.copy_(_fitted(values, tuple(part.shape)))
         return
     indices = [None if isinstance(along, slice) else Tensor(along) for along in gather]
     shape = _shape_at(part.array, gather)

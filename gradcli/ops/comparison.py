@@ -9,7 +9,7 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
-from gradcli.ops.promotion import promote, require_kind, require_tensors
+from gradcli.ops.promotion import is_number, promote, require_kind, require_tensors
 
 __all__ = [
     "allclose",
@@ -161,6 +161,8 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e
 
 
 def _promote_bits(operation: str, input: Array, other: Any) -> tuple[Array, Array]:
+    if is_number(input):  # of two, one is a tensor
+        require_tensors(operation, other=other)
     first, second = promote(input, other)
     require_kind(operation, first, "iub")
     return first, second

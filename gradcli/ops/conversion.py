@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradcli.autograd.dtypes import (
+    TYPE_NAMES,
     Array,
     DType,
     as_numpy_dtype,
@@ -22,6 +23,7 @@ from gradcli.autograd.dtypes import dtype as element_type
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
 from gradcli.ops import promotion
+from gradcli.ops.creation import check_placement
 
 __all__ = [
     "can_cast",
@@ -50,15 +52,62 @@ def to_dtype(input: Array, dtype: DType) -> Array:
 to_dtype.gradient(input=lambda grad: grad)
 
 
-@tensor_method("to", "type")
-def to(input: Tensor, dtype: DType) -> Tensor:
+def converted(input: Tensor, dtype: DType) -> Tensor:
     """The tensor in another element type; itself where it has that type."""
     return input if input.array.dtype == as_numpy_dtype(dtype) else to_dtype(input, dtype)
 
 
+@tensor_method()
+def to(
+    input: Tensor,
+    *target: Any,
+    dtype: DType | None = None,
+    device: Any = None,
+    tensor: Tensor | None = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
+    """The tensor in another element type: `to(dtype)`, `to(device, dtype)`, or `to(tensor)` for that of another.
+
+    Behind these may stand non_blocking and copy. Itself where it has that type, unless `copy` is asked for.
+    """
+    if target:
+        names = (*_named_by(target[0]), "non_blocking", "copy")
+        if len(target) > len(names):
+            raise TypeError(f"to() takes at most {len(names)} positional arguments, but got {len(target)}")
+        given = dict(zip(names, target, strict=False))
+        dtype, device = given.get("dtype", dtype), given.get("device", device)
+        tensor, copy = given.get("tensor", tensor), given.get("copy", copy)
+    check_placement("to", {"device": device})
+    if tensor is not None:
+        dtype = tensor.dtype
+    if copy:
+        result: Tensor = to_dtype(input, input.dtype if dtype is None else dtype)
+        return result
+    return input if dtype is None else converted(input, dtype)
+
+
+def _named_by(target: Any) -> tuple[str, ...]:
+    """The parameters that `to` begins with, by its first argument."""
+    if isinstance(target, Tensor):
+        return ("tensor",)
+    if isinstance(target, element_type | np.dtype | type):
+        return ("dtype",)
+    if target is None or isinstance(target, str | int):
+        return ("device", "dtype")
+    raise TypeError(f"to() takes a type, a device or a tensor, but got {type(target).__name__}")
+
+
+@tensor_method("type")
+def _type(input: Tensor, dtype: DType | None = None, non_blocking: bool = False) -> Any:
+    """The tensor in another element type; without one, the name of its own, as `torch.FloatTensor`."""
+    return f"torch.{TYPE_NAMES[input.dtype.name]}Tensor" if dtype is None else converted(input, dtype)
+
+
 def _cast_method(name: str, dtype: DType) -> None:
     def cast(input: Tensor) -> Tensor:
-        return to(input, dtype)
+        return converted(input, dtype)
 
     cast.__name__ = name
     cast.__doc__ = f"The tensor as {as_numpy_dtype(dtype)}; itself where it is of that type."

@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 
 from gradcli.autograd.dtypes import Array
-from gradcli.autograd.operation import attach_in_place, op
+from gradcli.autograd.in_place import call_in_place
+from gradcli.autograd.operation import attach_in_place, op, tensor_method
+from gradcli.autograd.tensor import Tensor
 from gradcli.ops.creation import zeros_like
 from gradcli.ops.promotion import is_number
 
 __all__ = [
     "fill",
+    "zero_",
 ]
 
 
@@ -43,13 +46,31 @@ def fill_with_number(input: Array, value: float) -> Array:
 @op("FillBackward1")
 def fill_with_tensor(input: Array, value: Array) -> Array:
     """The only element of a 0-d tensor everywhere."""
+    return _filled(input, value)
+
+
+@op("FillBackward2")
+def overwrite_with_number(input: Array, value: float) -> Array:
+    """A number everywhere, recorded as PyTorch records it in place."""
+    return np.full_like(input, value)
+
+
+@op("FillBackward3")
+def overwrite_with_tensor(input: Array, value: Array) -> Array:
+    """The only element of a 0-d tensor everywhere, recorded as PyTorch records it in place."""
+    return _filled(input, value)
+
+
+def _filled(input: Array, value: Array) -> Array:
     if value.ndim:
         raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions.")
     return np.full_like(input, value)
 
 
-fill_with_number.gradient(input=lambda grad: zeros_like(grad))
-fill_with_tensor.gradient(input=lambda grad: zeros_like(grad), value=lambda grad: grad.sum())
+for _operation in (fill_with_number, overwrite_with_number):
+    _operation.gradient(input=lambda grad: zeros_like(grad))
+for _operation in (fill_with_tensor, overwrite_with_tensor):
+    _operation.gradient(input=lambda grad: zeros_like(grad), value=lambda grad: grad.sum())
 
 
 def fill(input: Any, value: Any) -> Any:
@@ -57,7 +78,12 @@ def fill(input: Any, value: Any) -> Any:
     return (fill_with_number if is_number(value) else fill_with_tensor)(input, value)
 
 
-attach_in_place(fill, "fill")
+def _overwrite(input: Any, value: Any) -> Any:
+    """`value`, a number or a 0-d tensor, everywhere."""
+    return (overwrite_with_number if is_number(value) else overwrite_with_tensor)(input, value)
+
+
+attach_in_place(_overwrite, "fill")
 
 
 @op("ZeroBackward0")
@@ -67,4 +93,9 @@ def zero(input: Array) -> Array:
 
 
 zero.gradient(input=lambda grad: zeros_like(grad))
-attach_in_place(zero, "zero")
+
+
+@tensor_method()
+def zero_(input: Tensor) -> Tensor:
+    """In place: zero everywhere."""
+    return call_in_place(zero, input, (), {})

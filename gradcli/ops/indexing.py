@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -115,14 +114,6 @@ def getitem(input: Tensor, index: Any) -> Tensor:
     elif result is input:
         result = slice_dim(input, 0) if isinstance(index, slice) else alias(input)
     return result
-
-
-@tensor_method("__iter__")
-def _iterate(input: Tensor) -> Iterator[Tensor]:
-    """The slices of the first dim, one by one."""
-    if input.ndim == 0:
-        raise TypeError("iteration over a 0-d tensor")
-    return iter([select(input, 0, index) for index in range(len(input))])
 
 
 def _at(axis: int, part: Any) -> tuple[Any, ...]:

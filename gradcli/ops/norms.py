@@ -11,7 +11,7 @@ import numpy as np
 from gradcli.autograd.dtypes import Array, DType, as_numpy_dtype
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.ops.choosing import where
-from gradcli.ops.conversion import to
+from gradcli.ops.conversion import converted
 from gradcli.ops.decomposition import svd
 from gradcli.ops.dim_order import permute_dims
 from gradcli.ops.dims import canonical_dims
@@ -135,7 +135,7 @@ def _matrix_norm(input: Any, p: str, dims: tuple[int, ...], keepdim: bool, dtype
         raise RuntimeError(f"norm(): dim must be a 2-tuple for the norm of matrices. Got {list(dims)}")
     first, second = canonical_dims(dims, input.ndim)
     if dtype is not None:
-        input = to(input, dtype)
+        input = converted(input, dtype)
     batch = tuple(axis for axis in range(input.ndim) if axis not in (first, second))
     singular_values = svd(permute_dims(input, (*batch, first, second)))[1]
     total = sum_dims(singular_values, -1, keepdim)

@@ -11,7 +11,7 @@ from gradcli.autograd.dtypes import Array, DType
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
 from gradcli.kernels import memory
-from gradcli.ops.conversion import to
+from gradcli.ops.conversion import converted
 from gradcli.ops.dims import canonical_dim, canonical_dims
 from gradcli.ops.exponential import exp
 from gradcli.ops.promotion import as_floating, require_kind
@@ -59,7 +59,7 @@ def _log_softmax_gradient(grad: Any, out: Any, dim: int) -> Any:
 @tensor_method()
 def log_softmax(input: Any, dim: int, dtype: DType | None = None) -> Any:
     """log(exp(input) / sum(exp(input))) along dim, in `dtype` if given."""
-    return log_softmax_along(input if dtype is None else to(input, dtype), dim)
+    return log_softmax_along(input if dtype is None else converted(input, dtype), dim)
 
 
 @op("SoftmaxBackward0")
@@ -80,7 +80,7 @@ softmax_along.gradient(input=lambda grad, out, dim: out * (grad - sum(grad * out
 @tensor_method()
 def softmax(input: Any, dim: int, dtype: DType | None = None) -> Any:
     """exp(input) / sum(exp(input)) along dim, in `dtype` if given."""
-    return softmax_along(input if dtype is None else to(input, dtype), dim)
+    return softmax_along(input if dtype is None else converted(input, dtype), dim)
 
 
 @op("LogsumexpBackward0", method=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -131,6 +131,14 @@ def split(tensor: Any, split_size_or_sections: int | Sequence[int], dim: int = 0
 def _split_method(input: Tensor, split_size: int | Sequence[int], dim: int = 0) -> Any:
     """Parts along `dim`: of one size, the last perhaps smaller, or of the sizes in a sequence, as a tuple of views."""
     return split(input, split_size, dim)
+
+
+@tensor_method("__iter__")
+def _iterate(input: Tensor) -> Iterator[Tensor]:
+    """The slices of the first dim, one by one, as `unbind` gives them."""
+    if input.ndim == 0:
+        raise TypeError("iteration over a 0-d tensor")
+    return iter(unbind(input))
 
 
 @tensor_method()

@@ -59,6 +59,8 @@ def copies(tensor: Any) -> tuple[Any, Tensor]:
 
     if tensor.is_complex() or tensor.layout != torch.strided:
         raise Mismatch(f"gradcli has no {tensor.layout} tensors of {tensor.dtype}")
+    if tensor.ndim > 64:
+        raise Mismatch("NumPy has no arrays of more than 64 dims")
     storage = tensor.detach().untyped_storage()
     copy = torch.empty(0, dtype=tensor.dtype)
     copy.set_(storage.clone(), tensor.storage_offset(), tensor.shape, tensor.stride())

@@ -17,13 +17,14 @@ import gradcli
 import gradcli.nn.functional
 from gradcli.autograd import Tensor
 
-# Where the database calls a lambda with arguments in another order, another function (`rand_like`), or one by the name
-# that it had in Python 2: the same call in either library, which stands for `torch`.
+# Where the database calls a lambda with arguments in another order, another function (`rand_like`), one by the name
+# that it had in Python 2, or copies the input first (`zero_`): the same call in either library, which stands for `torch`.
 CALLS: dict[str, Callable[..., Any]] = {
     "where": lambda torch, self, condition, other: torch.where(condition, self, other),
     "einsum": lambda torch, tensors, equation: torch.einsum(equation, tensors),
     "__rdiv__": lambda torch, self, other: torch.Tensor.__rtruediv__(self, other),
     "rand_like": lambda torch, self, **options: torch.rand_like(self, **options),
+    "zero_": lambda torch, self: torch.zero_(self.clone()),
 }
 
 

@@ -114,6 +114,29 @@ def test_index_put_in_place():
     assert x.tolist() == [2, 0, 0]
 
 
+@pytest.mark.parametrize("value", ["1", [1.0], None])
+def test_only_tensors_arrays_and_numbers_can_be_assigned(value):
+    with pytest.raises(TypeError, match=f"can't assign a {type(value).__name__} to a torch.FloatTensor"):
+        gradcli.zeros(2)[0] = value
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "node"),
+    [
+        (slice(None), 1.0, "FillBackward3"),
+        (slice(None), gradcli.tensor(1.0), "FillBackward3"),
+        (slice(None), gradcli.ones(1), "CopyBackwards"),
+        ((0, 0), 1.0, "CopyBackwards"),
+    ],
+)
+def test_one_value_for_several_elements_fills_them(key, value, node):
+    x = gradcli.zeros(2, 2, requires_grad=True) * 1
+    x[key] = value
+    recorded = x.grad_fn.next_functions[1][0] if x.grad_fn.name() == "CopySlices" else x.grad_fn
+    assert recorded.name() == node
+    assert x[key].tolist() == np.ones((2, 2))[key].tolist()
+
+
 def test_a_key_is_split_into_a_view_and_what_gathers_from_it():
     x = gradcli.zeros(3, 4)
     view, gather = basic_view(x, (slice(1, None), [0, 2]))

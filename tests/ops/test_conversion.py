@@ -19,6 +19,8 @@ CASES = [
 ]
 
 REFUSALS = [
+    Refusal("to a list", lambda torch: torch.ones(2).to([1]), TypeError, "list"),
+    Refusal("to five things", lambda torch: torch.ones(2).to("cpu", None, False, False, 1), TypeError, "arguments"),
     Refusal("text", lambda torch: torch.result_type(torch.ones(2), "a"), TypeError, "str"),
 ]
 
@@ -38,6 +40,45 @@ def test_clone_has_memory_of_its_own_and_to_has_it_only_where_the_type_changes()
     assert not np.shares_memory(x.clone().array, x.array)
     assert x.to(gradcli.float32) is x
     assert x.to(gradcli.float64).dtype == gradcli.float64
+
+
+@pytest.mark.parametrize(
+    ("call", "dtype", "same"),
+    [
+        (lambda torch, x: x.to("cpu"), "float32", True),
+        (lambda torch, x: x.to(), "float32", True),
+        (lambda torch, x: x.to(None), "float32", True),
+        (lambda torch, x: x.to(torch.int64, True, True), "int64", False),
+        (lambda torch, x: x.to(torch.float32, False, True), "float32", False),
+        (lambda torch, x: x.to("cpu", torch.float64, True), "float64", False),
+        (lambda torch, x: x.to(torch.ones(2, dtype=torch.int8)), "int8", False),
+        (lambda torch, x: x.to(tensor=torch.ones(2)), "float32", True),
+        (lambda torch, x: x.to(device="cpu", dtype=torch.float64), "float64", False),
+        (lambda torch, x: x.to(copy=True), "float32", False),
+        (lambda torch, x: x.type(torch.float64), "float64", False),
+    ],
+)
+@pytest.mark.parametrize("library", ["gradcli", pytest.param("torch", marks=pytest.mark.parity)])
+def test_to_takes_a_type_a_device_or_a_tensor(library, call, dtype, same):
+    torch = pytest.importorskip(library)
+    x = torch.ones(3, requires_grad=True)
+    result = call(torch, x)
+    assert (result is x) == same
+    assert str(result.dtype) == f"torch.{dtype}"
+    assert result.requires_grad == dtype.startswith("float")
+
+
+def test_there_is_no_other_device():
+    with pytest.raises(RuntimeError, match="'cuda'"):
+        gradcli.ones(2).to("cuda")
+
+
+@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize("library", ["gradcli", pytest.param("torch", marks=pytest.mark.parity)])
+def test_the_type_of_a_tensor_has_a_name(library, name):
+    torch = pytest.importorskip(library)
+    names = ["Bool", "Byte", "Char", "Short", "Int", "Long", "Half", "Float", "Double"]
+    assert torch.ones(2, dtype=getattr(torch, name)).type() == f"torch.{names[TYPES.index(name)]}Tensor"
 
 
 def test_gradient_through_a_change_of_type_comes_back_in_the_first_type():

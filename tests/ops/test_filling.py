@@ -38,7 +38,6 @@ CASES = [
         lambda torch, x: x.clone().fill_(1.5),
         real(2, 3),
         expected=lambda x: np.full_like(x, 1.5),
-        graph_differs="PyTorch numbers the nodes of fill_ apart from those of fill",
     ),
     Case(
         "fill_ tensor",
@@ -46,7 +45,6 @@ CASES = [
         real(2, 3),
         real(),
         expected=lambda x, y: x * 0 + y,
-        graph_differs="PyTorch numbers the nodes of fill_ apart from those of fill",
     ),
     Case(
         "fill_ integers",
@@ -56,6 +54,8 @@ CASES = [
         differentiable=False,
     ),
     Case("fill", lambda torch, x: torch.fill(x, 2.0), real(3), expected=lambda x: np.full_like(x, 2.0)),
+    Case("fill 0-d", lambda torch, x, y: torch.fill(x, y), real(3), real(), expected=lambda x, y: x * 0 + y),
+    Case("zero_ function", lambda torch, x: torch.zero_(x.clone()), real(2), expected=np.zeros_like),
     Case("zero_", lambda torch, x: x.clone().zero_(), real(2, 3), expected=np.zeros_like),
 ]
 

@@ -180,3 +180,13 @@ def test_gradients_of_some_parts_only():
 def test_no_parts():
     assert gradcli.ones(0, 3).unbind() == ()
     assert gradcli.ones(0, 3).split([]) == ()
+
+
+def test_a_tensor_is_iterated_over_by_unbinding_it():
+    first, second = gradcli.ones(2, requires_grad=True) * 1
+    assert first.grad_fn is second.grad_fn
+    assert first.grad_fn.name() == "UnbindBackward0"
+    with pytest.raises(RuntimeError, match="returns multiple views"):
+        first.add_(1)
+    with pytest.raises(TypeError, match="iteration over a 0-d tensor"):
+        iter(gradcli.tensor(1.0))
