@@ -42,6 +42,7 @@ import numpy as np
 
 from gradcli.autograd.accumulate_grad import gradient_edge
 from gradcli.autograd.anomaly import AnomalyMode, check_forward
+from gradcli.autograd.argument_errors import refuse_what_is_no_tensor
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.grad_mode import InferenceMode, is_grad_enabled, is_inference_mode_enabled
 from gradcli.autograd.graph import Edge
@@ -140,7 +141,11 @@ class Operation:
                     requiring_grad += value._requires_grad
                     value = value._value
                 options[name] = value if deferred else settled(value)
-        result = compute(self.forward, arrays, options)
+        try:
+            result = compute(self.forward, arrays, options)
+        except Exception:
+            refuse_what_is_no_tensor(self.forward, self.parameters, arrays, options)
+            raise
         if self.multiple:
             return self._several(result, args, kwargs, arrays, options, given_tensor, requiring_grad)
         out, extras = (result[0], result[1:]) if self.extras else (result, ())

@@ -18,7 +18,7 @@ import gradcli.nn.functional
 from gradcli.autograd import Tensor
 
 # Where the database calls a lambda with arguments in another order, another function (`rand_like`), one by the name
-# that it had in Python 2, or copies the input first (`zero_`): the same call in either library, which stands for `torch`.
+# that it had in Python 2, or copies the input first (`zero_`): the same call in either library, which is `torch`.
 CALLS: dict[str, Callable[..., Any]] = {
     "where": lambda torch, self, condition, other: torch.where(condition, self, other),
     "einsum": lambda torch, tensors, equation: torch.einsum(equation, tensors),
