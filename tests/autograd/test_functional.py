@@ -34,14 +34,6 @@ def coupling(x, w):
     return (x * x).sum() * w.sum() + (w**3).sum()
 
 
-def only_the_first(x, w):
-    return x * 2
-
-
-def constant(x):
-    return x.detach() * 2
-
-
 # --- values -----------------------------------------------------------------------------------------------------------
 
 

@@ -23,10 +23,6 @@ def products(x, w):
     return x * w.sum(), (w * w).view(1, -1)
 
 
-def energy(x):
-    return x[0] ** 2 * x[1] + x.prod()
-
-
 def coupling(x, w):
     return (x * x).sum() * w.sum() + (w**3).sum()
 
