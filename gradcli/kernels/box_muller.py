@@ -4,9 +4,12 @@ Of 16 uniform numbers the first 8 give the radii sqrt(-2 log(1 - u)), the others
 cosine and sine become the 16 normal numbers.
 
 In float32 PyTorch takes logarithm, sine and cosine from polynomials of the Cephes library (Stephen Moshier, logf.c,
-sinf.c), with fused multiply-add, on processors with AVX2. The same steps here are done in double precision and
-rounded to single after each one: a product of two float32 numbers is exact in float64, so that product and sum
-together round once. In float64 PyTorch calls the C library; so do Python's `math.log` and NumPy's complex exponential.
+sinf.c), with fused multiply-add, on processors with AVX2. Here a fused multiply-add is done in double precision, where
+the product of two float32 numbers is exact, and then rounded to single; what needs none is done in single precision.
+A uniform float32 number has 24 bits, so what is made of it can be compared with PyTorch for each of them. Every step
+writes into memory used before.
+
+In float64 PyTorch calls the C library; so do Python's `math.log` and NumPy's complex exponential.
 """
 
 from __future__ import annotations
@@ -17,12 +20,13 @@ from typing import Any
 import numpy as np
 
 from gradcli.kernels.layout import Array
-from gradcli.kernels.threads import parallel
+from gradcli.kernels.memory import scratch
 
 BLOCK = 16  # numbers that are transformed together; PyTorch draws shorter arrays one by one
-PIECE = 1 << 13  # numbers at a time, whose buffers stay in the second-level cache
+BITS = 24  # of a random word that make a uniform float32 number
 
 _F = np.float32
+_I = np.int32
 
 
 def _singles(*values: float) -> list[float]:
@@ -42,26 +46,40 @@ _LOG_COEFFICIENTS = _singles(
     -2.4999993993e-1,
     3.3333331174e-1,
 )
-_LOG_2 = _singles(-2.12194440e-4, 0.693359375)
-_SQRT_HALF = _F(0.707106781186547524)
+_LOG_2_LOW, _LOG_2_HIGH = _F(-2.12194440e-4), _F(0.693359375)
 _COSINE_COEFFICIENTS = _singles(2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
 _SINE_COEFFICIENTS = _singles(-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
-_QUARTER_PI = _singles(-0.78515625, -2.4187564849853515625e-4, -3.77489497744594108e-8)
-_FOUR_OVER_PI = _F(1.27323954473516)
+_HALF_PI = 2 * sum(_singles(0.78515625, 2.4187564849853515625e-4, 3.77489497744594108e-8))
+
+_FRACTION = _I((1 << BITS) - 1)
+_ONE = _I(1 << BITS)  # as a multiple of the smallest uniform number
+_EIGHTH = _I(1 << (BITS - 3))
+_STEP_OF_ANGLE = _F(_F(2 * math.pi) * 2.0**-BITS)
+_SQRT_HALF_BITS = _F(0.707106781186547524).view(_I)
+_MANTISSA = _I((1 << 23) - 1)
+_SIGN = _I(-(2**31))
 
 
-def normal_blocks(values: Array) -> None:
-    """Turn uniform numbers in [0, 1), flat and a multiple of 16 of them, into normal ones, in place."""
-    transform = _single_blocks if values.dtype == np.float32 else _double_blocks
+def single_blocks(words: Array, out: Array) -> None:
+    """Normal float32 numbers of the low 24 bits of the uint32 `words`, as many, flat, a multiple of 16."""
+    pairs = out.size // 2
+    # Eight numbers, half a block, are two complex ones of 16 bytes: the largest items that NumPy copies one by one.
+    halves = scratch("box-muller halves", (2, pairs), _I)
+    fours, blocks = halves.view(np.complex128), words.view(np.complex128).reshape(-1, 4)
+    for column in range(4):
+        np.copyto(fours[column // 2, column % 2 :: 2], blocks[:, column])
+    radius = _radius(halves[0])
+    cosine, sine = _cosine_and_sine(halves[1])
+    np.multiply(cosine, radius, out=cosine)
+    np.multiply(sine, radius, out=sine)
+    blocks = out.view(np.complex128).reshape(-1, 4)
+    for column in range(4):
+        np.copyto(blocks[:, column], (cosine, sine)[column // 2].view(np.complex128)[column % 2 :: 2])
 
-    def piece(number: int) -> None:
-        transform(values[number * PIECE : (number + 1) * PIECE].reshape(-1, 2, BLOCK // 2))
 
-    parallel(piece, -(-values.size // PIECE))
-
-
-def _double_blocks(blocks: Array) -> None:
-    """The transform of (blocks, radius or angle, 8) in float64."""
+def double_blocks(values: Array) -> None:
+    """Turn uniform float64 numbers in [0, 1), flat and a multiple of 16 of them, into normal ones, in place."""
+    blocks = values.reshape(-1, 2, BLOCK // 2)
     rest = np.subtract(1, blocks[:, 0]).ravel().tolist()
     radius = np.fromiter(map(math.log, rest), np.float64, len(rest))
     radius *= -2
@@ -74,79 +92,126 @@ def _double_blocks(blocks: Array) -> None:
     np.multiply(turn.imag, radius, out=blocks[:, 1])
 
 
-def _single_blocks(blocks: Array) -> None:
-    """The same in float32."""
-    radius = np.sqrt(_F(-2) * _log(np.subtract(_F(1), blocks[:, 0])))
-    sine, cosine = _sine_and_cosine(blocks[:, 1] * _F(2 * math.pi))
-    np.multiply(cosine, radius, out=blocks[:, 0])
-    np.multiply(sine, radius, out=blocks[:, 1])
+def _converted(values: Array, out: Array) -> Array:
+    """`out` with these values in its own dtype."""
+    np.copyto(out, values, casting="same_kind")
+    return out
 
 
-class _Rounding:
-    """Arithmetic on float64 arrays that hold float32 numbers: results are rounded to float32, in place."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self._single = np.empty(shape, _F)
-
-    def round(self, values: Array) -> Array:
-        np.copyto(self._single, values, casting="same_kind")
-        np.copyto(values, self._single)
-        return values
-
-    def multiply(self, values: Array, factor: Any) -> Array:
-        """values * factor."""
-        return self.round(np.multiply(values, factor, out=values))
-
-    def multiply_add(self, values: Array, factor: Any, summand: Any) -> Array:
-        """values * factor + summand, rounded once."""
-        return self.round(np.add(np.multiply(values, factor, out=values), summand, out=values))
-
-    def polynomial(self, coefficients: list[float], x: Array) -> Array:
-        """The value at x of the polynomial with these coefficients, the highest power's first."""
-        values = np.full(x.shape, coefficients[0])
-        for coefficient in coefficients[1:]:
-            self.multiply_add(values, x, coefficient)
-        return values
+def _scratch(name: str, size: int, dtype: Any) -> Array:
+    return scratch(f"box-muller {name}", (size,), dtype)
 
 
-def _log(x: Array) -> Array:
-    """Natural logarithm of float32 numbers in (0, 1]."""
-    rounding = _Rounding(x.shape)
-    bits = x.view(np.int32)
-    exponent = (bits >> 23) - 126
-    mantissa = ((bits & 0x7FFFFF) | 0x3F000000).view(_F)  # in [0.5, 1)
-    small = mantissa < _SQRT_HALF
-    exponent -= small
-    m = mantissa.astype(np.float64)
-    np.add(m, m, out=m, where=small)
-    m -= 1  # mantissa - 1 in [sqrt(1/2) - 1, sqrt(2) - 1], exact
-    square = rounding.round(m * m)
-    total = rounding.multiply(rounding.polynomial(_LOG_COEFFICIENTS, m), m)
-    rounding.multiply_add(total, square, rounding.round(exponent * _LOG_2[0]))
-    square *= 0.5
-    rounding.round(np.subtract(total, square, out=total))
-    rounding.round(np.add(m, total, out=m))
-    result: Array = np.add(m, exponent * _LOG_2[1]).astype(_F)
-    return result
+def _radius(words: Array) -> Array:
+    """sqrt(-2 log(1 - u)) in float32, for u the low 24 bits of int32 words, which are overwritten.
+
+    The result is valid until the next call.
+    """
+    size = words.size
+    m, total, exponent = _scratch("x", size, _F), _scratch("square", size, _F), _scratch("radius", size, _F)
+    bits = m.view(_I)
+    wide, sum_ = _scratch("wide", size, np.float64), _scratch("sum", size, np.float64)
+    np.bitwise_and(words, _FRACTION, out=words)
+    np.copyto(m, np.subtract(_ONE, words, out=words), casting="same_kind")  # 2**24 (1 - u), exact
+    # m 2**exponent with m in [sqrt(1/2), sqrt(2)): counted from the bits of sqrt(1/2), exponents end there.
+    np.subtract(bits, _SQRT_HALF_BITS, out=bits)
+    np.right_shift(bits, 23, out=words)
+    _converted(np.subtract(words, BITS, out=words), exponent)
+    np.bitwise_and(bits, _MANTISSA, out=bits)
+    np.add(bits, _SQRT_HALF_BITS, out=bits)
+    np.subtract(m, _F(1), out=m)
+    _converted(m, wide)
+    np.multiply(wide, _LOG_COEFFICIENTS[0], out=sum_)
+    np.add(sum_, _LOG_COEFFICIENTS[1], out=sum_)
+    for coefficient in _LOG_COEFFICIENTS[2:]:
+        _converted(sum_, total)
+        _converted(total, sum_)
+        np.multiply(sum_, wide, out=sum_)
+        np.add(sum_, coefficient, out=sum_)
+    _converted(sum_, total)
+    np.multiply(total, m, out=total)
+    # total m**2 + exponent log(2)'s low part, rounded once
+    square = np.multiply(m, m, out=words.view(_F))
+    _converted(total, sum_)
+    np.multiply(sum_, _converted(square, wide), out=sum_)
+    _converted(np.multiply(exponent, _LOG_2_LOW, out=total), wide)
+    _converted(np.add(sum_, wide, out=sum_), total)
+    np.subtract(total, np.multiply(square, _F(0.5), out=square), out=total)
+    np.add(total, m, out=total)
+    np.add(total, np.multiply(exponent, _LOG_2_HIGH, out=exponent), out=total)  # an exact product
+    return np.sqrt(np.multiply(total, _F(-2), out=total), out=exponent)
 
 
-def _sine_and_cosine(angle: Array) -> tuple[Array, Array]:
-    """Sine and cosine of float32 numbers in [0, 2 pi]."""
-    rounding = _Rounding(angle.shape)
-    octant = (angle * _FOUR_OVER_PI).astype(np.int32)
-    octant += 1
-    octant &= ~1  # the nearest multiple of pi / 2, in units of pi / 4
-    x = angle.astype(np.float64)
-    for part in _QUARTER_PI:
-        rounding.round(np.add(x, octant * part, out=x))
-    square = rounding.round(x * x)
-    cosine = rounding.multiply(rounding.polynomial(_COSINE_COEFFICIENTS, square), square)
-    rounding.multiply_add(cosine, square, square * -0.5)
-    rounding.round(np.add(cosine, 1, out=cosine))
-    sine = rounding.multiply(rounding.polynomial(_SINE_COEFFICIENTS, square), square)
-    rounding.multiply_add(sine, x, x)
-    turned = (octant & 2) != 0
-    first, second = np.where(turned, cosine, sine), np.where(turned, sine, cosine)
-    np.negative(first, out=first, where=(octant & 4) != 0)
-    np.negative(second, out=second, where=((octant + 2) & 4) != 0)
-    return first.astype(_F), second.astype(_F)
+def _cosine_and_sine(words: Array) -> tuple[Array, Array]:
+    """Cosine and sine of 2 pi v in float32, for v the low 24 bits of int32 words, which are overwritten.
+
+    The results are valid until the next call of this function.
+    """
+    size = words.size
+    x, square = _scratch("x", size, _F), _scratch("square", size, _F)
+    cosine, sine = _scratch("cosine", size, _F), _scratch("sine", size, _F)
+    wide, sum_ = _scratch("wide", size, np.float64), _scratch("sum", size, np.float64)
+    np.bitwise_and(words, _FRACTION, out=words)
+    angle = np.multiply(_converted(words, square), _STEP_OF_ANGLE, out=square)
+    _converted(angle, wide)
+    # The angle is brought into [-pi/4, pi/4]. That the quarter turns are counted by the bits of v and not by the
+    # rounded angle, and taken off in one step, changes no bit of any of the 2**24 results.
+    np.add(words, _EIGHTH, out=words)
+    quarters = np.right_shift(words, BITS - 2, out=sine.view(_I))
+    np.multiply(_converted(quarters, sum_), _HALF_PI, out=sum_)
+    _converted(np.subtract(wide, sum_, out=wide), x)
+    _converted(np.multiply(x, x, out=square), wide)
+    _two_steps(_COSINE_COEFFICIENTS, wide, sum_)
+    _converted(sum_, cosine)
+    _converted(np.multiply(cosine, square, out=cosine), sum_)
+    np.multiply(np.subtract(sum_, 0.5, out=sum_), wide, out=sum_)
+    _converted(sum_, cosine)
+    np.add(cosine, _F(1), out=cosine)
+    _two_steps(_SINE_COEFFICIENTS, wide, sum_)
+    _converted(sum_, sine)
+    _converted(np.multiply(sine, square, out=sine), sum_)
+    _converted(x, wide)
+    np.multiply(np.add(sum_, 1, out=sum_), wide, out=sum_)
+    _converted(sum_, sine)
+    _turn(cosine.view(_I), sine.view(_I), words, x.view(_I), square.view(_I))
+    return cosine, sine
+
+
+def _two_steps(coefficients: list[float], x: Array, out: Array) -> None:
+    """(a x + b) x + c in float64 with x in [0, 0.62], each step rounded to float32.
+
+    b and c are so large that each sum lies between the same two powers of two as they do. So it is rounded by adding
+    a number whose last bit is worth what theirs is in float32.
+    """
+    first, *others = coefficients
+    np.multiply(x, first, out=out)
+    for coefficient in others[:-1]:
+        _round_after_adding(coefficient, out)
+        np.multiply(out, x, out=out)
+    _round_after_adding(others[-1], out)
+
+
+def _round_after_adding(summand: float, out: Array) -> None:
+    last_bit = math.ldexp(1.0, math.frexp(summand)[1] - 24)
+    shift = 1.5 * 2.0**52 * last_bit
+    np.add(out, summand + shift, out=out)  # an exact sum of constants
+    np.subtract(out, shift, out=out)
+
+
+def _turn(cosine: Array, sine: Array, eighths: Array, swap: Array, work: Array) -> None:
+    """Turns points, given as the bits of float32 numbers, by the quarters that bits 23 and 22 of `eighths` count.
+
+    An odd number of quarters exchanges cosine and sine; bit 23 is the sine's sign, its difference from bit 22 the
+    cosine's.
+    """
+    np.left_shift(eighths, 9, out=swap)
+    np.right_shift(swap, 31, out=swap)  # all bits are bit 22
+    np.bitwise_and(np.bitwise_xor(cosine, sine, out=work), swap, out=work)
+    np.bitwise_xor(cosine, work, out=cosine)
+    np.bitwise_xor(sine, work, out=sine)
+    np.left_shift(eighths, 8, out=work)
+    np.bitwise_and(work, _SIGN, out=work)
+    np.bitwise_xor(sine, work, out=sine)
+    np.bitwise_and(swap, _SIGN, out=swap)
+    np.bitwise_xor(work, swap, out=work)
+    np.bitwise_xor(cosine, work, out=cosine)

@@ -6,8 +6,11 @@ become numbers, and how many words each function takes, so that later draws stay
 
 from __future__ import annotations
 
+import itertools
 import math
 import secrets
+import threading
+from collections.abc import Callable
 from math import prod
 from typing import Any, Self
 
@@ -15,11 +18,13 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gradcli.kernels.box_muller import BLOCK as NORMAL_BLOCK
-from gradcli.kernels.box_muller import normal_blocks
+from gradcli.kernels.box_muller import double_blocks, single_blocks
 from gradcli.kernels.layout import Array
+from gradcli.kernels.memory import empty, scratch
+from gradcli.kernels.threads import parallel
 
 DEFAULT_SEED = 67280421310721  # torch.default_generator's seed before anyone sets it
-WORDS_PER_BLOCK = 1 << 17  # words turned into numbers at a time, so that temporaries stay in the cache
+WORDS_PER_PIECE = 1 << 17  # at most: in smaller ones, two threads would mostly wait for Python's global lock
 WIDE_RANGE = 1 << 28  # from this range on torch.randint takes two words for a number
 ENGINE_WORDS = 624
 
@@ -132,34 +137,21 @@ class Generator:
         float32 takes the low 24 bits of one word, float64 the low 53 bits of two. Scaling to the range
         rounds once, as PyTorch does on processors with fused multiply-add.
         """
-        out = np.empty(size, dtype)
-        flat = out.reshape(-1)
-        offset = flat.dtype.type(low)
-        scale = flat.dtype.type(high) - offset
-        step = WORDS_PER_BLOCK // _words_per_value(flat.dtype)
-        for first in range(0, flat.size, step):
-            block = flat[first : first + step]
-            self._unit_uniform(block)
-            if offset != 0:
-                _multiply_add(block, scale, offset)
-            elif scale != 1:
-                block *= scale
+        shape = _shape(size)
+        out = empty(shape, dtype)
+        offset = out.dtype.type(low)
+        scale = out.dtype.type(high) - offset
+
+        def make(words: Array, values: Array) -> None:
+            _unit_uniform(words, values)
+            _scale_and_shift(values, scale, offset)
+
+        self._fill(out.reshape(-1), make)
         return out
 
     def skip_uniform(self, count: int, dtype: DTypeLike = np.float32) -> None:
         """Moves on as `uniform(count, dtype=dtype)` would, without making the values."""
         self._skip_words(count * _words_per_value(np.dtype(dtype)))
-
-    def _unit_uniform(self, out: Array) -> None:
-        """Fills a flat array with uniform values in [0, 1)."""
-        if out.dtype == np.float32:
-            low_bits = self._draw_words(out.size)
-            low_bits &= np.uint32(0xFFFFFF)
-            np.multiply(low_bits, np.float32(2.0**-24), out=out, dtype=np.float32, casting="unsafe")
-        else:
-            low_bits = self._draw_wide_words(out.size)
-            low_bits &= np.uint64((1 << 53) - 1)
-            np.multiply(low_bits, 2.0**-53, out=out)
 
     # ------------------------------------------------------------------------------------------- normal
 
@@ -176,22 +168,28 @@ class Generator:
         remainder redraws the last 16 values. Fewer values come in pairs, in float64; the second of a pair
         is kept for the next draw.
         """
-        out = np.empty(size, dtype)
+        out = empty(_shape(size), dtype)
         flat = out.reshape(-1)
+        scale, offset = out.dtype.type(std), out.dtype.type(mean)
         if flat.size < NORMAL_BLOCK:
             values = np.array([self._scalar_normal() for _ in range(flat.size)], np.float64)
-            if mean != 0 or std != 1:
-                _multiply_add(values, np.float64(std), np.float64(mean))
+            _scale_and_shift(values, np.float64(std), np.float64(mean))
             flat[:] = values
             return out
+
+        def make(words: Array, values: Array) -> None:
+            if values.dtype == np.float32:
+                single_blocks(words, values)
+            else:
+                _unit_uniform(words, values)
+                double_blocks(values)
+            _scale_and_shift(values, scale, offset)
+
         remainder = flat.size % NORMAL_BLOCK
-        whole = flat.size - remainder
-        step = WORDS_PER_BLOCK // _words_per_value(flat.dtype)
-        for first in range(0, whole, step):
-            self._normal_blocks(flat[first : min(first + step, whole)], mean, std)
+        self._fill(flat[: flat.size - remainder], make)
         if remainder:
             self.skip_uniform(remainder, flat.dtype)  # drawn by PyTorch, then overwritten
-            self._normal_blocks(flat[-NORMAL_BLOCK:], mean, std)
+            self._fill(flat[-NORMAL_BLOCK:], make)
         return out
 
     def skip_normal(self, count: int, dtype: DTypeLike = np.float32) -> None:
@@ -200,15 +198,6 @@ class Generator:
             self.normal(count, dtype=dtype)
         else:
             self.skip_uniform(count + (NORMAL_BLOCK if count % NORMAL_BLOCK else 0), dtype)
-
-    def _normal_blocks(self, out: Array, mean: float, std: float) -> None:
-        """Fills a flat array, whose size is a multiple of 16, block by block."""
-        self._unit_uniform(out)
-        normal_blocks(out)
-        if mean != 0:
-            _multiply_add(out, out.dtype.type(std), out.dtype.type(mean))
-        elif std != 1:
-            out *= out.dtype.type(std)
 
     def _scalar_normal(self) -> float:
         if self._kept_normal is not None:
@@ -247,13 +236,31 @@ class Generator:
 
     # -------------------------------------------------------------------------------------------- words
 
+    def _fill(self, out: Array, make: Callable[[Array, Array], None]) -> None:
+        """Fills a flat array piece by piece with what `make(words, piece)` makes of the next words.
+
+        Threads take turns in drawing: while one of them does, the others are busy making.
+        """
+        words_per_value = _words_per_value(out.dtype)
+        pieces = -(-out.size * words_per_value // WORDS_PER_PIECE)
+        step = -(-out.size // (pieces * NORMAL_BLOCK)) * NORMAL_BLOCK if pieces else NORMAL_BLOCK
+        firsts = itertools.count(0, step)
+        turn = threading.Lock()
+
+        def fill_next(_: int) -> None:
+            with turn:
+                first = next(firsts)
+                piece = out[first : first + step]
+                words = self._draw_words(piece.size * words_per_value)
+            make(words, piece)
+
+        parallel(fill_next, -(-out.size // step))  # rounding up the step may have made a piece less
+
     def _draw_words(self, count: int) -> Array:
         return self._words.randint(0, 2**32, count, np.uint32)
 
     def _draw_wide_words(self, count: int) -> Array:
-        """Numbers of 64 bits from two words each, the first one on top."""
-        words = self._draw_words(2 * count).astype(np.uint64)
-        return (words[0::2] << np.uint64(32)) | words[1::2]
+        return _wide_words(self._draw_words(2 * count))
 
     def _skip_words(self, count: int) -> None:
         self._bits.random_raw(count, output=False)
@@ -268,10 +275,40 @@ def _words_per_value(dtype: np.dtype[Any]) -> int:
     raise TypeError(f"random values are float32 or float64, not {dtype}")
 
 
-def _multiply_add(values: Array, scale: Any, offset: Any) -> None:
+def _shape(size: int | tuple[int, ...]) -> tuple[int, ...]:
+    return size if isinstance(size, tuple) else (size,)
+
+
+def _wide_words(words: Array) -> Array:
+    """Numbers of 64 bits from two words each, the first one on top."""
+    wide = words.astype(np.uint64)
+    return (wide[0::2] << np.uint64(32)) | wide[1::2]
+
+
+def _unit_uniform(words: Array, out: Array) -> None:
+    """Fills a flat array with uniform values in [0, 1) from words, which it may overwrite."""
+    if out.dtype == np.float32:
+        words &= np.uint32(0xFFFFFF)
+        np.copyto(out, words.view(np.int32), casting="same_kind")
+        out *= np.float32(2.0**-24)
+    else:
+        low_bits = _wide_words(words)
+        low_bits &= np.uint64((1 << 53) - 1)
+        np.multiply(low_bits, 2.0**-53, out=out)
+
+
+def _scale_and_shift(values: Array, scale: Any, offset: Any) -> None:
     """`values * scale + offset` in place, rounded once like a fused multiply-add."""
+    if offset == 0:
+        if scale != 1:
+            values *= scale
+        values += offset  # -0 becomes 0
+        return
     if values.dtype == np.float32:
-        values[:] = values.astype(np.float64) * float(scale) + float(offset)
+        wide = scratch("wide random values", values.shape, np.float64)
+        np.multiply(values, float(scale), out=wide, dtype=np.float64)
+        wide += float(offset)
+        np.copyto(values, wide, casting="same_kind")
         return
     # The product's rounding error by Dekker's splitting, the sum's by Knuth's two-sum.
     product = values * scale
