@@ -27,7 +27,7 @@ import numpy as np
 from gradcli.autograd.accumulate_grad import AccumulateGrad, gradient_edge
 from gradcli.autograd.anomaly import AnomalyMode, check_forward
 from gradcli.autograd.dtypes import Array
-from gradcli.autograd.grad_mode import is_grad_enabled, no_grad
+from gradcli.autograd.grad_mode import is_recording, no_grad
 from gradcli.autograd.graph import Edge, Gradient, Node, sum_to_shape
 from gradcli.autograd.in_place import replace_history
 from gradcli.autograd.operation_node import FREED, joined_tensor
@@ -263,7 +263,7 @@ class Function:
         node = cls._node_type()
         edges = [gradient_edge(value) if isinstance(value, Tensor) else None for value in inputs]
         node.needs_input_grad = tuple(edge is not None for edge in edges)
-        recorded = is_grad_enabled() and any(node.needs_input_grad)
+        recorded = is_recording() and any(node.needs_input_grad)
         with no_grad():
             if cls.setup_context is Function.setup_context:
                 output = call_users_code(cls.forward, node, *inputs)
@@ -290,7 +290,7 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
     def unrecorded(ctx: Any, *grad_outputs: Any) -> Any:
         with no_grad():
             gradients = backward(ctx, *grad_outputs)
-        if not (is_grad_enabled() and any(isinstance(g, Tensor) and g.requires_grad for g in grad_outputs)):
+        if not (is_recording() and any(isinstance(g, Tensor) and g.requires_grad for g in grad_outputs)):
             return gradients
         refusal = _Refusal([gradient_edge(g) for g in grad_outputs if isinstance(g, Tensor)])
         if isinstance(gradients, tuple):

@@ -31,6 +31,11 @@ def is_grad_enabled() -> bool:
     return _mode.enabled
 
 
+def is_recording() -> bool:
+    """True where such operations leave a graph: never within `inference_mode`, whatever the mode of gradients is."""
+    return _mode.enabled and not _mode.inference
+
+
 def is_inference_mode_enabled() -> bool:
     """True within `inference_mode`."""
     return _mode.inference

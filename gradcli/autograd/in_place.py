@@ -17,7 +17,7 @@ import numpy as np
 
 from gradcli.autograd.accumulate_grad import gradient_edge
 from gradcli.autograd.dtypes import TYPE_NAMES, Array
-from gradcli.autograd.grad_mode import is_grad_enabled, is_inference_mode_enabled
+from gradcli.autograd.grad_mode import is_inference_mode_enabled, is_recording
 from gradcli.autograd.graph import Edge, Gradient, Node
 from gradcli.autograd.operation_node import OperationNode
 from gradcli.autograd.tensor import Tensor
@@ -48,7 +48,7 @@ def call_in_place(function: Callable[..., Any], target: Tensor, args: Sequence[A
     elements repeat, and results whose shape or type doesn't fit.
     """
     shown = target._sharing.base if isinstance(target._sharing, View) else None  # a view may have no history of it
-    recorded = is_grad_enabled() and any(
+    recorded = is_recording() and any(
         isinstance(value, Tensor) and value._requires_grad for value in (target, shown, *args, *kwargs.values())
     )
     _check_may_be_changed(target, recorded)

@@ -44,7 +44,7 @@ from gradcli.autograd.accumulate_grad import gradient_edge
 from gradcli.autograd.anomaly import AnomalyMode, check_forward
 from gradcli.autograd.argument_errors import refuse_what_is_no_tensor
 from gradcli.autograd.dtypes import Array
-from gradcli.autograd.grad_mode import InferenceMode, is_grad_enabled, is_inference_mode_enabled
+from gradcli.autograd.grad_mode import InferenceMode, is_inference_mode_enabled, is_recording
 from gradcli.autograd.graph import Edge
 from gradcli.autograd.in_place import in_place as in_place_method
 from gradcli.autograd.operation_node import OperationNode
@@ -154,7 +154,7 @@ class Operation:
         if not given_tensor:
             return out
         node = None
-        if requiring_grad and self.differentiable and is_grad_enabled() and out.dtype.kind == "f":
+        if requiring_grad and self.differentiable and is_recording() and out.dtype.kind == "f":
             arguments, values = self._bound(args, kwargs), self._bound(arrays, options)
             node = self._record(arguments, requiring_grad, values, out, extras)
         tensor = Tensor.from_operation(out, node)
@@ -181,7 +181,7 @@ class Operation:
         if not given_tensor:
             return results
         node = None
-        if requiring_grad and self.differentiable and is_grad_enabled():
+        if requiring_grad and self.differentiable and is_recording():
             arguments, values = self._bound(args, kwargs), self._bound(arrays, options)
             node = self._record(arguments, requiring_grad, values, results, ())
             node.output_count = len(results)  # type: ignore[misc]  # nodes of several results have a slot for it
