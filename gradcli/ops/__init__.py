@@ -51,7 +51,6 @@ from gradcli.ops import (
     repetition,
     roots,
     rounding,
-    selection,
     shape,
     smooth_activation,
     softmax,
@@ -60,6 +59,7 @@ from gradcli.ops import (
     trigonometric,
     truth,
     two_variables,
+    values_and_indices,
     variance,
 )
 
@@ -113,7 +113,6 @@ __all__ = [
     "repetition",
     "roots",
     "rounding",
-    "selection",
     "shape",
     "smooth_activation",
     "softmax",
@@ -122,5 +121,6 @@ __all__ = [
     "trigonometric",
     "truth",
     "two_variables",
+    "values_and_indices",
     "variance",
 ]

@@ -11,7 +11,8 @@ from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
 from gradcli.deferred import ARRAYS, DeferredArray, may_put_off, settled
 from gradcli.kernels import elementwise as kernels
-from gradcli.ops.promotion import is_number, promote, require_broadcastable, require_kind, require_tensors
+from gradcli.ops.arguments import is_number, require_kind, require_tensors
+from gradcli.ops.promotion import promote, require_broadcastable
 
 __all__ = [
     "add",
@@ -68,10 +69,11 @@ def _times_alpha(values: Array, alpha: float) -> Array:
     return np.asarray(values * values.dtype.type(alpha))
 
 
-add.gradient(input=lambda grad: grad, other=lambda grad, alpha: _scaled(grad, alpha))
+add.gradient(input=lambda grad: grad, other=lambda grad, alpha: scaled(grad, alpha))
 
 
-def _scaled(grad: Any, factor: float) -> Any:
+def scaled(grad: Any, factor: float) -> Any:
+    """A gradient times a number, itself for 1."""
     return grad if factor == 1 else settled(grad) * factor
 
 
@@ -91,7 +93,7 @@ def _refuse_bools(operation: str, *operands: Any) -> None:
             )
 
 
-sub.gradient(input=lambda grad: grad, other=lambda grad, alpha: _scaled(-grad, alpha))
+sub.gradient(input=lambda grad: grad, other=lambda grad, alpha: scaled(-grad, alpha))
 
 
 @op("RsubBackward0")
@@ -113,8 +115,8 @@ def _reflected_difference(input: Array, other: Any, alpha: float) -> Array:
     return kernels.apply(np.subtract, second, _times_alpha(first, alpha))
 
 
-rsub_tensor.gradient(input=lambda grad, alpha: _scaled(-grad, alpha), other=lambda grad: grad)
-rsub_scalar.gradient(input=lambda grad, alpha: _scaled(-grad, alpha))
+rsub_tensor.gradient(input=lambda grad, alpha: scaled(-grad, alpha), other=lambda grad: grad)
+rsub_scalar.gradient(input=lambda grad, alpha: scaled(-grad, alpha))
 
 
 @tensor_method("__rsub__")

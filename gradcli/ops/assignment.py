@@ -10,10 +10,11 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
+from gradcli.ops.arguments import is_number, values_of
 from gradcli.ops.creation import tensor
 from gradcli.ops.index_keys import gather_key
 from gradcli.ops.indexing import basic_view, gather_at
-from gradcli.ops.promotion import is_number
+from gradcli.ops.promotion import as_element
 from gradcli.ops.shape import view
 
 __all__ = [
@@ -30,8 +31,6 @@ def index_put(input: Array, indices: Sequence[Any], values: Array, accumulate: b
     """
     if not isinstance(indices, tuple | list):
         raise TypeError(f"index_put(): argument 'indices' must be tuple of Tensors, not {type(indices).__name__}")
-    if not isinstance(values, np.ndarray):
-        raise TypeError(f"index_put(): argument 'values' must be Tensor, not {type(values).__name__}")
     if values.dtype != input.dtype:
         raise RuntimeError(
             f"Index put requires the source and destination dtypes match, got {input.dtype} for the destination and "
@@ -71,7 +70,7 @@ index_put.gradient(
 
 def _without(grad: Any, indices: Sequence[Any]) -> Any:
     """The gradient with zeros at the places that were overwritten."""
-    return index_put(grad, indices, np.zeros((), (grad.array if isinstance(grad, Tensor) else grad).dtype))
+    return index_put(grad, indices, np.zeros((), values_of(grad).dtype))
 
 
 @tensor_method("__setitem__")
@@ -84,7 +83,11 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     if not isinstance(value, Tensor | np.ndarray | np.generic) and not is_number(value):
         raise TypeError(f"can't assign a {type(value).__name__} to a {input.type()}")
     part, gather = basic_view(input, index)
-    values = value if isinstance(value, Tensor) else tensor(value, dtype=input.dtype)
+    values = value
+    if is_number(value):
+        values = Tensor(as_element(value, input.array.dtype))
+    elif not isinstance(value, Tensor):
+        values = tensor(value, dtype=input.dtype)
     if gather is None:
         if part.ndim and not values.ndim:
             part.fill_(values)

@@ -10,9 +10,9 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op
 from gradcli.kernels import average_pooling as kernels
-from gradcli.ops.dims import pair
-from gradcli.ops.pooling_windows import IntPair, check_planes, stride_of
-from gradcli.ops.promotion import require_kind
+from gradcli.ops.arguments import require_kind
+from gradcli.ops.dims import IntPair, pair
+from gradcli.ops.pooling_windows import check_planes, stride_of
 from gradcli.ops.reduction import mean_dims
 
 __all__ = [

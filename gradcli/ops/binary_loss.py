@@ -10,8 +10,9 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op
 from gradcli.ops.activation import sigmoid
+from gradcli.ops.arguments import require_kind
 from gradcli.ops.loss_reduction import chosen_reduction, reduced_array, spread
-from gradcli.ops.promotion import require_broadcastable, require_kind
+from gradcli.ops.promotion import require_broadcastable
 from gradcli.ops.smooth_activation import logsigmoid
 
 __all__ = [

@@ -9,9 +9,9 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
-from gradcli.deferred import settled
 from gradcli.kernels import elementwise as kernels
-from gradcli.ops.promotion import as_element, is_number, promote, require_broadcastable, require_tensors
+from gradcli.ops.arguments import is_number, require_tensors, values_of
+from gradcli.ops.promotion import as_element, promote, require_broadcastable
 
 __all__ = [
     "masked_fill",
@@ -51,16 +51,11 @@ def where(condition: Any, input: Any = _MISSING, other: Any = _MISSING) -> Any:
     Given only a condition: where it is not zero, as one int64 tensor of indices for each dim.
     """
     if input is _MISSING and other is _MISSING:
-        return tuple(Tensor(indices) for indices in np.nonzero(np.atleast_1d(_array(condition))))
+        require_tensors("where", condition=condition)
+        return tuple(Tensor(indices) for indices in np.nonzero(np.atleast_1d(values_of(condition))))
     if input is _MISSING or other is _MISSING:
         raise TypeError("where() takes a condition alone, or with both input and other")
     return where_elements(condition, input, other)
-
-
-def _array(tensor: Any) -> Any:
-    values = settled(tensor.deferred_array() if isinstance(tensor, Tensor) else tensor)
-    require_tensors("where", condition=values)
-    return values
 
 
 @tensor_method("where")

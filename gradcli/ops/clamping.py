@@ -9,14 +9,9 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.kernels import elementwise as kernels
+from gradcli.ops.arguments import is_number, require_tensors
 from gradcli.ops.choosing import where_elements
-from gradcli.ops.promotion import (
-    as_element,
-    is_number,
-    require_broadcastable,
-    require_tensors,
-    result_type,
-)
+from gradcli.ops.promotion import as_element, require_broadcastable, result_type
 
 __all__ = [
     "clamp",

@@ -11,9 +11,9 @@ from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op
 from gradcli.autograd.tensor import Tensor
 from gradcli.kernels import memory
+from gradcli.ops.arguments import require_kind
 from gradcli.ops.choosing import where
 from gradcli.ops.loss_reduction import check_reduction, chosen_reduction
-from gradcli.ops.promotion import require_kind
 from gradcli.ops.reduction import sum, sum_all
 from gradcli.ops.shape import view
 from gradcli.ops.softmax import log_softmax

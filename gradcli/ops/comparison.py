@@ -9,7 +9,8 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
-from gradcli.ops.promotion import is_number, promote, require_kind, require_tensors
+from gradcli.ops.arguments import is_number, require_kind, require_tensors
+from gradcli.ops.promotion import promote
 
 __all__ = [
     "allclose",
@@ -128,9 +129,7 @@ def isfinite(input: Array) -> Array:
 @tensor_method()
 def equal(input: Tensor, other: Tensor) -> bool:
     """True where both have the same shape and elements."""
-    for name, value in (("input", input), ("other", other)):
-        if not isinstance(value, Tensor):
-            raise TypeError(f"equal(): argument {name!r} must be Tensor, not {type(value).__name__}")
+    require_tensors("equal", input=input, other=other)
     return input.shape == other.shape and bool(eq(input, other).array.all())
 
 

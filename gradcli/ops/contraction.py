@@ -33,10 +33,7 @@ def outer(input: Any, vec2: Any) -> Any:
     return view(input, (len(input), 1)) * vec2
 
 
-@tensor_method()
-def ger(input: Any, vec2: Any) -> Any:
-    """`outer` under an older name."""
-    return outer(input, vec2)
+ger = tensor_method("ger")(outer)
 
 
 @tensor_method()

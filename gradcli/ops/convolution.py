@@ -11,17 +11,15 @@ from gradcli.autograd.operation import op
 from gradcli.autograd.tensor import Tensor
 from gradcli.deferred import DeferredArray, may_put_off, settled
 from gradcli.kernels import convolution as kernels
-from gradcli.ops.dims import pair
+from gradcli.ops.arguments import require_kind
+from gradcli.ops.dims import IntPair, pair
 from gradcli.ops.padding import constant_pad_nd
-from gradcli.ops.promotion import require_kind
 from gradcli.ops.reduction import sum_dims
 from gradcli.ops.shape import squeeze_dim, unsqueeze
 
 __all__ = [
     "conv2d",
 ]
-
-IntPair = tuple[int, int]
 
 
 @op("ConvolutionBackward0", extras=("convolved",), deferred=True)

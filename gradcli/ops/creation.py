@@ -14,8 +14,9 @@ from gradcli.autograd.dtypes import Array, DType, as_numpy_dtype, float32, from_
 from gradcli.autograd.operation import tensor_method
 from gradcli.autograd.tensor import Tensor
 from gradcli.deferred import settled
+from gradcli.ops.arguments import is_number, require_tensors, values_of
 from gradcli.ops.dims import integers, sizes
-from gradcli.ops.promotion import promote_types, result_type
+from gradcli.ops.promotion import as_element, promote_types, require_reach, result_type
 
 __all__ = [
     "as_tensor",
@@ -59,6 +60,9 @@ def tensor(data: Any, *, dtype: DType | None = None, requires_grad: bool = False
         wanted = _type_of_leaves(data) or float32.numpy
     elif isinstance(data, float) and not isinstance(data, np.generic):
         wanted = float32.numpy
+    if wanted.kind in "iu" and values.dtype.kind in "iuf" and values.size and not isinstance(data, Tensor | np.ndarray):
+        for extreme in (values.min(), values.max()):
+            require_reach(extreme, wanted)
     with np.errstate(all="ignore"):  # what is too large becomes inf without a word, as in PyTorch
         values = values.astype(wanted, copy=False)
     from_numpy_dtype(values.dtype)  # refuses text, objects and the like
@@ -163,20 +167,12 @@ def full(
 
 def _filling(function: str, value: Any, dtype: DType | None) -> Array:
     """The value that fills a tensor, 0-d; RuntimeError where its type doesn't hold it."""
-    number = tensor(value).array if not isinstance(value, Tensor) else value.array
-    if number.ndim:
+    if is_number(value):
+        return as_element(value, result_type(value) if dtype is None else as_numpy_dtype(dtype))
+    given = values_of(value) if isinstance(value, Tensor | np.ndarray | np.generic) else None
+    if given is None or given.ndim:
         raise TypeError(f"{function}(): argument 'fill_value' must be Number, not {type(value).__name__}")
-    if dtype is None:
-        return number
-    wanted = as_numpy_dtype(dtype)
-    if wanted.kind in "iu":
-        limits = np.iinfo(wanted)
-        lowest = 0 if wanted.kind == "i" else limits.min - limits.max  # negative numbers wrap around in uint8
-        if not min(limits.min, lowest) <= number <= limits.max:
-            raise RuntimeError(f"value cannot be converted to type {wanted.name} without overflow")
-        return np.asarray(int(number) % 2 ** (8 * wanted.itemsize), np.uint64).astype(wanted)
-    with np.errstate(over="ignore"):
-        return number.astype(wanted)
+    return np.asarray(given) if dtype is None else as_element(given.item(), as_numpy_dtype(dtype))
 
 
 def scalar_tensor(s: float, *, dtype: DType | None = None, requires_grad: bool = False, **placement: Any) -> Tensor:
@@ -203,8 +199,7 @@ def eye(
 def _like(function: str, input: Any, dtype: DType | None, placement: dict[str, Any]) -> tuple[Any, np.dtype[Any]]:
     """The array that a new one is made like, and the type it gets."""
     check_placement(function, placement)
-    if not isinstance(input, Tensor):
-        raise TypeError(f"{function}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    require_tensors(function, input=input)
     array = input.deferred_array()
     return array, array.dtype if dtype is None else as_numpy_dtype(dtype)
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from gradcli.autograd.dtypes import Array, DType
 from gradcli.autograd.operation import op
+from gradcli.ops.arguments import values_of
 from gradcli.ops.dims import canonical_dim
 from gradcli.ops.reduction import sum_dtype
-from gradcli.ops.selection import values_of
 
 __all__ = [
     "cumprod",

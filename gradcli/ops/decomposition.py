@@ -8,10 +8,9 @@ import numpy as np
 
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op
+from gradcli.ops.arguments import require_kind, values_of
 from gradcli.ops.dim_order import transpose
 from gradcli.ops.linalg import matmul
-from gradcli.ops.promotion import require_kind
-from gradcli.ops.selection import values_of
 from gradcli.ops.shape import unsqueeze
 
 __all__: list[str] = []

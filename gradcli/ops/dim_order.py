@@ -63,10 +63,7 @@ def t(input: Array) -> Array:
 t.gradient(input=lambda grad: t(grad))
 
 
-@tensor_method()
-def swapdims(input: Any, dim0: int, dim1: int) -> Any:
-    """Two dims swapped, as `transpose`."""
-    return transpose(input, dim0, dim1)
+swapdims = tensor_method("swapdims")(transpose)
 
 
 @tensor_method()
@@ -78,20 +75,10 @@ def swapaxes(input: Any, axis0: int, axis1: int) -> Any:
 @tensor_method()
 def movedim(input: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
     """The `source` dims (one or several) moved to the places `destination`; the others keep their order."""
-    return _moved(input, "movedim", source, destination)
-
-
-@tensor_method()
-def moveaxis(input: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
-    """The `source` dims moved to the places `destination`, as `movedim`."""
-    return _moved(input, "moveaxis", source, destination)
-
-
-def _moved(input: Any, name: str, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
     if isinstance(source, Sequence) != isinstance(destination, Sequence):
-        raise TypeError(f"{name}(): source and destination must be two integers or two sequences of integers")
+        raise TypeError("movedim(): source and destination must be two integers or two sequences of integers")
     given, places = (
-        integers(name, key, value if isinstance(value, Sequence) else (value,))
+        integers("movedim", key, value if isinstance(value, Sequence) else (value,))
         for key, value in (("source", source), ("destination", destination))
     )
     if len(given) != len(places):
@@ -107,6 +94,9 @@ def _moved(input: Any, name: str, source: int | Sequence[int], destination: int 
     source_of = dict(zip(target, moved, strict=True))
     order = (source_of[axis] if axis in source_of else next(rest) for axis in range(input.ndim))
     return permute_dims(input, tuple(order))
+
+
+moveaxis = tensor_method("moveaxis")(movedim)
 
 
 @tensor_method()

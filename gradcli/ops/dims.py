@@ -11,6 +11,12 @@ from gradcli.autograd.operation import tensor_method
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+Dims = int | Sequence[int] | None
+"""What reductions take as `dim`: one, several, or None for all."""
+
+IntPair = tuple[int, int]
+"""(height, width) or (vertical, horizontal)."""
+
 
 def canonical_dim(dim: int, ndim: int) -> int:
     """`dim` counted from the front. IndexError outside [-ndim, ndim - 1]; a 0-d tensor counts as 1-d."""
@@ -20,7 +26,7 @@ def canonical_dim(dim: int, ndim: int) -> int:
     return dim % bound
 
 
-def canonical_dims(dims: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+def canonical_dims(dims: Dims, ndim: int) -> tuple[int, ...]:
     """Dims counted from the front; None and an empty sequence stand for all of them, as in PyTorch's reductions."""
     if dims is None or (isinstance(dims, Sequence) and not dims):
         return tuple(range(ndim))
@@ -40,6 +46,14 @@ def sizes(shape: tuple[Any, ...]) -> tuple[int, ...]:
         return tuple(operator.index(size) for size in shape)
     except TypeError:
         raise TypeError(f"sizes must be integers, but got {list(shape)}") from None
+
+
+def integer(function: str, argument: str, value: Any) -> int:
+    """An argument that must be an integer; TypeError for anything else."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{function}(): argument {argument!r} must be int, not {type(value).__name__}") from None
 
 
 def integers(function: str, argument: str, value: Any) -> tuple[int, ...]:
@@ -66,7 +80,7 @@ def variadic_method(name: str | None = None) -> Callable[[F], F]:
     return attach
 
 
-def pair(value: int | Sequence[int], name: str) -> tuple[int, int]:
+def pair(value: int | Sequence[int], name: str) -> IntPair:
     """(height, width) of an option given as one number or two."""
     if type(value) is tuple and len(value) == 2 and type(value[0]) is type(value[1]) is int:
         return value  # as layers give it, at every call

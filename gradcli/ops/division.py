@@ -13,7 +13,9 @@ from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
 from gradcli.kernels import elementwise as kernels
-from gradcli.ops.promotion import is_number, promote, promote_floating, require_kind, require_tensors
+from gradcli.ops.arguments import is_number, require_kind, require_tensors
+from gradcli.ops.creation import zeros_like
+from gradcli.ops.promotion import promote, promote_floating
 from gradcli.ops.roots import reciprocal
 
 __all__ = [
@@ -58,7 +60,7 @@ def div_rounded(input: Array, other: Any, rounding_mode: str) -> Array:
 
 
 # Flat between its steps.
-div_rounded.gradient(input=lambda grad: grad * 0.0, other=lambda grad: grad * 0.0)
+div_rounded.gradient(input=lambda grad: zeros_like(grad), other=lambda grad: zeros_like(grad))
 
 
 @tensor_method(in_place=True)

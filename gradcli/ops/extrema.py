@@ -7,7 +7,7 @@ Equals share the gradient of `amax`, `amin`, `aminmax` and of `max` and `min` of
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,10 +15,11 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
+from gradcli.ops.arguments import values_of
 from gradcli.ops.choosing import maximum, minimum
-from gradcli.ops.dims import canonical_dims
+from gradcli.ops.dims import Dims, canonical_dims
 from gradcli.ops.reduction import with_kept_dims
-from gradcli.ops.selection import choice, values_of, with_indices
+from gradcli.ops.values_and_indices import choice, with_indices
 
 __all__ = [
     "amax",
@@ -29,8 +30,6 @@ __all__ = [
     "max",
     "min",
 ]
-
-Dims = int | Sequence[int] | None
 
 
 class MinAndMax(NamedTuple):
@@ -46,13 +45,13 @@ class MinAndMax(NamedTuple):
 @op("AmaxBackward0", method=True)
 def amax(input: Array, dim: Dims = (), keepdim: bool = False) -> Array:
     """The largest of all elements, or along `dim` (one or several); equals share the gradient."""
-    return np.asarray(np.max(input, axis=axes_of_some("amax", input, dim), keepdims=keepdim))
+    return np.asarray(np.max(input, axis=nonempty_axes("amax", input, dim), keepdims=keepdim))
 
 
 @op("AminBackward0", method=True)
 def amin(input: Array, dim: Dims = (), keepdim: bool = False) -> Array:
     """The smallest of all elements, or along `dim` (one or several); equals share the gradient."""
-    return np.asarray(np.min(input, axis=axes_of_some("amin", input, dim), keepdims=keepdim))
+    return np.asarray(np.min(input, axis=nonempty_axes("amin", input, dim), keepdims=keepdim))
 
 
 amax.gradient(input=lambda grad, input, out, dim: _shared_gradient(grad, input, out, dim))
@@ -74,7 +73,7 @@ def aminmax_along(input: Array, dim: int | None, keepdim: bool) -> tuple[Array, 
         raise RuntimeError(
             "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity."
         )
-    axes = axes_of_some("aminmax", input, dim)
+    axes = nonempty_axes("aminmax", input, dim)
     smallest, largest = np.min(input, axis=axes, keepdims=keepdim), np.max(input, axis=axes, keepdims=keepdim)
     return np.asarray(smallest), np.asarray(largest)
 
@@ -113,7 +112,7 @@ def _index(name: str, choose: Callable[..., Any], input: Array, dim: int | None,
         raise RuntimeError(f"{name}(): does not support bool input")
     if dim is None and input.size == 0:
         raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0.")
-    axes = (None,) if dim is None else axes_of_some(name, input, operator.index(dim))
+    axes = (None,) if dim is None else nonempty_axes(name, input, operator.index(dim))
     return np.asarray(choose(input, axis=axes[0] if axes else None, keepdims=keepdim), np.int64)
 
 
@@ -123,13 +122,13 @@ def _index(name: str, choose: Callable[..., Any], input: Array, dim: int | None,
 @op("MaxBackward1")
 def max_all(input: Array) -> Array:
     """The largest of all elements, 0-d."""
-    return np.asarray(np.max(input, axis=axes_of_some("max", input, None)))
+    return np.asarray(np.max(input, axis=nonempty_axes("max", input, None)))
 
 
 @op("MinBackward1")
 def min_all(input: Array) -> Array:
     """The smallest of all elements, 0-d."""
-    return np.asarray(np.min(input, axis=axes_of_some("min", input, None)))
+    return np.asarray(np.min(input, axis=nonempty_axes("min", input, None)))
 
 
 max_all.gradient(input=lambda grad, input, out: evenly_distributed(grad, input, out))
@@ -175,7 +174,7 @@ def _extremum(
     if dim is None:
         return of_all(input)
     values = values_of(input)
-    axes = axes_of_some(name, values, operator.index(dim))
+    axes = nonempty_axes(name, values, operator.index(dim))
     indices = np.asarray(positions(values, axis=axes[0] if axes else None, keepdims=keepdim), np.int64)
     return with_indices(along, input, indices, axes[0] if axes else 0, keepdim)
 
@@ -183,7 +182,7 @@ def _extremum(
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-def axes_of_some(name: str, input: Array, dim: Dims) -> tuple[int, ...]:
+def nonempty_axes(name: str, input: Array, dim: Dims) -> tuple[int, ...]:
     """The axes to reduce, which must not leave nothing to choose from, with PyTorch's exceptions."""
     axes = canonical_dims(dim, input.ndim)
     if input.size == 0:

@@ -10,8 +10,9 @@ from gradcli.autograd.dtypes import Array
 from gradcli.autograd.in_place import call_in_place
 from gradcli.autograd.operation import attach_in_place, op, tensor_method
 from gradcli.autograd.tensor import Tensor
+from gradcli.ops.arguments import is_number, require_tensors
 from gradcli.ops.creation import zeros_like
-from gradcli.ops.promotion import is_number
+from gradcli.ops.promotion import as_element
 
 __all__ = [
     "fill",
@@ -22,8 +23,8 @@ __all__ = [
 @op("CopyBackwards")
 def copy(input: Array, src: Array | float, non_blocking: bool = False) -> Array:
     """`src`, broadcast to the shape of input and brought to its type. `non_blocking` changes nothing here."""
-    if not isinstance(src, np.ndarray) and not is_number(src):
-        raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
+    if not is_number(src):
+        require_tensors("copy_", other=src)
     values = np.asarray(src)
     try:
         return np.broadcast_to(values, input.shape).astype(input.dtype)
@@ -40,7 +41,7 @@ attach_in_place(copy, "copy")
 @op("FillBackward0")
 def fill_with_number(input: Array, value: float) -> Array:
     """A number everywhere."""
-    return np.full_like(input, value)
+    return np.full_like(input, as_element(value, input.dtype))
 
 
 @op("FillBackward1")
@@ -52,7 +53,7 @@ def fill_with_tensor(input: Array, value: Array) -> Array:
 @op("FillBackward2")
 def overwrite_with_number(input: Array, value: float) -> Array:
     """A number everywhere, recorded as PyTorch records it in place."""
-    return np.full_like(input, value)
+    return np.full_like(input, as_element(value, input.dtype))
 
 
 @op("FillBackward3")

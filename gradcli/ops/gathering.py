@@ -9,10 +9,11 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
+from gradcli.ops.arguments import Indices, is_number, require_index, require_tensors, require_within, values_of
 from gradcli.ops.dims import canonical_dim
 from gradcli.ops.expansion import expand
 from gradcli.ops.indexing import embed
-from gradcli.ops.promotion import require_broadcastable
+from gradcli.ops.promotion import as_element, require_broadcastable
 from gradcli.ops.shape import view
 
 __all__ = [
@@ -21,13 +22,6 @@ __all__ = [
     "scatter_add",
     "take_along_dim",
 ]
-
-Indices = Any
-"""An integer array, or a tensor of them: positions have no gradient."""
-
-
-def _zeros(shape: tuple[int, ...], like: Any) -> Array:
-    return np.zeros(shape, like.array.dtype if isinstance(like, Tensor) else like.dtype)
 
 
 @op("GatherBackward0", method=True)
@@ -59,7 +53,11 @@ def scatter_add(input: Array, dim: int, index: Indices, src: Array) -> Array:
     return result
 
 
-gather.gradient(input=lambda grad, input_shape, dim, index: scatter_add(_zeros(input_shape, grad), dim, index, grad))
+gather.gradient(
+    input=lambda grad, input_shape, dim, index: scatter_add(
+        np.zeros(input_shape, values_of(grad).dtype), dim, index, grad
+    )
+)
 scatter_add.gradient(
     input=lambda grad: grad, src=lambda grad, dim, index, src_shape: _taken(grad, dim, index, src_shape)
 )
@@ -81,7 +79,7 @@ def scatter_number(input: Array, dim: int, index: Indices, value: float) -> Arra
     axis = _check_scatter("scatter", input, dim, index, value)
     result = np.array(input)
     if index.size:
-        _line(result)[_places(index, axis)] = value
+        _line(result)[_places(index, axis)] = as_element(value, input.dtype)
     return result
 
 
@@ -113,29 +111,20 @@ def _taken(grad: Any, dim: int, index: Indices, src_shape: tuple[int, ...]) -> A
 
 def _check_index(operation: str, index: Array, input: Array, axis: int) -> None:
     """RuntimeError unless the index has integers within the dim, and as many dims as the input."""
-    if not isinstance(index, np.ndarray):
-        raise TypeError(f"{operation}(): argument 'index' must be Tensor, not {type(index).__name__}")
-    if index.dtype not in (np.int64, np.int32):
-        raise RuntimeError(f"{operation}(): Expected dtype int32/int64 for index, but got {index.dtype.name}")
+    require_index(operation, index)
     if max(index.ndim, 1) != max(input.ndim, 1):
         raise RuntimeError(
             f"Index tensor must have the same number of dimensions as self tensor, but got {index.ndim} and "
             f"{input.ndim}"
         )
-    _check_bounds(index, axis, _line(input).shape[axis])
-
-
-def _check_bounds(index: Array, axis: int, size: int) -> None:
-    if index.size and (index.min() < 0 or index.max() >= size):
-        wrong = index[(index < 0) | (index >= size)].flat[0]
-        raise RuntimeError(f"index {wrong} is out of bounds for dimension {axis} with size {size}")
+    require_within(index, axis, _line(input).shape[axis])
 
 
 def _check_scatter(operation: str, input: Array, dim: int, index: Array, src: Any) -> int:
     """The axis; RuntimeError unless index and src fit the input."""
     axis = canonical_dim(dim, input.ndim)
-    if not isinstance(src, np.ndarray) and (operation == "scatter_add" or not isinstance(src, int | float)):
-        raise TypeError(f"{operation}(): argument 'src' must be Tensor, not {type(src).__name__}")
+    if not is_number(src) or operation == "scatter_add":
+        require_tensors(operation, src=src)
     if isinstance(src, np.ndarray) and src.dtype != input.dtype:
         raise RuntimeError(
             f"{operation}(): Expected self.dtype to be equal to src.dtype, but got {input.dtype} and {src.dtype}"
@@ -181,10 +170,8 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
 
     Indices below zero count from the end.
     """
-    for name, value in (("input", input), ("indices", indices)):
-        if not isinstance(value, Tensor | np.ndarray):
-            raise TypeError(f"take_along_dim(): argument {name!r} must be Tensor, not {type(value).__name__}")
-    positions = indices.array if isinstance(indices, Tensor) else indices
+    require_tensors("take_along_dim", input=input, indices=indices)
+    positions = values_of(indices)
     if positions.dtype != np.int64:
         raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {positions.dtype.name}")
     if dim is None:

@@ -9,6 +9,8 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
+from gradcli.ops.arguments import Indices, require_index, require_within, values_of
+from gradcli.ops.arithmetic import scaled
 from gradcli.ops.dims import canonical_dim
 from gradcli.ops.indexing import embed
 from gradcli.ops.promotion import require_broadcastable
@@ -22,9 +24,6 @@ __all__ = [
     "nonzero",
     "take",
 ]
-
-Indices = Any
-"""An integer or bool array, or a tensor of them: positions have no gradient."""
 
 
 @op("IndexSelectBackward0", method=True)
@@ -45,8 +44,6 @@ def index_add(input: Array, dim: int, index: Indices, source: Array, *, alpha: f
     """input with alpha times the slices of source added at the positions in a vector; repeated ones add up."""
     axis = canonical_dim(dim, input.ndim)
     positions = _positions("index_add_", index)
-    if not isinstance(source, np.ndarray):
-        raise TypeError(f"index_add(): argument 'source' must be Tensor, not {type(source).__name__}")
     if input.dtype != source.dtype:
         raise RuntimeError(
             f"index_add_(): self ({input.dtype}) and source ({source.dtype}) must have the same scalar type"
@@ -66,8 +63,7 @@ def index_add(input: Array, dim: int, index: Indices, source: Array, *, alpha: f
     if positions.size and (positions.min() < 0 or positions.max() >= size):
         if input.ndim <= 1:
             raise IndexError("index out of range in self")
-        wrong = positions[(positions < 0) | (positions >= size)][0]
-        raise RuntimeError(f"index {wrong} is out of bounds for dimension {axis} with size {size}")
+        require_within(positions, axis, size)
     result = np.array(input)
     added = source if alpha == 1 else source * source.dtype.type(alpha)
     # The chosen dim in front: (..., n, ...) -> (n, ...)
@@ -81,27 +77,20 @@ def index_add(input: Array, dim: int, index: Indices, source: Array, *, alpha: f
 
 index_select.gradient(
     input=lambda grad, dim, index, input_shape: index_add(
-        np.zeros(input_shape, (grad.array if isinstance(grad, Tensor) else grad).dtype), dim, index, grad
+        np.zeros(input_shape, values_of(grad).dtype), dim, index, grad
     )
 )
 index_add.gradient(
     input=lambda grad: grad,
-    source=lambda grad, dim, index, alpha: _scaled(index_select(grad, dim, index), alpha),
+    source=lambda grad, dim, index, alpha: scaled(index_select(grad, dim, index), alpha),
 )
 
 
-def _scaled(value: Any, factor: float) -> Any:
-    return value if factor == 1 else value * factor
-
-
-def _positions(operation: str, index: Any) -> Array:
+def _positions(operation: str, index: Array) -> Array:
     """The positions as a vector of integers."""
-    if not isinstance(index, np.ndarray):
-        raise TypeError(f"{operation}(): argument 'index' must be Tensor, not {type(index).__name__}")
     if index.ndim > 1:
         raise IndexError(f"{operation}(): Index is supposed to be a vector, but has the shape {list(index.shape)}")
-    if index.dtype not in (np.int64, np.int32):
-        raise RuntimeError(f"{operation}(): Expected dtype int32 or int64 for index, but got {index.dtype.name}")
+    require_index(operation, index)
     return index.reshape(-1)
 
 
@@ -112,8 +101,6 @@ def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
 @op("TakeBackward0", method=True)
 def take(input: Array, index: Indices) -> Array:
     """The elements at positions of the flattened input, in the shape of the index; below zero from the end."""
-    if not isinstance(index, np.ndarray):
-        raise TypeError(f"take(): argument 'index' must be Tensor, not {type(index).__name__}")
     if index.dtype != np.int64:
         raise RuntimeError(f"take(): Expected a long tensor for index, but got {index.dtype.name}")
     if index.size and not input.size:
@@ -126,7 +113,7 @@ def take(input: Array, index: Indices) -> Array:
 
 take.gradient(
     input=lambda grad, index, input_shape: view(
-        embed(view(grad, (-1,)), (int(np.prod(input_shape)),), (_array(index).reshape(-1),)), input_shape
+        embed(view(grad, (-1,)), (int(np.prod(input_shape)),), (values_of(index).reshape(-1),)), input_shape
     )
 )
 
@@ -134,8 +121,6 @@ take.gradient(
 @op("MaskedSelectBackward0", method=True)
 def masked_select(input: Array, mask: Indices) -> Array:
     """The elements where mask, broadcast, is true: a vector."""
-    if not isinstance(mask, np.ndarray):
-        raise TypeError(f"masked_select(): argument 'mask' must be Tensor, not {type(mask).__name__}")
     if mask.dtype != np.bool_:
         raise RuntimeError("masked_select: expected BoolTensor for mask")
     require_broadcastable(input.shape, mask.shape)
@@ -145,16 +130,11 @@ def masked_select(input: Array, mask: Indices) -> Array:
 
 @masked_select.gradients("input")
 def _masked_select_gradient(grad: Any, mask: Indices, input_shape: tuple[int, ...]) -> tuple[Any]:
-    mask = _array(mask)
+    mask = values_of(mask)
     shape = np.broadcast_shapes(mask.shape, input_shape)
     chosen = np.nonzero(np.broadcast_to(mask, shape)) if shape else (np.zeros(int(mask), np.int64),)
     spread = embed(grad, shape or (1,), chosen)
     return (spread if shape else view(spread, ()),)
-
-
-def _array(value: Any) -> Array:
-    array: Array = value.array if isinstance(value, Tensor) else value
-    return array
 
 
 @tensor_method()

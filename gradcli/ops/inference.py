@@ -11,7 +11,7 @@ from gradcli.deferred import DeferredArray, settled
 from gradcli.kernels import convolution, normalization
 from gradcli.ops.activation import relu
 from gradcli.ops.arithmetic import add
-from gradcli.ops.convolution import IntPair
+from gradcli.ops.dims import IntPair
 
 
 class RunningBatchNorm(NamedTuple):

@@ -38,14 +38,7 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
     return _joining("cat", len(given)).call(dim, *given)
 
 
-def concat(tensors: Sequence[Any], dim: int = 0) -> Any:
-    """The tensors end to end along `dim`, as `cat`."""
-    return cat(tensors, dim)
-
-
-def concatenate(tensors: Sequence[Any], dim: int = 0) -> Any:
-    """The tensors end to end along `dim`, as `cat`."""
-    return cat(tensors, dim)
+concat = concatenate = cat
 
 
 def stack(tensors: Sequence[Any], dim: int = 0) -> Any:

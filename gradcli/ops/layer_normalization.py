@@ -11,7 +11,7 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op
 from gradcli.autograd.tensor import Tensor
-from gradcli.ops.promotion import require_kind
+from gradcli.ops.arguments import require_kind
 from gradcli.ops.reduction import mean, sum
 
 __all__ = [

@@ -11,9 +11,10 @@ from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
 from gradcli.kernels import matrix_product
+from gradcli.ops.arguments import require_kind, require_tensors, values_of
+from gradcli.ops.arithmetic import scaled
 from gradcli.ops.dim_order import t, transpose
 from gradcli.ops.expansion import expand
-from gradcli.ops.promotion import require_kind
 from gradcli.ops.shape import contiguous, squeeze_dim, unsqueeze, view
 
 __all__ = [
@@ -29,9 +30,6 @@ __all__ = [
 
 def _check(operation: str, first: Array, second: Array, ndims: tuple[int, int]) -> None:
     """RuntimeError in PyTorch's words unless the operands have these numbers of dims and one type, which isn't bool."""
-    for operand in (first, second):
-        if not isinstance(operand, np.ndarray):
-            raise TypeError(f"{operation}(): expected tensors to multiply, but got {type(operand).__name__}")
     if (first.ndim, second.ndim) != ndims:
         raise RuntimeError(
             f"{operation}: expected operands of {ndims[0]} and {ndims[1]} dims, but got shapes "
@@ -84,7 +82,7 @@ def _mm_first_gradient(grad: Any, mat2: Any) -> Any:
 def _mm_second_gradient(grad: Any, first: Any, mat2: Any) -> Any:
     # For a transposed matrix (the weight of a linear layer) the gradient comes out transposed too, as PyTorch's does:
     # the weight's own gradient then is row-major like the weight.
-    array = mat2.array if isinstance(mat2, Tensor) else mat2
+    array = values_of(mat2)
     if array.flags.f_contiguous and not array.flags.c_contiguous:
         return t(mm(t(grad), first))
     return mm(t(first), grad)
@@ -146,9 +144,9 @@ def addmm(input: Array, mat1: Array, mat2: Array, *, beta: float = 1, alpha: flo
 
 
 addmm.gradient(
-    input=lambda grad, beta: grad if beta == 1 else grad * beta,
-    mat1=lambda grad, mat2, alpha: _scaled(_mm_first_gradient(grad, mat2), alpha),
-    mat2=lambda grad, mat1, mat2, alpha: _scaled(_mm_second_gradient(grad, mat1, mat2), alpha),
+    input=lambda grad, beta: scaled(grad, beta),
+    mat1=lambda grad, mat2, alpha: scaled(_mm_first_gradient(grad, mat2), alpha),
+    mat2=lambda grad, mat1, mat2, alpha: scaled(_mm_second_gradient(grad, mat1, mat2), alpha),
 )
 
 
@@ -161,14 +159,10 @@ def baddbmm(input: Array, batch1: Array, batch2: Array, *, beta: float = 1, alph
 
 
 baddbmm.gradient(
-    input=lambda grad, beta: grad if beta == 1 else grad * beta,
-    batch1=lambda grad, batch2, alpha: _scaled(bmm(grad, transpose(batch2, 1, 2)), alpha),
-    batch2=lambda grad, batch1, alpha: _scaled(bmm(transpose(batch1, 1, 2), grad), alpha),
+    input=lambda grad, beta: scaled(grad, beta),
+    batch1=lambda grad, batch2, alpha: scaled(bmm(grad, transpose(batch2, 1, 2)), alpha),
+    batch2=lambda grad, batch1, alpha: scaled(bmm(transpose(batch1, 1, 2), grad), alpha),
 )
-
-
-def _scaled(value: Any, factor: float) -> Any:
-    return value if factor == 1 else value * factor
 
 
 @op("UnsafeViewBackward0")
@@ -196,9 +190,7 @@ def matmul(input: Any, other: Any) -> Any:
     As in PyTorch, a batch times a single matrix or vector is folded into one product, unless the single one requires
     no gradients and the batch would have to be copied.
     """
-    for operand in (input, other):
-        if not isinstance(operand, Tensor | np.ndarray):
-            raise TypeError(f"matmul(): expected two tensors, but got {type(operand).__name__}")
+    require_tensors("matmul", input=input, other=other)
     dims = (input.ndim, other.ndim)
     if 0 in dims:
         raise RuntimeError(
@@ -225,7 +217,7 @@ def _folds(larger: Any, smaller: Any) -> bool:
     """Whether the product of a batch and a single matrix or vector is computed as that of two matrices."""
     if isinstance(smaller, Tensor) and smaller.requires_grad:
         return True  # else its gradient would be as large as the batch, before it is summed
-    array = larger.array if isinstance(larger, Tensor) else larger
+    array = values_of(larger)
     return bool(array.size == 0 or array.flags.c_contiguous)
 
 

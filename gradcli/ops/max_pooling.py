@@ -13,9 +13,9 @@ from gradcli.deferred import DeferredArray, settled
 from gradcli.kernels import max_pooling as kernels
 from gradcli.kernels import max_pooling_gradient
 from gradcli.kernels.channel_expression import ChannelExpression
-from gradcli.ops.dims import pair
-from gradcli.ops.pooling_windows import IntPair, check_planes, stride_of
-from gradcli.ops.promotion import require_kind
+from gradcli.ops.arguments import require_kind
+from gradcli.ops.dims import IntPair, pair
+from gradcli.ops.pooling_windows import check_planes, stride_of
 
 __all__ = [
     "max_pool2d",

@@ -14,8 +14,8 @@ from gradcli.autograd.tensor import Tensor
 from gradcli.deferred import DeferredArray, may_put_off, settled
 from gradcli.kernels import normalization as kernels
 from gradcli.kernels.convolution import Convolution
+from gradcli.ops.arguments import require_kind
 from gradcli.ops.conversion import clone
-from gradcli.ops.promotion import require_kind
 from gradcli.ops.reduction import mean, sum
 from gradcli.ops.shape import view
 

@@ -10,21 +10,19 @@ import numpy as np
 
 from gradcli.autograd.dtypes import Array, DType, as_numpy_dtype
 from gradcli.autograd.operation import op, tensor_method
+from gradcli.ops.arguments import values_of
 from gradcli.ops.choosing import where
 from gradcli.ops.conversion import converted
 from gradcli.ops.decomposition import svd
 from gradcli.ops.dim_order import permute_dims
-from gradcli.ops.dims import canonical_dims
+from gradcli.ops.dims import Dims, canonical_dims
 from gradcli.ops.reduction import sum_dims, with_kept_dims
 from gradcli.ops.rounding import abs, sign
-from gradcli.ops.selection import values_of
 from gradcli.ops.shape import unsqueeze
 
 __all__ = [
     "norm",
 ]
-
-Dims = int | Sequence[int] | None
 
 
 @op("LinalgVectorNormBackward0")

@@ -13,9 +13,9 @@ import numpy as np
 
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import OperationFunction, op
-from gradcli.autograd.tensor import Tensor
 from gradcli.kernels import memory
-from gradcli.ops.promotion import require_kind
+from gradcli.ops.arguments import require_kind, values_of
+from gradcli.ops.promotion import as_element
 
 __all__ = [
     "pad",
@@ -35,7 +35,7 @@ def constant_pad_nd(input: Array, pad: Sequence[int], value: float = 0) -> Array
         inside.append(slice(max(before, 0), max(before, 0) + max(size + min(before, 0) + min(after, 0), 0)))
         kept.append(slice(max(-before, 0), max(size + min(after, 0), max(-before, 0))))
     result = memory.empty(tuple(shape), input.dtype)
-    result.fill(np.asarray(value).astype(input.dtype))  # a fraction given for integers is cut off, as in PyTorch
+    result.fill(as_element(value, input.dtype))  # a fraction given for integers is cut off, as in PyTorch
     result[tuple(inside)] = input[tuple(kept)]
     return result
 
@@ -151,7 +151,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
         return _CIRCULAR(input, _borders(input, amounts, mode))
     if 0 in input.shape[-padded - 1 :]:
         raise RuntimeError(f"pad: only the batch may be empty with mode {mode}, but the input has shape {input.shape}")
-    require_kind(f"{mode} padding", input.array if isinstance(input, Tensor) else input, "iuf")
+    require_kind(f"{mode} padding", values_of(input), "iuf")
     return _OPERATIONS[mode, padded](input, _borders(input, amounts, mode))
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gradcli.ops.dims import pair
-
-IntPair = tuple[int, int]
+from gradcli.ops.dims import IntPair, pair
 
 
 def stride_of(stride: int | Sequence[int] | None, kernel: IntPair) -> IntPair:

@@ -11,9 +11,11 @@ from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
 from gradcli.kernels import elementwise as kernels
+from gradcli.ops.arguments import is_number, require_kind, require_tensors
 from gradcli.ops.choosing import where
+from gradcli.ops.creation import zeros_like
 from gradcli.ops.exponential import log
-from gradcli.ops.promotion import is_number, promote, require_kind, require_tensors
+from gradcli.ops.promotion import promote
 
 __all__ = [
     "pow",
@@ -57,7 +59,7 @@ def _float_power(base: Array, power: Array, exponent: float) -> Array:
 @pow_scalar.gradients("input")
 def _pow_scalar_gradient(grad: Any, input: Any, exponent: float) -> tuple[Any]:
     if exponent == 0:  # not exponent * input ** -1, which is nan at zero
-        return (grad * 0.0,)
+        return (zeros_like(grad),)
     if exponent == 2:
         return (grad * (2 * input),)
     return (grad * (exponent * pow_scalar(input, exponent - 1)),)

@@ -4,7 +4,7 @@ Types have a category (bool < integer < float). A tensor with dimensions decides
 Python numbers, unless the weaker one's category is higher. An integer with a float gives that float type; a Python
 float with integers gives float32. Source: PyTorch documentation, "Tensor Attributes", type promotion.
 
-Here too: refusing what can't be combined, by shape or by type, with PyTorch's exceptions.
+Here too: refusing shapes that can't be combined, with PyTorch's exceptions.
 """
 
 from __future__ import annotations
@@ -16,11 +16,9 @@ from typing import Any
 import numpy as np
 
 from gradcli.autograd.dtypes import Array
-from gradcli.deferred import DeferredArray
 
 _CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2}
 _DEFAULT_FLOAT = np.dtype(np.float32)
-_NUMBERS = (bool, int, float)
 _PYTHON_TYPES = {bool: np.dtype(np.bool_), int: np.dtype(np.int64), float: _DEFAULT_FLOAT}
 
 
@@ -80,10 +78,15 @@ def as_element(number: float, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     Negative numbers wrap around in unsigned types, and fractions are cut off in integer types, as in PyTorch.
     """
     _python_type(number)  # refuses what has more than 64 bits
-    smallest, largest = _limits(dtype)
-    if not (smallest <= number <= largest or (dtype.kind == "f" and not math.isfinite(number))):
-        raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow: {number}")
+    require_reach(number, dtype)
     return np.array(number if dtype.kind in "fb" else int(number)).astype(dtype)
+
+
+def require_reach(number: float, dtype: np.dtype[Any]) -> None:
+    """RuntimeError for a number that is beyond all elements of a type; any may become a bool."""
+    smallest, largest = _limits(dtype)
+    if not (smallest <= number <= largest or (dtype.kind in "fb" and not math.isfinite(number))):
+        raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow: {number}")
 
 
 @functools.cache
@@ -106,24 +109,6 @@ def require_broadcastable(first: tuple[int, ...], second: tuple[int, ...]) -> No
                 f"The size of tensor a ({a}) must match the size of tensor b ({b}) "
                 f"at non-singleton dimension {max(len(first), len(second)) - 1 - offset}"
             )
-
-
-def require_kind(operation: str, array: Array | DeferredArray, kinds: str = "f") -> None:
-    """NotImplementedError unless the element type is of one of `kinds`, by NumPy's letters: "f" for float and so on."""
-    if array.dtype.kind not in kinds:
-        raise NotImplementedError(f'"{operation}" not implemented for {array.dtype.name} tensors')
-
-
-def require_tensors(operation: str, **arguments: Any) -> None:
-    """TypeError unless all of these arguments, given by name, are tensors."""
-    for name, value in arguments.items():
-        if not isinstance(value, np.ndarray | np.generic):
-            raise TypeError(f"{operation}(): argument {name!r} must be Tensor, not {type(value).__name__}")
-
-
-def is_number(value: Any) -> bool:
-    """Whether `value` is a Python number, and not a tensor or an array."""
-    return isinstance(value, _NUMBERS)
 
 
 def as_floating(array: Array) -> Array:

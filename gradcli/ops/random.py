@@ -12,9 +12,9 @@ from gradcli.autograd.dtypes import Array, DType, as_numpy_dtype, float32, int64
 from gradcli.autograd.operation import op
 from gradcli.autograd.tensor import Tensor
 from gradcli.kernels import random as kernel
+from gradcli.ops.arguments import require_kind
 from gradcli.ops.creation import check_placement, shape_of, zeros_like
 from gradcli.ops.dims import integers
-from gradcli.ops.promotion import require_kind
 
 __all__ = [
     "Generator",

@@ -11,6 +11,7 @@ import numpy as np
 from gradcli.autograd.dtypes import Array, DType, as_numpy_dtype
 from gradcli.autograd.tensor import Tensor
 from gradcli.ops.creation import check_placement
+from gradcli.ops.promotion import as_element
 
 __all__ = [
     "arange",
@@ -112,8 +113,7 @@ def _spaced(function: str, start: Any, end: Any, steps: Any, dtype: DType | None
     wanted = np.dtype(np.float32) if dtype is None else as_numpy_dtype(dtype)
     if wanted.kind == "b":
         raise NotImplementedError(f'"{function}" not implemented for bool tensors')
-    if wanted.kind in "iu":
-        first, last = (_wrapped(value, wanted) for value in (first, last))
+    first, last = (as_element(value, wanted).item() for value in (first, last))
     working: Any = wanted.type if wanted.kind == "f" else np.float64
     with np.errstate(all="ignore"):  # infinite ends give NaN, as in PyTorch
         low, high = working(first), working(last)
@@ -126,14 +126,6 @@ def _spaced(function: str, start: Any, end: Any, steps: Any, dtype: DType | None
         values[:half] = low + step * positions[:half]
         values[half:] = high - step * positions[: count - half][::-1]
     return values, wanted
-
-
-def _wrapped(value: Any, wanted: np.dtype[Any]) -> int:
-    """A bound as an integer of a type; RuntimeError where that doesn't hold it."""
-    limits = np.iinfo(wanted)
-    if not math.isfinite(value) or not (limits.min or -limits.max) <= value <= limits.max:
-        raise RuntimeError(f"value cannot be converted to type {wanted.name} without overflow")
-    return int(np.asarray(int(value) % 2 ** (8 * wanted.itemsize), np.uint64).astype(wanted))
 
 
 def _number(function: str, name: str, value: Any) -> Any:

@@ -6,9 +6,10 @@ import numpy as np
 
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op
+from gradcli.ops.arguments import require_kind
 from gradcli.ops.choosing import where
 from gradcli.ops.exponential import exp
-from gradcli.ops.promotion import require_kind
+from gradcli.ops.promotion import as_element
 
 __all__: list[str] = []  # nn.functional has these with the option `inplace`
 
@@ -40,7 +41,7 @@ def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array
     """input between min_val and max_val, else the nearer of the two; the gradient at both is zero."""
     if input.dtype == np.bool_:
         raise RuntimeError("Bool inputs not supported for hardtanh")
-    return np.clip(input, input.dtype.type(min_val), input.dtype.type(max_val))
+    return np.clip(input, as_element(min_val, input.dtype), as_element(max_val, input.dtype))
 
 
 hardtanh.gradient(input=lambda grad, input, min_val, max_val: where((input <= min_val) | (input >= max_val), 0.0, grad))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,10 @@ import numpy as np
 from gradcli.autograd.dtypes import Array, DType, as_numpy_dtype
 from gradcli.autograd.graph import sum_to_shape
 from gradcli.autograd.operation import op, tensor_method
-from gradcli.ops.dims import canonical_dims, sizes
+from gradcli.ops.arguments import values_of
+from gradcli.ops.dims import Dims, canonical_dims, sizes
 from gradcli.ops.division import div
 from gradcli.ops.expansion import expand
-from gradcli.ops.selection import values_of
 from gradcli.ops.shape import view
 
 __all__ = [
@@ -23,8 +22,6 @@ __all__ = [
     "nansum",
     "sum",
 ]
-
-Dims = int | Sequence[int] | None
 
 
 @op("SumBackward0")

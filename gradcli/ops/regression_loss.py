@@ -12,6 +12,7 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op
 from gradcli.autograd.tensor import Tensor
+from gradcli.ops.arguments import values_of
 from gradcli.ops.choosing import where
 from gradcli.ops.expansion import expand
 from gradcli.ops.loss_reduction import check_reduction, chosen_reduction, reduced, reduced_array, spread
@@ -86,7 +87,7 @@ huber_error.gradient(
 def _smooth_gradient(grad: Any, towards: Any, other: Any, reduction: str, width: float, slope: float) -> Any:
     """The gradient of what is quadratic up to a difference of `width`, and has this slope beyond."""
     difference = towards - other
-    values = difference.array if isinstance(difference, Tensor) else difference
+    values = values_of(difference)
     inside: Any = np.abs(values) < width
     outside: Any = np.where(np.isnan(values), values, np.copysign(values.dtype.type(slope), values))
     if isinstance(difference, Tensor):

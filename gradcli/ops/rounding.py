@@ -9,9 +9,9 @@ import numpy as np
 
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
-from gradcli.autograd.tensor import Tensor
 from gradcli.kernels.elementwise import apply
-from gradcli.ops.promotion import require_kind
+from gradcli.ops.arguments import require_kind
+from gradcli.ops.creation import zeros_like
 
 __all__ = [
     "abs",
@@ -47,11 +47,6 @@ def sgn(input: Array) -> Array:
     return _sign(input)
 
 
-def _flat(grad: Any) -> Any:
-    """The gradient of a function with steps: zeros."""
-    return Tensor(np.zeros_like(grad.array)) if isinstance(grad, Tensor) else np.zeros_like(grad)
-
-
 def _sign(input: Array) -> Array:
     if input.dtype == np.bool_:
         return input.copy()
@@ -60,8 +55,8 @@ def _sign(input: Array) -> Array:
 
 abs.gradient(input=lambda grad, input: grad * sgn(input))
 absolute = tensor_method("absolute", in_place=True)(abs)
-sign.gradient(input=_flat)
-sgn.gradient(input=_flat)
+sign.gradient(input=lambda grad: zeros_like(grad))
+sgn.gradient(input=lambda grad: zeros_like(grad))
 
 
 @op(method=True, differentiable=False)
@@ -125,11 +120,11 @@ def _rounded(name: str, function: np.ufunc, input: Array) -> Array:
     return apply(function, input) if input.dtype.kind == "f" else input.copy()
 
 
-ceil.gradient(input=_flat)
-floor.gradient(input=_flat)
-trunc.gradient(input=_flat)
-round_to_integer.gradient(input=_flat)
-round_to_decimals.gradient(input=_flat)
+ceil.gradient(input=lambda grad: zeros_like(grad))
+floor.gradient(input=lambda grad: zeros_like(grad))
+trunc.gradient(input=lambda grad: zeros_like(grad))
+round_to_integer.gradient(input=lambda grad: zeros_like(grad))
+round_to_decimals.gradient(input=lambda grad: zeros_like(grad))
 
 
 @op("FracBackward0", method=True, in_place=True)

@@ -11,10 +11,10 @@ from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op
 from gradcli.kernels import error_function
 from gradcli.ops.activation import sigmoid, tanh
+from gradcli.ops.arguments import require_kind
 from gradcli.ops.choosing import where
 from gradcli.ops.error_function import erf
 from gradcli.ops.exponential import exp
-from gradcli.ops.promotion import require_kind
 
 __all__ = [
     "gelu",

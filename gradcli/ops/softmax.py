@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,11 @@ from gradcli.autograd.dtypes import Array, DType
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
 from gradcli.kernels import memory
+from gradcli.ops.arguments import require_kind
 from gradcli.ops.conversion import converted
-from gradcli.ops.dims import canonical_dim, canonical_dims
+from gradcli.ops.dims import Dims, canonical_dim, canonical_dims
 from gradcli.ops.exponential import exp
-from gradcli.ops.promotion import as_floating, require_kind
+from gradcli.ops.promotion import as_floating
 from gradcli.ops.reduction import sum, with_kept_dims
 
 __all__ = [
@@ -22,8 +22,6 @@ __all__ = [
     "logsumexp",
     "softmax",
 ]
-
-Dims = int | Sequence[int]
 
 
 @op("LogSoftmaxBackward0")

@@ -9,10 +9,10 @@ import numpy as np
 
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
+from gradcli.ops.arguments import require_kind, values_of
 from gradcli.ops.dims import canonical_dim
-from gradcli.ops.extrema import axes_of_some, evenly_distributed
-from gradcli.ops.promotion import require_kind
-from gradcli.ops.selection import ValuesAndIndices, choice, values_of, with_indices
+from gradcli.ops.extrema import evenly_distributed, nonempty_axes
+from gradcli.ops.values_and_indices import ValuesAndIndices, choice, with_indices
 
 __all__ = [
     "argsort",
@@ -97,7 +97,7 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     require_kind("median", values, "iuf")
     if dim is None:
         return median_all(input)
-    axes = axes_of_some("median", values, operator.index(dim))
+    axes = nonempty_axes("median", values, operator.index(dim))
     indices = _middle(values, axes[0], keepdim) if axes else np.zeros((), np.int64)
     return with_indices(median_along, input, indices, axes[0] if axes else 0, keepdim)
 

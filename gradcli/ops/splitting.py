@@ -12,7 +12,8 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
-from gradcli.ops.dims import canonical_dim, integers
+from gradcli.ops.arguments import values_of
+from gradcli.ops.dims import canonical_dim, integer, integers
 from gradcli.ops.indexing import slice_dim
 from gradcli.ops.joining import cat, stack
 
@@ -96,7 +97,7 @@ def _with_zeros(grad: Any, shapes: Sequence[tuple[int, ...]]) -> list[Any]:
     """The gradients of several results, arrays or tensors, with zeros of these shapes for those that got none."""
     grads = grad if isinstance(grad, tuple) else (grad,)  # that of a single result comes as it is
     given = next(part for part in grads if part is not None)
-    dtype = (given.array if isinstance(given, Tensor) else given).dtype
+    dtype = values_of(given).dtype
     return [np.zeros(shape, dtype) if part is None else part for part, shape in zip(grads, shapes, strict=True)]
 
 
@@ -124,7 +125,7 @@ def split(tensor: Any, split_size_or_sections: int | Sequence[int], dim: int = 0
     """Parts along `dim`: of one size, the last perhaps smaller, or of the sizes in a sequence, as a tuple of views."""
     if isinstance(split_size_or_sections, Sequence):
         return split_with_sizes(tensor, split_size_or_sections, dim)
-    return split_evenly(tensor, _integer("split", "split_size", split_size_or_sections), dim)
+    return split_evenly(tensor, integer("split", "split_size", split_size_or_sections), dim)
 
 
 @tensor_method("split")
@@ -144,7 +145,7 @@ def _iterate(input: Tensor) -> Iterator[Tensor]:
 @tensor_method()
 def chunk(input: Any, chunks: int, dim: int = 0) -> Any:
     """At most `chunks` parts along `dim`, all but the last of one size, as a tuple of views."""
-    count = _integer("chunk", "chunks", chunks)
+    count = integer("chunk", "chunks", chunks)
     if input.ndim == 0:
         raise RuntimeError("chunk expects at least a 1-dimensional tensor")
     if count <= 0:
@@ -177,18 +178,11 @@ def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> Any:
     if isinstance(indices_or_sections, Sequence):
         cuts = list(integers("tensor_split", "indices", indices_or_sections))
     else:
-        sections = _integer("tensor_split", "sections", indices_or_sections)
+        sections = integer("tensor_split", "sections", indices_or_sections)
         if sections <= 0:
             raise RuntimeError(f"number of sections must be larger than 0, got {sections}")
         cuts = [number * (size // sections) + min(number, size % sections) for number in range(1, sections)]
     return tuple(slice_dim(input, dim, start, end) for start, end in pairwise([0, *cuts, size]))
-
-
-def _integer(function: str, argument: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{function}(): argument {argument!r} must be int, not {type(value).__name__}") from None
 
 
 def _axis(function: str, input: Array, dim: int) -> int:

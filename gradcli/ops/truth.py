@@ -9,15 +9,13 @@ import numpy as np
 
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op
-from gradcli.ops.dims import canonical_dims
+from gradcli.ops.dims import Dims, canonical_dims
 
 __all__ = [
     "all",
     "any",
     "count_nonzero",
 ]
-
-Dims = int | Sequence[int] | None
 
 
 @op(method=True, differentiable=False)

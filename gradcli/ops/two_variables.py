@@ -10,8 +10,9 @@ from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.kernels import elementwise as kernels
 from gradcli.ops.activation import sigmoid
+from gradcli.ops.arguments import require_kind, require_tensors
 from gradcli.ops.choosing import where_elements
-from gradcli.ops.promotion import promote, promote_floating, require_kind, require_tensors
+from gradcli.ops.promotion import promote, promote_floating
 from gradcli.ops.roots import reciprocal
 
 __all__ = [

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
+from gradcli.ops.arguments import values_of
 from gradcli.ops.choosing import where
-from gradcli.ops.dims import canonical_dims
+from gradcli.ops.dims import Dims, canonical_dims
 from gradcli.ops.reduction import mean, mean_gradient, with_kept_dims
-from gradcli.ops.selection import values_of
 
 __all__ = [
     "std",
@@ -22,7 +21,6 @@ __all__ = [
     "var_mean",
 ]
 
-Dims = int | Sequence[int] | None
 Correction = int | float
 
 

@@ -113,7 +113,7 @@ REFUSALS = [
     Refusal("beyond", lambda torch: torch.ones(2).index_select(0, torch.tensor([2])), IndexError, "out of range"),
     Refusal("before", lambda torch: torch.ones(2).index_select(0, torch.tensor([-1])), IndexError, "out of range"),
     Refusal("matrix", lambda torch: torch.ones(2).index_select(0, torch.tensor([[1]])), IndexError, "vector"),
-    Refusal("floats", lambda torch: torch.ones(2).index_select(0, torch.ones(1)), RuntimeError, "int32 or int64"),
+    Refusal("floats", lambda torch: torch.ones(2).index_select(0, torch.ones(1)), RuntimeError, "int32/int64"),
     Refusal("number", lambda torch: torch.ones(2).index_select(0, 1), TypeError, "int"),
     Refusal(
         "0-d twice", lambda torch: torch.tensor(1.0).index_select(0, torch.tensor([0, 0])), RuntimeError, "only 1 value"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import gradcli
-from gradcli.ops.promotion import as_element, promote, promote_types, require_broadcastable, require_kind, result_type
+from gradcli.ops.promotion import as_element, promote, promote_types, require_broadcastable, result_type
 
 TYPES = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64"]
 NUMBERS = [True, 2, 2.5]
@@ -124,12 +124,6 @@ def test_broadcastable_shapes_pass(first, second):
 def test_other_shapes_are_refused(first, second, message):
     with pytest.raises(RuntimeError, match=message):
         require_broadcastable(first, second)
-
-
-def test_require_kind_names_the_operation_and_the_type():
-    require_kind("pow", np.ones(2))
-    with pytest.raises(NotImplementedError, match='"pow" not implemented for bool tensors'):
-        require_kind("pow", np.ones(2, bool), "iuf")
 
 
 @pytest.mark.parametrize(

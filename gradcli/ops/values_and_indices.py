@@ -1,4 +1,4 @@
-"""Taking elements along a dim by their indices, and putting them back: what operations that choose have in common."""
+"""Values along a dim with their indices: what sorting and the search for extrema give, and the gradient of values."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op
 from gradcli.autograd.tensor import Tensor
 from gradcli.kernels import memory
+from gradcli.ops.arguments import Indices
 from gradcli.ops.dims import canonical_dim
 from gradcli.ops.shape import unsqueeze
 
 __all__: list[str] = []
-
-
-Indices = npt.NDArray[np.int64]
 
 
 class ValuesAndIndices(NamedTuple):
@@ -89,9 +86,3 @@ def with_indices(choose: Callable[..., Any], input: Any, indices: Indices, dim: 
     """The result of a `choice`, tensors where `input` is one."""
     given = Tensor(indices) if isinstance(input, Tensor) else indices
     return ValuesAndIndices(choose(input, given, dim, keepdim), given)
-
-
-def values_of(tensor: Any) -> Array:
-    """The values of a tensor or array, for what has no gradient of its own."""
-    array: Array = tensor.array if isinstance(tensor, Tensor) else tensor
-    return array

@@ -7,7 +7,7 @@ import pytest
 from operation_cases import Case, checks_of, fixed, real
 
 import gradcli
-from gradcli.ops.selection import put_along, take_along
+from gradcli.ops.values_and_indices import put_along, take_along
 
 INDICES = np.array([[2, 0], [1, 3], [0, 2]])
 
