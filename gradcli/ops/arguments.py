@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,15 @@ def require_tensors(function: str, **arguments: Any) -> None:
     for name, value in arguments.items():
         if not isinstance(value, _TENSORS):
             raise TypeError(f"{function}(): argument {name!r} must be Tensor, not {type(value).__name__}")
+
+
+def require_tensor_elements(elements: Sequence[Any], argument: int) -> None:
+    """TypeError unless all elements of a sequence, the argument at this position, are tensors or arrays."""
+    for position, element in enumerate(elements):
+        if not isinstance(element, _TENSORS):
+            raise TypeError(
+                f"expected Tensor as element {position} in argument {argument}, but got {type(element).__name__}"
+            )
 
 
 def require_kind(operation: str, array: Array | DeferredArray, kinds: str = "f") -> None:

@@ -147,6 +147,7 @@ neg.gradient(input=lambda grad: -grad)
 @tensor_method("positive", "__pos__")
 def positive(input: Tensor) -> Tensor:
     """The tensor itself, unless it holds bools."""
+    require_tensors("positive", input=input)
     if input.array.dtype == np.bool_:
         raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
     return input

@@ -10,7 +10,7 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op
 from gradcli.kernels import average_pooling as kernels
-from gradcli.ops.arguments import require_kind
+from gradcli.ops.arguments import require_kind, require_tensors
 from gradcli.ops.dims import IntPair, pair
 from gradcli.ops.pooling_windows import check_planes, stride_of
 from gradcli.ops.reduction import mean_dims
@@ -100,6 +100,7 @@ def avg_pool2d(
     divisor_override: int | None = None,
 ) -> Any:
     """Mean of each window of input (N, C, H, W) or (C, H, W), as `torch.nn.functional.avg_pool2d`."""
+    require_tensors("avg_pool2d", input=input)
     if input.ndim < 3:
         raise IndexError(f"avg_pool2d: expected 3D or 4D input, but got shape {list(input.shape)}")
     check_planes("avg_pool2d", input)
@@ -141,6 +142,7 @@ def adaptive_avg_pool2d(input: Any, output_size: int | Sequence[int | None]) -> 
 
     Area i of n covers floor(i * size / n) to ceil((i + 1) * size / n), as in PyTorch.
     """
+    require_tensors("adaptive_avg_pool2d", input=input)
     if not isinstance(output_size, int) and input.ndim <= len(output_size):
         raise ValueError(
             f"Input dimension should be at least {len(output_size) + 1}, but the input has shape {list(input.shape)}"

@@ -102,6 +102,7 @@ masked_fill_tensor.gradient(
 @tensor_method(in_place=True)
 def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     """input, but `value` (a number or a 0-d tensor, in input's type) where mask (bool) holds; both broadcast."""
+    require_tensors("masked_fill", input=input, mask=mask)
     if isinstance(value, complex):
         raise RuntimeError(f"value cannot be converted to type {input.dtype} without overflow: {value}")
     return (masked_fill_scalar if is_number(value) else masked_fill_tensor)(input, mask, value)

@@ -11,7 +11,7 @@ from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op
 from gradcli.autograd.tensor import Tensor
 from gradcli.kernels import memory
-from gradcli.ops.arguments import require_kind
+from gradcli.ops.arguments import require_kind, require_tensors
 from gradcli.ops.choosing import where
 from gradcli.ops.loss_reduction import check_reduction, chosen_reduction
 from gradcli.ops.reduction import sum, sum_all
@@ -125,6 +125,7 @@ def nll_loss(
 
     Rows of class `ignore_index` don't count; `weight` (C,) scales by class. As `torch.nn.functional.nll_loss`.
     """
+    require_tensors("nll_loss", input=input, target=target)
     reduction = chosen_reduction(size_average, reduce, reduction)
     if input.ndim == 0:
         raise ValueError("Expected 1 or more dimensions (got 0)")
@@ -169,6 +170,7 @@ def cross_entropy(
     Label smoothing mixes the target with the uniform distribution over the classes; the mean is over the weights of
     the targets' classes. As `torch.nn.functional.cross_entropy`.
     """
+    require_tensors("cross_entropy", input=input, target=target)
     reduction = chosen_reduction(size_average, reduce, reduction)
     if not 0 <= label_smoothing <= 1:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")

@@ -117,12 +117,14 @@ def bitwise_not(input: Array) -> Array:
 @op(method=True, differentiable=False)
 def isnan(input: Array) -> Array:
     """True where input is not a number."""
+    require_tensors("isnan", input=input)
     return np.isnan(input)
 
 
 @op(method=True, differentiable=False)
 def isfinite(input: Array) -> Array:
     """True where input is neither infinite nor nan."""
+    require_tensors("isfinite", input=input)
     return np.isfinite(input)
 
 

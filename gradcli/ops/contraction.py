@@ -10,6 +10,7 @@ from typing import Any
 
 from gradcli.autograd.operation import tensor_method
 from gradcli.autograd.tensor import Tensor
+from gradcli.ops.arguments import require_tensors
 from gradcli.ops.dim_order import permute
 from gradcli.ops.dims import canonical_dims
 from gradcli.ops.linalg import dot, mm
@@ -27,6 +28,7 @@ __all__ = [
 @tensor_method()
 def outer(input: Any, vec2: Any) -> Any:
     """The products of every element of a vector (n,) with every one of another (m,): (n, m)."""
+    require_tensors("outer", input=input, vec2=vec2)
     for name, vector in (("self", input), ("vec2", vec2)):
         if vector.ndim != 1:
             raise RuntimeError(f"outer: Expected 1-D argument {name}, but got {vector.ndim}-D")
@@ -39,6 +41,7 @@ ger = tensor_method("ger")(outer)
 @tensor_method()
 def inner(input: Any, other: Any) -> Any:
     """Sums of products along the last dim of both; of a 0-d tensor with another the product."""
+    require_tensors("inner", input=input, other=other)
     if not input.ndim or not other.ndim:
         return input * other
     if input.shape[-1] != other.shape[-1]:
@@ -54,6 +57,7 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
 
     The result has the other dims of `a`, then those of `b`. Where one of the sizes is 1, the other is summed.
     """
+    require_tensors("tensordot", a=a, b=b)
     first_dims, second_dims = _tensordot_dims(a, b, dims)
     for first_dim, second_dim in zip(first_dims, second_dims, strict=True):
         sizes = a.shape[first_dim], b.shape[second_dim]

@@ -23,6 +23,7 @@ from gradcli.autograd.dtypes import dtype as element_type
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
 from gradcli.ops import promotion
+from gradcli.ops.arguments import require_tensors
 from gradcli.ops.creation import check_placement
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
 @op("CloneBackward0", method=True)
 def clone(input: Array) -> Array:
     """A copy in memory of its own, still part of the graph."""
+    require_tensors("clone", input=input)
     return np.array(input, order="K")
 
 

@@ -11,7 +11,7 @@ from gradcli.autograd.operation import op
 from gradcli.autograd.tensor import Tensor
 from gradcli.deferred import DeferredArray, may_put_off, settled
 from gradcli.kernels import convolution as kernels
-from gradcli.ops.arguments import require_kind
+from gradcli.ops.arguments import require_kind, require_tensors
 from gradcli.ops.dims import IntPair, pair
 from gradcli.ops.padding import constant_pad_nd
 from gradcli.ops.reduction import sum_dims
@@ -148,6 +148,7 @@ def conv2d(
     Meaning, options and output size as `torch.nn.functional.conv2d`; stride, padding and dilation are one number or
     (vertical, horizontal). Padding may be "valid", which is none, or "same", which with stride 1 keeps the size.
     """
+    require_tensors("conv2d", input=input, weight=weight)
     if input.ndim == 3:
         return squeeze_dim(conv2d(unsqueeze(input, 0), weight, bias, stride, padding, dilation, groups), 0)
     if input.ndim != 4 or weight.ndim != 4:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from gradcli.autograd.dtypes import Array, DType
-from gradcli.autograd.operation import op
+from gradcli.autograd.operation import op, tensor_method
 from gradcli.ops.arguments import values_of
 from gradcli.ops.dims import canonical_dim
-from gradcli.ops.reduction import sum_dtype
+from gradcli.ops.reduction import require_float_gradient, sum_dtype
 
 __all__ = [
     "cumprod",
@@ -18,21 +18,28 @@ __all__ = [
 ]
 
 
-@op("CumsumBackward0", method=True, in_place=True)
-def cumsum(input: Array, dim: int, *, dtype: DType | None = None) -> Array:
-    """Sums along dim of all elements up to each, itself included. Integers and bools are summed as int64."""
+@op("CumsumBackward0")
+def cumsum_along(input: Array, dim: int, dtype: DType | None = None) -> Array:
+    """Sums along dim of all elements up to each, itself included."""
     return _running_sum(input, dim, dtype)
 
 
 @op("CumsumBackward0")
 def reversed_cumsum(input: Array, dim: int) -> Array:
-    """Sums along dim of all elements from each on, itself included: the adjoint of `cumsum`."""
+    """Sums along dim of all elements from each on, itself included: the adjoint of `cumsum_along`."""
     axis = canonical_dim(dim, input.ndim)
     return np.flip(_running_sum(np.flip(input, axis), dim, None), axis) if input.ndim else input
 
 
-cumsum.gradient(input=lambda grad, dim: reversed_cumsum(grad, dim))
-reversed_cumsum.gradient(input=lambda grad, dim: cumsum(grad, dim))
+cumsum_along.gradient(input=lambda grad, dim: reversed_cumsum(grad, dim))
+reversed_cumsum.gradient(input=lambda grad, dim: cumsum_along(grad, dim))
+
+
+@tensor_method(in_place=True)
+def cumsum(input: Any, dim: int, *, dtype: DType | None = None) -> Any:
+    """Sums along dim of all elements up to each, itself included. Integers and bools are summed as int64."""
+    require_float_gradient(input, dtype)
+    return cumsum_along(input, dim, dtype)
 
 
 def _running_sum(input: Array, dim: int, dtype: DType | None) -> Array:
@@ -47,16 +54,16 @@ def _running_sum(input: Array, dim: int, dtype: DType | None) -> Array:
     return np.cumsum(values, axis, np.float64).astype(target, copy=False)  # long float32 sums come out exact
 
 
-@op("CumprodBackward0", method=True, in_place=True)
-def cumprod(input: Array, dim: int, *, dtype: DType | None = None) -> Array:
-    """Products along dim of all elements up to each, itself included. Integers and bools are multiplied as int64."""
+@op("CumprodBackward0")
+def cumprod_along(input: Array, dim: int, dtype: DType | None = None) -> Array:
+    """Products along dim of all elements up to each, itself included."""
     axis = canonical_dim(dim, input.ndim)
     values = input.astype(sum_dtype(input, dtype), copy=False)
     _refuse_bool("cumprod", values.dtype)
     return np.cumprod(values, axis, values.dtype) if input.ndim else values.copy()
 
 
-cumprod.gradient(input=lambda grad, input, out, dim: _cumprod_gradient(grad, input, out, dim))
+cumprod_along.gradient(input=lambda grad, input, out, dim: _cumprod_gradient(grad, input, out, dim))
 
 
 def _cumprod_gradient(grad: Any, input: Any, out: Any, dim: int) -> Any:
@@ -77,6 +84,13 @@ def _cumprod_gradient(grad: Any, input: Any, out: Any, dim: int) -> Any:
         factors = factors * shift(factors, axis, -distance)
         distance *= 2
     return _products_of_earlier(input, axis, 1) * sums
+
+
+@tensor_method(in_place=True)
+def cumprod(input: Any, dim: int, *, dtype: DType | None = None) -> Any:
+    """Products along dim of all elements up to each, itself included. Integers and bools are multiplied as int64."""
+    require_float_gradient(input, dtype)
+    return cumprod_along(input, dim, dtype)
 
 
 def _refuse_bool(name: str, dtype: np.dtype[Any]) -> None:

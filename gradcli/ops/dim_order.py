@@ -8,6 +8,7 @@ from typing import Any
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
+from gradcli.ops.arguments import require_tensors
 from gradcli.ops.dims import canonical_dim, canonical_dims, integers, variadic_method
 
 __all__ = [
@@ -75,6 +76,7 @@ def swapaxes(input: Any, axis0: int, axis1: int) -> Any:
 @tensor_method()
 def movedim(input: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
     """The `source` dims (one or several) moved to the places `destination`; the others keep their order."""
+    require_tensors("movedim", input=input)
     if isinstance(source, Sequence) != isinstance(destination, Sequence):
         raise TypeError("movedim(): source and destination must be two integers or two sequences of integers")
     given, places = (

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradcli.autograd.tensor import Tensor
+from gradcli.ops.arguments import require_tensors
 from gradcli.ops.random import default_generator
 
 __all__ = [
@@ -20,6 +21,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
     Which elements are zeroed follows gradcli's own draws: PyTorch's can't be reproduced on the CPU. With `inplace` the
     result overwrites the input.
     """
+    require_tensors("dropout", input=input)
     if not 0 <= p <= 1:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
     if not training or p == 0:

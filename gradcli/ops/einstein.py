@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradcli.autograd.tensor import Tensor
+from gradcli.ops.arguments import require_tensor_elements
 from gradcli.ops.diagonals import diagonal
 from gradcli.ops.dim_order import permute
 from gradcli.ops.linalg import bmm
@@ -121,6 +122,7 @@ def _from_text(text: str, operand: int | None) -> list[int | str]:
 
 def _checked(subscripts: Subscripts, operands: list[Any]) -> tuple[Subscripts, list[Any]]:
     """Both as they are; RuntimeError where they don't fit each other."""
+    require_tensor_elements(operands, 1)
     if len(subscripts.operands) != len(operands):
         fewer = "fewer" if len(operands) < len(subscripts.operands) else "more"
         raise RuntimeError(f"einsum(): {fewer} operands were provided than specified in the equation")

@@ -10,6 +10,7 @@ import numpy as np
 
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
+from gradcli.ops.arguments import require_tensors
 from gradcli.ops.dims import integers, sizes, variadic_method
 
 __all__ = [
@@ -37,6 +38,7 @@ expand_to.gradient(input=lambda grad: grad)  # summed back to the input's shape 
 @variadic_method()
 def expand(input: Any, size: Sequence[int], *, implicit: bool = False) -> Any:
     """Broadcast to a shape; -1 keeps a size. `implicit` changes nothing: PyTorch marks broadcasting of its own so."""
+    require_tensors("expand", input=input)
     wanted = sizes((size,))
     leading = len(wanted) - input.ndim
     if leading < 0:

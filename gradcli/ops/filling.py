@@ -76,6 +76,7 @@ for _operation in (fill_with_tensor, overwrite_with_tensor):
 
 def fill(input: Any, value: Any) -> Any:
     """`value`, a number or a 0-d tensor, everywhere, in the shape and type of input."""
+    require_tensors("fill", input=input)
     return (fill_with_number if is_number(value) else fill_with_tensor)(input, value)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
-from gradcli.ops.arguments import Indices, require_index, require_within, values_of
+from gradcli.ops.arguments import Indices, require_index, require_tensors, require_within, values_of
 from gradcli.ops.arithmetic import scaled
 from gradcli.ops.dims import canonical_dim
 from gradcli.ops.indexing import embed
@@ -141,6 +141,7 @@ def _masked_select_gradient(grad: Any, mask: Indices, input_shape: tuple[int, ..
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """The positions of the elements that aren't zero: an int64 matrix of a row for each, or with `as_tuple` a vector
     for each dim (a 0-d tensor then counts as 1-d)."""
+    require_tensors("nonzero", input=input)
     array = input.array
     if as_tuple:
         return tuple(map(Tensor, np.nonzero(array if array.ndim else array.reshape(1))))
@@ -150,4 +151,5 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
 @tensor_method()
 def argwhere(input: Tensor) -> Tensor:
     """The positions of the elements that aren't zero, as an int64 matrix of a row for each."""
+    require_tensors("argwhere", input=input)
     return Tensor(np.argwhere(input.array).astype(np.int64, copy=False))

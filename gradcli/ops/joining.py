@@ -11,7 +11,7 @@ import numpy as np
 
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import OPERATIONS, Operation
-from gradcli.autograd.tensor import Tensor
+from gradcli.ops.arguments import require_tensor_elements
 from gradcli.ops.dims import canonical_dim
 from gradcli.ops.indexing import select, slice_dim
 from gradcli.ops.promotion import result_type
@@ -78,9 +78,7 @@ def _tensors(function: str, given: Any) -> Sequence[Any]:
         raise TypeError(
             f"{function}(): argument 'tensors' (position 1) must be tuple of Tensors, not {type(given).__name__}"
         )
-    for position, tensor in enumerate(given):
-        if not isinstance(tensor, Tensor | np.ndarray):
-            raise TypeError(f"expected Tensor as element {position} in argument 0, but got {type(tensor).__name__}")
+    require_tensor_elements(given, 0)
     return given
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op
 from gradcli.autograd.tensor import Tensor
-from gradcli.ops.arguments import require_kind
+from gradcli.ops.arguments import require_kind, require_tensors
 from gradcli.ops.reduction import mean, sum
 
 __all__ = [
@@ -80,6 +80,7 @@ def layer_norm(
 
     The variance is the biased one. As `torch.nn.functional.layer_norm`. RuntimeError for shapes that don't fit.
     """
+    require_tensors("layer_norm", input=input)
     if not isinstance(normalized_shape, Sequence):
         raise TypeError(f"layer_norm(): normalized_shape must be a sequence of integers, but got {normalized_shape!r}")
     shape = tuple(normalized_shape)

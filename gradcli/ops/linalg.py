@@ -261,6 +261,7 @@ def _broadcast_batch(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[i
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """input @ weight.T + bias, for input (..., in), weight (out, in), bias (out,); without bias also weight (in,)."""
+    require_tensors("linear", input=input, weight=weight)
     if weight.ndim == 1 and bias is None:
         return matmul(input, t(weight))
     if weight.ndim != 2 or input.ndim == 0 or input.shape[-1] != weight.shape[1]:

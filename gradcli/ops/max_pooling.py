@@ -13,7 +13,7 @@ from gradcli.deferred import DeferredArray, settled
 from gradcli.kernels import max_pooling as kernels
 from gradcli.kernels import max_pooling_gradient
 from gradcli.kernels.channel_expression import ChannelExpression
-from gradcli.ops.arguments import require_kind
+from gradcli.ops.arguments import require_kind, require_tensors
 from gradcli.ops.dims import IntPair, pair
 from gradcli.ops.pooling_windows import check_planes, stride_of
 
@@ -176,6 +176,7 @@ def max_pool2d(
     Padding counts as minus infinity. Of equal elements the first gets the whole gradient, and NaN wins, as in PyTorch.
     With `return_indices` also where they are in their planes, row by row.
     """
+    require_tensors("max_pool2d", input=input)
     if return_indices:
         return max_pool2d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
     check_planes("max_pool2d", input)

@@ -14,7 +14,7 @@ from gradcli.autograd.tensor import Tensor
 from gradcli.deferred import DeferredArray, may_put_off, settled
 from gradcli.kernels import normalization as kernels
 from gradcli.kernels.convolution import Convolution
-from gradcli.ops.arguments import require_kind
+from gradcli.ops.arguments import require_kind, require_tensors
 from gradcli.ops.conversion import clone
 from gradcli.ops.reduction import mean, sum
 from gradcli.ops.shape import view
@@ -159,6 +159,7 @@ def batch_norm(
     towards the unbiased one). Otherwise the running moments are used. ValueError for a batch with one value per
     channel in training, RuntimeError for sizes that don't fit.
     """
+    require_tensors("batch_norm", input=input)
     shape = tuple(input.shape)
     empty = 0 in shape
     if len(shape) < (1 if empty else 2):

@@ -14,7 +14,7 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import OperationFunction, op
 from gradcli.kernels import memory
-from gradcli.ops.arguments import require_kind, values_of
+from gradcli.ops.arguments import require_kind, require_tensors, values_of
 from gradcli.ops.promotion import as_element
 
 __all__ = [
@@ -124,6 +124,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     Negative amounts crop. `mode` is constant (with `value`, 0 by default), reflect, replicate or circular; all but the
     first pad one to three dims behind those of batch and channels. Meaning and errors of `torch.nn.functional.pad`.
     """
+    require_tensors("pad", input=input)
     try:
         amounts = tuple(map(operator.index, pad))
     except TypeError:

@@ -12,7 +12,7 @@ from gradcli.autograd.dtypes import Array, DType
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.ops.cumulative import has_zeros, products_of_others
 from gradcli.ops.dims import canonical_dim
-from gradcli.ops.reduction import sum_dtype, with_kept_dims
+from gradcli.ops.reduction import require_float_gradient, sum_dtype, with_kept_dims
 from gradcli.ops.shape import view
 
 __all__ = [
@@ -61,6 +61,7 @@ def _prod_dim_gradient(grad: Any, input: Any, out: Any, dim: int) -> Any:
 @tensor_method()
 def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: DType | None = None) -> Any:
     """Product of all elements, or along dim. Integers and bools are multiplied as int64."""
+    require_float_gradient(input, dtype)
     if dim is None:
         if keepdim:
             raise TypeError("prod() takes keepdim only with a dim")

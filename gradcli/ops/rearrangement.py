@@ -9,6 +9,7 @@ import numpy as np
 
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
+from gradcli.ops.arguments import require_tensors
 from gradcli.ops.dims import canonical_dim, canonical_dims, integers, variadic_method
 
 __all__ = [
@@ -37,6 +38,7 @@ def flip(input: Any, dims: Sequence[int]) -> Any:
 @tensor_method()
 def fliplr(input: Any) -> Any:
     """A copy with the columns (dim 1) in reverse order."""
+    require_tensors("fliplr", input=input)
     if input.ndim < 2:
         raise RuntimeError("Input must be >= 2-d.")
     return flip_dims(input, (1,))
@@ -45,6 +47,7 @@ def fliplr(input: Any) -> Any:
 @tensor_method()
 def flipud(input: Any) -> Any:
     """A copy with the rows (dim 0) in reverse order."""
+    require_tensors("flipud", input=input)
     if input.ndim < 1:
         raise RuntimeError("Input must be >= 1-d.")
     return flip_dims(input, (0,))
@@ -53,6 +56,7 @@ def flipud(input: Any) -> Any:
 @op("RollBackward0")
 def roll_dims(input: Array, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Array:
     """The elements moved on by `shifts` along `dims`, those that leave at the end back in front."""
+    require_tensors("roll", input=input)
     if not shifts:
         raise RuntimeError("`shifts` required")
     if len(shifts) != (len(dims) or 1):

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from gradcli.autograd.dtypes import Array, DType, as_numpy_dtype
+from gradcli.autograd.dtypes import TYPE_NAMES, Array, DType, as_numpy_dtype
+from gradcli.autograd.grad_mode import is_grad_enabled
 from gradcli.autograd.graph import sum_to_shape
 from gradcli.autograd.operation import op, tensor_method
-from gradcli.ops.arguments import values_of
+from gradcli.autograd.tensor import Tensor
+from gradcli.ops.arguments import require_tensors, values_of
 from gradcli.ops.dims import Dims, canonical_dims, sizes
 from gradcli.ops.division import div
 from gradcli.ops.expansion import expand
@@ -45,6 +47,7 @@ sum_dims.gradient(input=lambda grad, input_shape, dim: expand(with_kept_dims(gra
 @tensor_method()
 def sum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Any:
     """Sum of all elements, or along `dim` (one or several). Integers and bools are summed as int64."""
+    require_float_gradient(input, dtype)
     if dim is None and not keepdim:
         return sum_all(input, dtype=dtype)
     return sum_dims(input, dim, keepdim, dtype=dtype)
@@ -106,27 +109,43 @@ def sum_to_size(input: Any, *size: Any) -> Any:
         raise RuntimeError(f"size {list(shape)} is not expandable to size {list(input.shape)}.") from None
 
 
-@op("NansumBackward0", method=True)
-def nansum(input: Array, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Array:
-    """Sum of all elements, or along `dim` (one or several), where NaN counts as zero."""
+@op("NansumBackward0")
+def nansum_dims(input: Array, dim: Dims, keepdim: bool = False, dtype: DType | None = None) -> Array:
+    """Sum along dims, where NaN counts as zero."""
     values = np.where(np.isnan(input), input.dtype.type(0), input) if input.dtype.kind == "f" else input
     return _sum(values, canonical_dims(dim, input.ndim), keepdim, dtype)
 
 
-@nansum.gradients("input")
+@nansum_dims.gradients("input")
 def _nansum_gradient(grad: Any, input: Any, dim: Dims) -> tuple[Any]:
     values = values_of(input)
     return (with_kept_dims(grad, tuple(input.shape), dim) * ~np.isnan(values),)
 
 
 @tensor_method()
+def nansum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Any:
+    """Sum of all elements, or along `dim` (one or several), where NaN counts as zero."""
+    require_float_gradient(input, dtype)
+    return nansum_dims(input, dim, keepdim, dtype)
+
+
+@tensor_method()
 def nanmean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Any:
     """Mean of all elements that are not NaN, or along `dim` (one or several), of a float tensor."""
+    require_tensors("nanmean", input=input)
     values = values_of(input)
     if values.dtype.kind != "f":
         raise RuntimeError(f"nanmean(): expected input to have floating point dtype but got {values.dtype.name}")
     counts = np.asarray(np.sum(~np.isnan(values), axis=canonical_dims(dim, values.ndim), keepdims=keepdim))
     return div(nansum(input, dim, keepdim, dtype=dtype), counts)
+
+
+def require_float_gradient(input: Any, dtype: DType | None) -> None:
+    """RuntimeError for a sum or product as integers of what requires gradients, which integers have none of."""
+    if dtype is not None and isinstance(input, Tensor) and input.requires_grad and is_grad_enabled():
+        wanted = as_numpy_dtype(dtype)
+        if wanted.kind != "f":
+            raise RuntimeError(f"Autograd not support dtype: {TYPE_NAMES[wanted.name]}")
 
 
 def sum_dtype(input: Array, dtype: DType | None) -> np.dtype[Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op
 from gradcli.autograd.tensor import Tensor
-from gradcli.ops.arguments import values_of
+from gradcli.ops.arguments import require_tensors, values_of
 from gradcli.ops.choosing import where
 from gradcli.ops.expansion import expand
 from gradcli.ops.loss_reduction import check_reduction, chosen_reduction, reduced, reduced_array, spread
@@ -110,7 +110,7 @@ def mse_loss(
 
     `weight`, of the input's shape, scales each; the mean is then over the weights. As `torch.nn.functional.mse_loss`.
     """
-    input, target = _broadcast(input, target)
+    input, target = _broadcast("mse_loss", input, target)
     reduction = chosen_reduction(size_average, reduce, reduction)
     if weight is None:
         return squared_error(input, target, reduction)
@@ -126,7 +126,7 @@ def l1_loss(
     weight: Any = None,
 ) -> Any:
     """Absolute difference of input and target, with the options of `mse_loss`. As `torch.nn.functional.l1_loss`."""
-    input, target = _broadcast(input, target)
+    input, target = _broadcast("l1_loss", input, target)
     reduction = chosen_reduction(size_average, reduce, reduction)
     if weight is None:
         check_reduction(reduction)
@@ -146,7 +146,7 @@ def smooth_l1_loss(
 
     With beta 0 that is `l1_loss`. RuntimeError for a negative beta. As `torch.nn.functional.smooth_l1_loss`.
     """
-    input, target = _broadcast(input, target)
+    input, target = _broadcast("smooth_l1_loss", input, target)
     reduction = chosen_reduction(size_average, reduce, reduction)
     check_reduction(reduction)
     if beta < 0:
@@ -162,7 +162,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     `weight`, of the input's shape, scales each; the mean stays that over the elements. RuntimeError unless delta is
     above zero. As `torch.nn.functional.huber_loss`.
     """
-    input, target = _broadcast(input, target)
+    input, target = _broadcast("huber_loss", input, target)
     check_reduction(reduction)
     if delta <= 0:
         raise RuntimeError(f"huber_loss does not support non-positive values for delta, but got {delta}")
@@ -172,8 +172,9 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     return reduced(huber_error(input, target, "none", delta) * weight, reduction)
 
 
-def _broadcast(input: Any, target: Any) -> tuple[Any, Any]:
-    """Both in their common shape; RuntimeError where there is none."""
+def _broadcast(function: str, input: Any, target: Any) -> tuple[Any, Any]:
+    """Both in their common shape; RuntimeError where there is none, TypeError for what is no tensor."""
+    require_tensors(function, input=input, target=target)
     shapes = tuple(input.shape), tuple(target.shape)
     if shapes[0] == shapes[1]:
         return input, target

@@ -9,6 +9,7 @@ import numpy as np
 
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op
+from gradcli.ops.arguments import require_tensors
 from gradcli.ops.dims import integers, variadic_method
 from gradcli.ops.reduction import sum_dims
 from gradcli.ops.shape import view
@@ -47,5 +48,6 @@ def repeat(input: Any, repeats: Sequence[int]) -> Any:
 @variadic_method()
 def tile(input: Any, dims: Sequence[int]) -> Any:
     """Copies of the tensor side by side, as `repeat`; dims that `dims` leaves out, the first ones, are not repeated."""
+    require_tensors("tile", input=input)
     repeats = integers("tile", "dims", dims)
     return repeat_dims(input, (1,) * (input.ndim - len(repeats)) + repeats)

@@ -9,6 +9,7 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.kernels.elementwise import apply
+from gradcli.ops.arguments import require_tensors
 from gradcli.ops.promotion import as_floating
 
 __all__ = [
@@ -50,4 +51,5 @@ sqrt.gradient(input=lambda grad, out: grad / (2 * out))
 @tensor_method(in_place=True)
 def square(input: Any) -> Any:
     """input to the power of 2; bools count as integers."""
+    require_tensors("square", input=input)
     return input**2

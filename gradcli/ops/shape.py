@@ -11,6 +11,7 @@ import numpy as np
 from gradcli.autograd.dtypes import Array, DType, as_numpy_dtype, dtype
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
+from gradcli.ops.arguments import require_tensors
 from gradcli.ops.dims import canonical_dim, canonical_dims, integers, sizes, variadic_method
 
 __all__ = [
@@ -102,6 +103,7 @@ def view_as(input: Any, other: Any) -> Any:
 @tensor_method()
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     """Dims start_dim to end_dim made one; the tensor itself where that is a single one already."""
+    require_tensors("flatten", input=input)
     first, last = canonical_dim(start_dim, input.ndim), canonical_dim(end_dim, input.ndim)
     if first > last:
         raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
@@ -114,12 +116,14 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
 @tensor_method()
 def ravel(input: Any) -> Any:
     """All elements in one dim, in row-major memory: a view where the tensor is that, else a copy."""
+    require_tensors("ravel", input=input)
     return view(contiguous(input), (math.prod(input.shape),))
 
 
 @tensor_method()
 def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
     """One dim made several, of these sizes; one of them may be -1."""
+    require_tensors("unflatten", input=input)
     parts = integers("unflatten", "sizes", sizes)
     axis = canonical_dim(dim, input.ndim)
     if not parts:

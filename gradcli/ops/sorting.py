@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
-from gradcli.ops.arguments import require_kind, values_of
+from gradcli.ops.arguments import require_kind, require_tensors, values_of
 from gradcli.ops.dims import canonical_dim
 from gradcli.ops.extrema import evenly_distributed, nonempty_axes
 from gradcli.ops.values_and_indices import ValuesAndIndices, choice, with_indices
@@ -57,6 +57,7 @@ def _order(input: Array, dim: int, descending: bool) -> Array:
 @tensor_method()
 def sort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool | None = None) -> ValuesAndIndices:
     """All elements in order along dim, and their indices. Equals always stay in order, `stable` or not."""
+    require_tensors("sort", input=input)
     along = sort_along if stable is None else stable_sort_along
     return with_indices(along, input, _order(values_of(input), dim, descending), dim, True)
 
@@ -76,6 +77,7 @@ def msort(input: Any) -> Any:
 @tensor_method()
 def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesAndIndices:
     """The k largest (or smallest) along dim in order, and their indices. They come in order, `sorted` or not."""
+    require_tensors("topk", input=input)
     values, count = values_of(input), operator.index(k)
     if values.dtype == np.bool_:
         raise RuntimeError("topk does not support bool dtypes")
@@ -93,6 +95,7 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
 
     Where an element is nan, the first nan is chosen.
     """
+    require_tensors("median", input=input)
     values = values_of(input)
     require_kind("median", values, "iuf")
     if dim is None:

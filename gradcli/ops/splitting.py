@@ -12,7 +12,7 @@ import numpy as np
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
-from gradcli.ops.arguments import values_of
+from gradcli.ops.arguments import require_tensors, values_of
 from gradcli.ops.dims import canonical_dim, integer, integers
 from gradcli.ops.indexing import slice_dim
 from gradcli.ops.joining import cat, stack
@@ -30,6 +30,7 @@ __all__ = [
 @tensor_method()
 def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     """The slices of `dim` from `start` on, `length` of them. `start` may count from the end, or be a 0-d tensor."""
+    require_tensors("narrow", input=input)
     if input.ndim == 0:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     if isinstance(start, Tensor) and (start.ndim or start.array.dtype.kind not in "iu"):
@@ -145,6 +146,7 @@ def _iterate(input: Tensor) -> Iterator[Tensor]:
 @tensor_method()
 def chunk(input: Any, chunks: int, dim: int = 0) -> Any:
     """At most `chunks` parts along `dim`, all but the last of one size, as a tuple of views."""
+    require_tensors("chunk", input=input)
     count = integer("chunk", "chunks", chunks)
     if input.ndim == 0:
         raise RuntimeError("chunk expects at least a 1-dimensional tensor")
@@ -160,6 +162,7 @@ def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> Any:
 
     Number and indices may be an int64 tensor.
     """
+    require_tensors("tensor_split", input=input)
     if input.ndim == 0:
         raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
     if isinstance(indices_or_sections, Tensor):

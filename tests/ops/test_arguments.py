@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 import gradcli
-from gradcli.ops.arguments import is_number, require_index, require_kind, require_tensors, require_within, values_of
+from gradcli.ops.arguments import (
+    is_number,
+    require_index,
+    require_kind,
+    require_tensor_elements,
+    require_tensors,
+    require_within,
+    values_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +34,12 @@ def test_tensors_and_arrays_pass_and_numbers_are_named():
     require_tensors("add", input=gradcli.ones(2), other=np.ones(2))
     with pytest.raises(TypeError, match=r"add\(\): argument 'other' must be Tensor, not int"):
         require_tensors("add", input=np.ones(2), other=1)
+
+
+def test_the_first_element_that_is_no_tensor_is_named():
+    require_tensor_elements([gradcli.ones(2), np.ones(2)], 0)
+    with pytest.raises(TypeError, match="expected Tensor as element 1 in argument 0, but got float"):
+        require_tensor_elements([np.ones(2), 1.0, 2], 0)
 
 
 def test_require_kind_names_the_operation_and_the_type():

@@ -198,3 +198,34 @@ def test_constants_of_arrays_are_arrays():
     array = np.full(2, 3.0)
     assert gradcli.zeros_like(array).tolist() == [0, 0]
     assert type(gradcli.ones_like(array)) is np.ndarray
+
+
+@pytest.mark.parametrize("library", ["gradcli", pytest.param("torch", marks=pytest.mark.parity)])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda torch: torch.full((1,), 1e300),
+        lambda torch: torch.full((1,), 2**63),
+        lambda torch: torch.full_like(torch.ones(1), 1e300),
+        lambda torch: torch.scalar_tensor(1e300),
+        lambda torch: torch.tensor([1, 300], dtype=torch.uint8),
+        lambda torch: torch.tensor(float("nan"), dtype=torch.int64),
+        lambda torch: torch.linspace(0, 1e300, 2),
+        lambda torch: torch.ones(1).fill_(1e300),
+        lambda torch: torch.ones(1, dtype=torch.uint8).fill_(-300),
+        lambda torch: torch.scatter(torch.ones(1), 0, torch.tensor([0]), 1e300),
+        lambda torch: torch.ones(1).__setitem__(0, 1e300),
+        lambda torch: torch.nn.functional.pad(torch.ones(1), (1, 1), value=1e300),
+        lambda torch: torch.nn.functional.hardtanh(torch.ones(1), -1e300, 1e300),
+    ],
+)
+def test_numbers_beyond_a_type_are_refused(library, call):
+    torch = pytest.importorskip(library)
+    with pytest.raises(RuntimeError, match="without overflow"):
+        call(torch)
+
+
+def test_numbers_below_zero_wrap_around_in_unsigned_types():
+    assert gradcli.tensor([-1], dtype=gradcli.uint8).tolist() == [255]
+    assert gradcli.full((1,), -1, dtype=gradcli.uint8).tolist() == [255]
+    assert gradcli.zeros(1, dtype=gradcli.uint8).fill_(-1).tolist() == [255]

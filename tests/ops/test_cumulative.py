@@ -72,6 +72,15 @@ CASES = [
 ]
 
 REFUSALS = [
+    *(
+        Refusal(
+            f"{name} as integers",
+            lambda torch, name=name: getattr(torch.ones(2, requires_grad=True), name)(0, dtype=torch.int64),
+            RuntimeError,
+            "Autograd not support dtype: Long",
+        )
+        for name in ("cumsum", "cumprod", "prod", "sum", "nansum")
+    ),
     Refusal("cumsum dim", lambda torch: torch.ones(2).cumsum(1), IndexError, r"range of \[-1, 0\], but got 1"),
     Refusal("cumsum 0-d dim", lambda torch: torch.ones(()).cumsum(1), IndexError, "but got 1"),
     Refusal("cumsum without dim", lambda torch: torch.ones(2).cumsum(), TypeError, "dim"),
