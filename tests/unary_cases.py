@@ -99,9 +99,35 @@ def check_alias(alias: str, name: str) -> None:
     assert getattr(gradcli.Tensor, alias) is getattr(gradcli.Tensor, name)
 
 
-def identified(edges: Sequence[Edge]) -> list[Any]:
-    """What a test of edges is parametrised with."""
-    return [pytest.param(*edge, id=f"{edge[0]}-{number}") for number, edge in enumerate(edges)]
+def function_checks_of(
+    edges: Sequence[Edge],
+    *,
+    in_place: Sequence[str],
+    at: list[float],
+    as_float32: Sequence[str] = (),
+    whole: Sequence[str] = (),
+) -> list[Any]:
+    """What a family's test of its functions is parametrised with: every check with its arguments.
+
+    `as_float32` names the functions that count whole numbers as float32, `whole` others that take them; those of
+    `in_place` are written over the values `at`.
+    """
+    rows: list[tuple[Callable[..., None], tuple[Any, ...], str]] = []
+    for number, edge in enumerate(edges):
+        rows += [(check_edge, edge, f"{edge[0]}-{number}"), (check_edge_parity, edge[:2], f"{edge[0]}-{number}")]
+    for dtype in WHOLE_NUMBERS:
+        rows += [(check_whole_numbers_count_as_float32, (name, dtype), f"{name}-{dtype}") for name in as_float32]
+        rows += [(check_whole_numbers_parity, (name, dtype), f"{name}-{dtype}") for name in (*as_float32, *whole)]
+    rows += [(check_in_place, (name, at), name) for name in in_place]
+    return [
+        pytest.param(
+            check,
+            arguments,
+            id=f"{check.__name__}-{name}",
+            marks=[pytest.mark.parity] if check.__name__.endswith("parity") else [],
+        )
+        for check, arguments, name in rows
+    ]
 
 
 def check_in_place(name: str, values: list[float]) -> None:

@@ -15,8 +15,6 @@ from gradcli.ops.arguments import Indices
 from gradcli.ops.dims import canonical_dim
 from gradcli.ops.shape import unsqueeze
 
-__all__: list[str] = []
-
 
 class ValuesAndIndices(NamedTuple):
     """Chosen elements, and where along the dim they stood (int64)."""

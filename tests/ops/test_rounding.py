@@ -7,16 +7,7 @@ import math
 import numpy as np
 import pytest
 from operation_cases import Case, Draw, Refusal, checks_of, fixed, nonzero, refusal_checks_of
-from unary_cases import (
-    WHOLE_NUMBERS,
-    cases_of,
-    check_alias,
-    check_edge,
-    check_edge_parity,
-    check_in_place,
-    check_whole_numbers_parity,
-    identified,
-)
+from unary_cases import cases_of, check_alias, function_checks_of
 
 import gradcli
 
@@ -103,22 +94,17 @@ def test_refusal(check, refusal):
     check(refusal)
 
 
-@pytest.mark.parametrize(("name", "at", "values", "gradients"), identified(EDGES))
-def test_value_and_gradient_at_the_edge(name, at, values, gradients):
-    check_edge(name, at, values, gradients)
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize(("name", "at", "values", "gradients"), identified(EDGES))
-def test_parity_of_value_and_gradient_at_the_edge(name, at, values, gradients):
-    check_edge_parity(name, at)
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize("dtype", WHOLE_NUMBERS)
-@pytest.mark.parametrize("name", NAMES)
-def test_parity_of_whole_numbers(name, dtype):
-    check_whole_numbers_parity(name, dtype)
+@pytest.mark.parametrize(
+    ("check", "arguments"),
+    function_checks_of(
+        EDGES,
+        whole=NAMES,
+        in_place=[name for name in [*NAMES, "absolute", "fix"] if name != "signbit"],
+        at=[0.25, -1.5],
+    ),
+)
+def test_function(check, arguments):
+    check(*arguments)
 
 
 @pytest.mark.parametrize(("alias", "name"), ALIASES)
@@ -166,8 +152,3 @@ def test_parity_of_rounding_to_decimals(values, dtype, decimals, rounded):
         module.tensor(values, dtype=getattr(module, dtype)).round(decimals=decimals) for module in (gradcli, torch)
     )
     np.testing.assert_array_equal(ours.tolist(), theirs.tolist())
-
-
-@pytest.mark.parametrize("name", [name for name in [*NAMES, "absolute", "fix"] if name != "signbit"])
-def test_in_place(name):
-    check_in_place(name, [0.25, -1.5])

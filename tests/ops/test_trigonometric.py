@@ -7,17 +7,7 @@ import math
 import numpy as np
 import pytest
 from operation_cases import Draw, checks_of, real
-from unary_cases import (
-    WHOLE_NUMBERS,
-    cases_of,
-    check_alias,
-    check_edge,
-    check_edge_parity,
-    check_in_place,
-    check_whole_numbers_count_as_float32,
-    check_whole_numbers_parity,
-    identified,
-)
+from unary_cases import cases_of, check_alias, function_checks_of
 
 
 def fractions(*shape: int) -> Draw:
@@ -74,35 +64,14 @@ def test_operation(check, case):
     check(case)
 
 
-@pytest.mark.parametrize(("name", "at", "values", "gradients"), identified(EDGES))
-def test_value_and_gradient_at_the_edge(name, at, values, gradients):
-    check_edge(name, at, values, gradients)
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize(("name", "at", "values", "gradients"), identified(EDGES))
-def test_parity_of_value_and_gradient_at_the_edge(name, at, values, gradients):
-    check_edge_parity(name, at)
-
-
-@pytest.mark.parametrize("dtype", WHOLE_NUMBERS)
-@pytest.mark.parametrize("name", NAMES)
-def test_whole_numbers_count_as_float32(name, dtype):
-    check_whole_numbers_count_as_float32(name, dtype)
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize("dtype", WHOLE_NUMBERS)
-@pytest.mark.parametrize("name", NAMES)
-def test_parity_of_whole_numbers(name, dtype):
-    check_whole_numbers_parity(name, dtype)
+@pytest.mark.parametrize(
+    ("check", "arguments"),
+    function_checks_of(EDGES, as_float32=NAMES, in_place=[*NAMES, *(alias for alias, _ in ALIASES)], at=[0.25, 1.5]),
+)
+def test_function(check, arguments):
+    check(*arguments)
 
 
 @pytest.mark.parametrize(("alias", "name"), ALIASES)
 def test_alias(alias, name):
     check_alias(alias, name)
-
-
-@pytest.mark.parametrize("name", [*NAMES, *(alias for alias, _ in ALIASES)])
-def test_in_place(name):
-    check_in_place(name, [0.25, 1.5])
