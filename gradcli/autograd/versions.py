@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections import deque
+from array import array as numbers
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gradcli.autograd.dtypes import Array
 
-MOST_REMEMBERED = 256
+MOST_REMEMBERED = 64
 """Of how many changes to one piece of memory the times are kept, to tell which version it had before them."""
+
+_NO_TIMES = bytes(8 * MOST_REMEMBERED)
 
 tick = itertools.count(1).__next__
 """The next number of the clock that nodes and changes share."""
@@ -30,14 +32,18 @@ class Clock:
 
 
 class _Changes:
-    """How often one piece of memory was changed, and when."""
+    """How often one piece of memory was changed, when last, and the times of the last changes in no order.
 
-    __slots__ = ("count", "owner", "times")
+    Their room is there from the first change on, so that a loop of changes takes no more memory as it goes on.
+    """
+
+    __slots__ = ("count", "last", "owner", "times")
 
     def __init__(self, owner: weakref.ref[Array]) -> None:
         self.owner = owner
         self.count = 0
-        self.times: deque[int] = deque(maxlen=MOST_REMEMBERED)
+        self.last = 0
+        self.times = numbers("Q", _NO_TIMES)
 
 
 class Staleness(NamedTuple):
@@ -67,9 +73,9 @@ def record_change(array: Array) -> None:
     changes = _changes.get(key)
     if changes is None:
         changes = _changes[key] = _Changes(weakref.ref(owner, lambda _: _changes.pop(key, None) and None))
+    Clock.last_change = changes.last = time = tick()
+    changes.times[changes.count % MOST_REMEMBERED] = time
     changes.count += 1
-    Clock.last_change = time = tick()
-    changes.times.append(time)
 
 
 def version(array: Array) -> int:
@@ -81,7 +87,7 @@ def version(array: Array) -> int:
 def staleness(value: Any, time: int) -> Staleness | None:
     """What tells that a value saved at `time` was changed since then; None where it was not."""
     changes = _changes.get(id(_owner(value)))
-    if changes is None or not changes.times or changes.times[-1] < time:
+    if changes is None or changes.last < time:
         return None
     later = sum(changed > time for changed in changes.times)
     return Staleness(changes.count, changes.count - later)
