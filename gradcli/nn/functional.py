@@ -4,6 +4,7 @@ Each family of operations says in its `__all__` which names it offers.
 """
 
 from gradcli.ops import (
+    affine,
     average_pooling,
     binary_loss,
     classification_loss,
@@ -17,6 +18,7 @@ from gradcli.ops import (
     smooth_activation,
 )
 from gradcli.ops.activation import sigmoid, tanh
+from gradcli.ops.affine import *
 from gradcli.ops.average_pooling import *
 from gradcli.ops.binary_loss import *
 from gradcli.ops.classification_loss import *
@@ -24,7 +26,6 @@ from gradcli.ops.convolution import *
 from gradcli.ops.dropout import dropout
 from gradcli.ops.in_place_option import *
 from gradcli.ops.layer_normalization import *
-from gradcli.ops.linalg import linear
 from gradcli.ops.max_pooling import *
 from gradcli.ops.normalization import *
 from gradcli.ops.padding import *
@@ -32,7 +33,8 @@ from gradcli.ops.regression_loss import *
 from gradcli.ops.smooth_activation import *
 from gradcli.ops.softmax import log_softmax, softmax
 
-__all__ = ["dropout", "linear", "log_softmax", "sigmoid", "softmax", "tanh"]
+__all__ = ["dropout", "log_softmax", "sigmoid", "softmax", "tanh"]
+__all__ += affine.__all__
 __all__ += average_pooling.__all__
 __all__ += binary_loss.__all__
 __all__ += classification_loss.__all__

@@ -12,7 +12,7 @@ from gradcli.kernels.memory import empty
 from gradcli.nn import init
 from gradcli.nn.module import Module
 from gradcli.nn.parameter import Parameter
-from gradcli.ops.linalg import linear
+from gradcli.ops.affine import linear
 
 
 class Identity(Module):

@@ -3,6 +3,7 @@
 from gradcli.autograd import engine as _engine  # noqa: F401 - attaches Tensor.backward
 from gradcli.ops import (
     activation,
+    affine,
     arithmetic,
     assignment,
     average_pooling,
@@ -65,6 +66,7 @@ from gradcli.ops import (
 
 __all__ = [
     "activation",
+    "affine",
     "arithmetic",
     "assignment",
     "average_pooling",

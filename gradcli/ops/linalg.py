@@ -257,24 +257,3 @@ def _broadcast_batch(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[i
         return np.broadcast_shapes(first, second)
     except ValueError:
         raise RuntimeError(f"matmul: batches of shapes {list(first)} and {list(second)} can't be broadcast") from None
-
-
-def linear(input: Any, weight: Any, bias: Any = None) -> Any:
-    """input @ weight.T + bias, for input (..., in), weight (out, in), bias (out,); without bias also weight (in,)."""
-    require_tensors("linear", input=input, weight=weight)
-    if weight.ndim == 1 and bias is None:
-        return matmul(input, t(weight))
-    if weight.ndim != 2 or input.ndim == 0 or input.shape[-1] != weight.shape[1]:
-        rows = math.prod(input.shape[:-1])
-        raise RuntimeError(
-            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{input.shape[-1] if input.ndim else ''} and "
-            f"{weight.shape[-1] if weight.ndim else ''}x{weight.shape[0] if weight.ndim else ''})"
-        )
-    if bias is None:
-        return matmul(input, t(weight))
-    if input.ndim == 2:
-        return addmm(bias, input, t(weight))
-    if bias.ndim > 1:
-        return matmul(input, t(weight)) + expand(bias, (*input.shape[:-1], weight.shape[0]))
-    rows = view(input, (math.prod(input.shape[:-1]), input.shape[-1]))
-    return view(addmm(bias, rows, t(weight)), (*input.shape[:-1], weight.shape[0]))

@@ -7,7 +7,6 @@ import pytest
 from operation_cases import Case, Refusal, checks_of, real, refusal_checks_of, strided, transposed
 
 import gradcli
-from gradcli.nn import functional
 
 MATMUL_SHAPES = [
     ((3,), (3,)),
@@ -116,61 +115,6 @@ CASES = [
         real(2, 4, 2),
         expected=scaled_addmm,
     ),
-    Case(
-        "linear",
-        lambda torch, x, w, b: torch.nn.functional.linear(x, w, b),
-        real(2, 3),
-        real(4, 3),
-        real(4),
-        expected=lambda x, w, b: x @ w.T + b,
-    ),
-    Case(
-        "linear bias matrix",
-        lambda torch, x, w, b: torch.nn.functional.linear(x, w, b),
-        real(5, 2, 3),
-        real(4, 3),
-        real(2, 4),
-        expected=lambda x, w, b: x @ w.T + b,
-        graph_differs="PyTorch adds in place, without expanding",
-    ),
-    Case(
-        "linear without bias",
-        lambda torch, x, w: torch.nn.functional.linear(x, w),
-        real(2, 3),
-        real(4, 3),
-        expected=lambda x, w: x @ w.T,
-    ),
-    Case(
-        "linear vector",
-        lambda torch, x, w, b: torch.nn.functional.linear(x, w, b),
-        real(3),
-        real(4, 3),
-        real(4),
-        expected=lambda x, w, b: x @ w.T + b,
-    ),
-    Case(
-        "linear of 3 dims",
-        lambda torch, x, w, b: torch.nn.functional.linear(x, w, b),
-        real(5, 2, 3),
-        real(4, 3),
-        real(4),
-        expected=lambda x, w, b: x @ w.T + b,
-    ),
-    Case(
-        "linear weight vector",
-        lambda torch, x, w: torch.nn.functional.linear(x, w),
-        real(2, 3),
-        real(3),
-        expected=np.matmul,
-    ),
-    Case(
-        "linear empty",
-        lambda torch, x, w, b: torch.nn.functional.linear(x, w, b),
-        real(0, 3),
-        real(4, 3),
-        real(4),
-        expected=lambda x, w, b: x @ w.T + b,
-    ),
 ]
 
 REFUSALS = [
@@ -196,12 +140,6 @@ REFUSALS = [
         r"\[2, 2, 2\].*\[3\]",
     ),
     Refusal("mm number", lambda torch: torch.mm(torch.ones(2, 2), 3), TypeError, "int"),
-    Refusal(
-        "linear 0-d",
-        lambda torch: torch.nn.functional.linear(torch.tensor(1.0), torch.ones(2, 3)),
-        RuntimeError,
-        "shapes",
-    ),
     Refusal("bmm count", lambda torch: torch.bmm(torch.ones(2, 2, 3), torch.ones(3, 3, 2)), RuntimeError, "2 and 3"),
     Refusal(
         "addmm",
@@ -214,18 +152,6 @@ REFUSALS = [
         lambda torch: torch.addmm(torch.tensor([1]), torch.ones(3, 4), torch.ones(4, 2)),
         RuntimeError,
         "int64.*float32",
-    ),
-    Refusal(
-        "linear",
-        lambda torch: torch.nn.functional.linear(torch.ones(2, 3), torch.ones(4, 2)),
-        RuntimeError,
-        "2x3 and 2x4",
-    ),
-    Refusal(
-        "linear bias",
-        lambda torch: torch.nn.functional.linear(torch.ones(2, 3), torch.ones(4, 3), torch.ones(5)),
-        RuntimeError,
-        r"\[2, 4\].*\[5\]",
     ),
 ]
 
@@ -257,10 +183,3 @@ def test_products_of_integers_stay_integers():
     product = gradcli.arange(4).reshape(2, 2) @ gradcli.arange(4).reshape(2, 2)
     assert product.dtype == gradcli.int64
     assert product.tolist() == [[2, 3], [6, 11]]
-
-
-@pytest.mark.parametrize("batch", [1, 5])
-def test_gradient_of_a_linear_weight_is_row_major_like_the_weight(batch):
-    weight = gradcli.ones(4, 3, requires_grad=True)
-    functional.linear(gradcli.ones(batch, 3), weight, gradcli.zeros(4)).sum().backward()
-    assert weight.grad.array.flags.c_contiguous
