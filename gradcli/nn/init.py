@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -23,7 +24,11 @@ class _Drawing(Enum):
     NONE = "none"
 
 
-_drawing = _Drawing.FILL
+class _Mode(threading.local):
+    drawing = _Drawing.FILL
+
+
+_mode = _Mode()
 
 
 @contextmanager
@@ -46,24 +51,24 @@ def no_values() -> Iterator[None]:
 
 @contextmanager
 def _drawing_set_to(drawing: _Drawing) -> Iterator[None]:
-    global _drawing
     # Inside `no_values()` nothing is drawn, whatever the model asks for on its own.
-    former, _drawing = _drawing, _Drawing.NONE if _drawing is _Drawing.NONE else drawing
+    former = _mode.drawing
+    _mode.drawing = _Drawing.NONE if former is _Drawing.NONE else drawing
     try:
         yield
     finally:
-        _drawing = former
+        _mode.drawing = former
 
 
 def uniform_(tensor: T, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> T:
     """Uniform in [a, b)."""
     generator = generator or random.default_generator
     array = tensor.array
-    if _drawing is _Drawing.FILL:
+    if _mode.drawing is _Drawing.FILL:
         settle_deferred()  # what was put off may read the old values
         array[...] = generator.uniform(array.shape, a, b, array.dtype)
         record_change(array)
-    elif _drawing is _Drawing.DISCARD:
+    elif _mode.drawing is _Drawing.DISCARD:
         generator.skip_uniform(array.size, array.dtype)
     return tensor
 
@@ -72,11 +77,11 @@ def normal_(tensor: T, mean: float = 0.0, std: float = 1.0, generator: Generator
     """Normal with this mean and standard deviation."""
     generator = generator or random.default_generator
     array = tensor.array
-    if _drawing is _Drawing.FILL:
+    if _mode.drawing is _Drawing.FILL:
         settle_deferred()
         array[...] = generator.normal(array.shape, mean, std, array.dtype)
         record_change(array)
-    elif _drawing is _Drawing.DISCARD:
+    elif _mode.drawing is _Drawing.DISCARD:
         generator.skip_normal(array.size, array.dtype)
     return tensor
 

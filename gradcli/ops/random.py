@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -63,6 +64,7 @@ class Generator(kernel.Generator):
 
 
 default_generator = Generator()
+_forking = threading.RLock()
 
 
 def manual_seed(seed: int) -> Generator:
@@ -72,13 +74,17 @@ def manual_seed(seed: int) -> Generator:
 
 @contextmanager
 def fork_default_generator(seed: int) -> Iterator[None]:
-    """Draw from `seed` inside a `with` block; afterwards the default generator goes on as if nothing had been drawn."""
-    state = default_generator.get_state()
-    default_generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        default_generator.set_state(state)
+    """Draw from `seed` inside a `with` block; afterwards the default generator goes on as if nothing had been drawn.
+
+    Blocks of several threads wait for each other.
+    """
+    with _forking:
+        state = default_generator.get_state()
+        default_generator.manual_seed(seed)
+        try:
+            yield
+        finally:
+            default_generator.set_state(state)
 
 
 def seed() -> int:
