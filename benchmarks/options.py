@@ -46,8 +46,13 @@ def file_path(text: str) -> Path:
     return path
 
 
-def parser_with_shared_options(description: str, rounds_option: str, rounds: int) -> argparse.ArgumentParser:
-    """A parser with the options that all benchmarks have; `rounds` is the default of `rounds_option`."""
+def parser_with_shared_options(
+    description: str, rounds_option: str, rounds: int, threads: int | None = None
+) -> argparse.ArgumentParser:
+    """A parser with the options that all benchmarks have.
+
+    `rounds` is the default of `rounds_option`, and `threads`, all CPUs where it is None, that of `--threads`.
+    """
     parser = argparse.ArgumentParser(description=description.partition("\n")[0])
     parser.add_argument(
         rounds_option, type=count, default=rounds, metavar="N", help="measured rounds (default: %(default)s)"
@@ -55,9 +60,9 @@ def parser_with_shared_options(description: str, rounds_option: str, rounds: int
     parser.add_argument(
         "--threads",
         type=count,
-        default=os.cpu_count() or 1,
+        default=threads or os.cpu_count() or 1,
         metavar="N",
-        help="compute threads of both (default: all CPUs)",
+        help=f"compute threads of both (default: {threads or 'all CPUs'})",
     )
     parser.add_argument("--json", type=file_path, metavar="PATH", help="write every sample and the summary here too")
     parser.add_argument(
