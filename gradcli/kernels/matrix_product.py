@@ -22,6 +22,7 @@ FEW_ELEMENTS = 1 << 13
 MANY_ELEMENTS = 1 << 18  # such results leave the cache between runs
 DEEPEST_SUM = 1152  # BLAS itself cuts deeper sums, and here they would take many runs
 PIECE_WORK = 4 << 20  # multiplications, some 100 us: the least that makes up for handing over and narrower products
+LITTLE_WORK = 1 << 15  # multiplications that no BLAS shares among threads
 NARROWEST_PIECE = 128  # rows or columns: BLAS loses too much on fewer
 
 
@@ -72,12 +73,14 @@ def shared_matmul(left: Array, right: Array) -> Array:
         return np.multiply(left, right, out=out)
     # Few rows are computed as columns: BLAS would first rearrange all of a matrix that is stored by columns.
     turned = rows < columns and abs(right.strides[-2]) < abs(right.strides[-1])
+    runs = _runs(rows, depth, columns)
+    if runs == 1 and not turned and out.size * depth <= LITTLE_WORK:
+        return np.matmul(left, right, out=out)
     few = turned and depth > 0 and not stack and 1 < rows <= FEW_TO_READ and left.dtype in (np.float32, np.float64)
     work = out.size * depth * (4 if few else 1) // PIECE_WORK  # reading the other matrix takes longer
     side = 0 if stack and stack[0] >= work else -2 if rows >= columns else -1
     length = out.shape[side]
     pieces = max(1, min(work, length if side == 0 else length // NARROWEST_PIECE))
-    runs = _runs(rows, depth, columns)
 
     def multiply(piece: int) -> None:
         part = slice(length * piece // pieces, length * (piece + 1) // pieces)
