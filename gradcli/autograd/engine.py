@@ -171,6 +171,8 @@ def _visit(
 
 def _sum(first: Gradient, second: Gradient) -> Gradient:
     total = first + second
+    if type(total) is np.ndarray:
+        return total
     return np.asarray(total) if isinstance(total, np.generic) else total  # NumPy turns 0-d results into scalars
 
 

@@ -175,7 +175,10 @@ def joined_tensor(array: Array, edge: Edge) -> Tensor:
 
 def _may_be_shared(share: Array, gradients: Sequence[Gradient], values: dict[str, Any]) -> bool:
     """Whether the array may be, or be part of, one of the others, or was only broadcast and can't be written into."""
-    others = [array for array in map(computed, (*gradients, *values.values())) if isinstance(array, np.ndarray)]
-    if share.base is None and share.flags.writeable:  # no view of another
-        return any(share is other or other.base is share for other in others)
-    return not share.flags.writeable or any(np.may_share_memory(share, other) for other in others)
+    if share.base is None and share.flags.writeable:
+        # It owns its memory, so it is one of the others or new: nobody has a view of what a rule has just made.
+        return any(computed(other) is share for other in (*gradients, *values.values()))
+    others = [computed(other) for other in (*gradients, *values.values())]
+    return not share.flags.writeable or any(
+        np.may_share_memory(share, other) for other in others if isinstance(other, np.ndarray)
+    )

@@ -15,7 +15,7 @@ from gradcli.autograd.tensor import Tensor
 from gradcli.ops.arguments import require_tensors, values_of
 from gradcli.ops.dims import Dims, canonical_dims, sizes
 from gradcli.ops.division import div
-from gradcli.ops.expansion import expand
+from gradcli.ops.expansion import expand_to
 from gradcli.ops.shape import view
 
 __all__ = [
@@ -32,7 +32,7 @@ def sum_all(input: Array, dtype: DType | None = None) -> Array:
     return _sum(input, None, False, dtype)
 
 
-sum_all.gradient(input=lambda grad, input_shape: expand(grad, input_shape))
+sum_all.gradient(input=lambda grad, input_shape: expand_to(grad, input_shape))
 
 
 @op("SumBackward1")
@@ -41,7 +41,7 @@ def sum_dims(input: Array, dim: Dims, keepdim: bool = False, dtype: DType | None
     return _sum(input, canonical_dims(dim, input.ndim), keepdim, dtype)
 
 
-sum_dims.gradient(input=lambda grad, input_shape, dim: expand(with_kept_dims(grad, input_shape, dim), input_shape))
+sum_dims.gradient(input=lambda grad, input_shape, dim: expand_to(with_kept_dims(grad, input_shape, dim), input_shape))
 
 
 @tensor_method()
@@ -59,7 +59,7 @@ def mean_all(input: Array, dtype: DType | None = None) -> Array:
     return _mean(input, None, False, dtype)
 
 
-mean_all.gradient(input=lambda grad, input_shape: expand(grad, input_shape) * _over(math.prod(input_shape)))
+mean_all.gradient(input=lambda grad, input_shape: expand_to(grad, input_shape) * _over(math.prod(input_shape)))
 
 
 @op("MeanBackward1")
@@ -75,7 +75,7 @@ def mean_gradient(grad: Any, input_shape: tuple[int, ...], dim: Dims) -> Any:
     """The gradient of a mean along dims with respect to its input."""
     count = math.prod(input_shape[axis] for axis in canonical_dims(dim, len(input_shape)))
     # Scaled before it is spread: the fewer elements, the cheaper.
-    return expand(with_kept_dims(grad, input_shape, dim) * _over(count), input_shape)
+    return expand_to(with_kept_dims(grad, input_shape, dim) * _over(count), input_shape)
 
 
 @tensor_method()
@@ -92,7 +92,7 @@ def sum_to(input: Array, shape: tuple[int, ...]) -> Array:
     return sum_to_shape(input.astype(sum_dtype(input, None), copy=False), shape)
 
 
-sum_to.gradient(input=lambda grad, input_shape: expand(grad, input_shape))
+sum_to.gradient(input=lambda grad, input_shape: expand_to(grad, input_shape))
 
 
 @tensor_method()
