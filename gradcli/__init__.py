@@ -11,12 +11,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gradcli import autograd, func, models, nn, optim  # noqa: F401
+    from gradcli import autograd, cuda, func, models, nn, optim  # noqa: F401
     from gradcli.api import *  # noqa: F403
 
 __version__ = "0.1.0"
 
-_SUBMODULES = ("autograd", "func", "models", "nn", "optim")
+_SUBMODULES = ("autograd", "cuda", "func", "models", "nn", "optim")
 
 
 def __getattr__(name: str) -> Any:

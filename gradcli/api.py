@@ -3,10 +3,13 @@
 Each family of operations says in its `__all__` which names it offers.
 """
 
+from math import e, inf, nan, pi
+
 from gradcli.autograd import (
     Tensor,
     enable_grad,
     inference_mode,
+    is_anomaly_enabled,
     is_grad_enabled,
     is_inference_mode_enabled,
     no_grad,
@@ -36,6 +39,7 @@ from gradcli.kernels.threads import get_num_threads, set_num_threads
 from gradcli.ops import (
     arithmetic,
     assignment,
+    attributes,
     choosing,
     clamping,
     comparison,
@@ -78,6 +82,7 @@ from gradcli.ops import (
 from gradcli.ops.activation import relu, sigmoid, tanh
 from gradcli.ops.arithmetic import *
 from gradcli.ops.assignment import *
+from gradcli.ops.attributes import *
 from gradcli.ops.choosing import *
 from gradcli.ops.clamping import *
 from gradcli.ops.comparison import *
@@ -126,6 +131,7 @@ __all__ = [
     "conv2d",
     "double",
     "dtype",
+    "e",
     "enable_grad",
     "float",
     "float16",
@@ -134,18 +140,22 @@ __all__ = [
     "get_kernels",
     "get_num_threads",
     "half",
+    "inf",
     "inference_mode",
     "int",
     "int8",
     "int16",
     "int32",
     "int64",
+    "is_anomaly_enabled",
     "is_grad_enabled",
     "is_inference_mode_enabled",
     "log_softmax",
     "logsumexp",
     "long",
+    "nan",
     "no_grad",
+    "pi",
     "relu",
     "set_grad_enabled",
     "set_kernels",
@@ -158,6 +168,7 @@ __all__ = [
 ]
 __all__ += arithmetic.__all__
 __all__ += assignment.__all__
+__all__ += attributes.__all__
 __all__ += choosing.__all__
 __all__ += clamping.__all__
 __all__ += comparison.__all__

@@ -35,6 +35,7 @@ ALLOWED = {
     "autograd": {"errors", "deferred", "floating_point"},
     "autograd.functional": {"ops", "autograd"},
     "func": {"autograd", "autograd.functional"},
+    "cuda": set(),
     "kernels": {"errors", "deferred"},
     "ops": {"autograd", "kernels", "errors", "deferred"},
     "nn": {
@@ -90,7 +91,7 @@ ALLOWED = {
         "__init__",
     },
     "api": {"ops", "autograd", "kernels.policy", "kernels.random", "kernels.threads"},
-    "__init__": {"api", "autograd", "func", "models", "nn", "optim"},
+    "__init__": {"api", "autograd", "cuda", "func", "models", "nn", "optim"},
     "catalogue": {"api", "nn", "ops", "autograd"},
     "__main__": {"cli"},
 }

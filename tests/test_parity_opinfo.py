@@ -39,7 +39,7 @@ OPERATIONS = """
     nn.functional.elu nn.functional.hardtanh nn.functional.huber_loss nn.functional.l1_loss nn.functional.logsigmoid
     aminmax argsort count_nonzero cumprod fill median msort nanmean nansum randint_like sort std_mean topk var_mean
     H T __rand__ __rmod__ __ror__ bool contiguous double expand_as float half int item long mH mT new_empty new_full
-    new_ones new_zeros reshape_as split_with_sizes sum_to_size to view_as zero_
+    new_ones new_zeros reshape_as short split_with_sizes sum_to_size to view_as zero_
 """
 NAMES = OPERATIONS.split()
 

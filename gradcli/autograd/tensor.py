@@ -69,6 +69,10 @@ class Tensor:
         if InferenceMode.was_used and is_inference_mode_enabled():
             self._is_inference = True
         if requires_grad:
+            if not isinstance(requires_grad, bool):
+                raise TypeError(
+                    "Tensor() takes values, and the bool requires_grad; for a tensor of some shape there is empty()"
+                )
             self.requires_grad = True
 
     @classmethod

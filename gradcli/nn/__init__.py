@@ -3,7 +3,7 @@
 from gradcli.nn import functional, init
 from gradcli.nn.activation import ReLU, Sigmoid, Tanh
 from gradcli.nn.batchnorm import BatchNorm2d
-from gradcli.nn.container import Sequential
+from gradcli.nn.container import ModuleList, Sequential
 from gradcli.nn.conv import Conv2d
 from gradcli.nn.dropout import Dropout
 from gradcli.nn.flatten import Flatten
@@ -32,6 +32,7 @@ __all__ = [
     "MSELoss",
     "MaxPool2d",
     "Module",
+    "ModuleList",
     "NLLLoss",
     "Parameter",
     "ReLU",

@@ -137,6 +137,22 @@ def kaiming_normal_(
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
 
 
+def xavier_uniform_(tensor: T, gain: float = 1.0, generator: Generator | None = None) -> T:
+    """Uniform of variance 2 gain² / (fan_in + fan_out) (Glorot and Bengio, 2010)."""
+    bound = math.sqrt(3.0) * _xavier_std(tensor, gain)
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def xavier_normal_(tensor: T, gain: float = 1.0, generator: Generator | None = None) -> T:
+    """Normal of variance 2 gain² / (fan_in + fan_out) (Glorot and Bengio, 2010)."""
+    return normal_(tensor, 0.0, _xavier_std(tensor, gain), generator)
+
+
+def _xavier_std(tensor: Tensor, gain: float) -> float:
+    fan = sum(fans(tensor))
+    return gain * math.sqrt(2.0 / fan) if fan else 0.0  # without any element to draw
+
+
 def fans(tensor: Tensor) -> tuple[int, int]:
     """(fan_in, fan_out) of a weight (out, in, ...)."""
     if tensor.ndim < 2:

@@ -15,6 +15,8 @@ from gradcli.autograd.hooks import RemovableHandle, register
 from gradcli.deferred import call_users_code
 from gradcli.nn.parameter import Parameter
 from gradcli.nn.state import IncompatibleKeys, load_into
+from gradcli.ops.conversion import arguments_of_to
+from gradcli.ops.creation import check_placement
 
 V = TypeVar("V")
 
@@ -240,8 +242,18 @@ class Module:
 
     # --- element types --------------------------------------------------------------------------------------------
 
-    def to(self, dtype: DType) -> Self:
-        """Parameters and buffers of a float type become `dtype`, in place of their values; others stay."""
+    def to(self, *target: Any, dtype: DType | None = None, device: Any = None) -> Self:
+        """Parameters and buffers of a float type become `dtype`, in place of their values; others stay.
+
+        `to(dtype)`, `to(device)`, `to(device, dtype)`, or `to(tensor)` for the type of that. The one device is the CPU.
+        """
+        given = arguments_of_to(target)
+        dtype, device = given.get("dtype", dtype), given.get("device", device)
+        check_placement("to", {"device": device})
+        if "tensor" in given:
+            dtype = given["tensor"].dtype
+        if dtype is None:
+            return self
         wanted = as_numpy_dtype(dtype)
         if wanted.kind != "f":
             raise TypeError(f"a module can be of a floating point type only, but got {dtype}")
@@ -258,6 +270,10 @@ class Module:
     def double(self) -> Self:
         """Parameters and buffers in float64."""
         return self.to(float64)
+
+    def cpu(self) -> Self:
+        """The module itself: it is there already."""
+        return self
 
     def float(self) -> Self:
         """Parameters and buffers in float32."""

@@ -95,19 +95,19 @@ def _not_equal(input: Tensor, other: object) -> Any:
     return ne(input, other) if _is_operand(other) else NotImplemented
 
 
-@op(method=True, operators=("__and__", "__rand__"), differentiable=False)
+@op(method=True, operators=("__and__", "__rand__"), in_place=True, differentiable=False)
 def bitwise_and(input: Array, other: Any) -> Array:
     """input & other: logical for bools, bit by bit for integers."""
     return np.bitwise_and(*_promote_bits("bitwise_and", input, other))
 
 
-@op(method=True, operators=("__or__", "__ror__"), differentiable=False)
+@op(method=True, operators=("__or__", "__ror__"), in_place=True, differentiable=False)
 def bitwise_or(input: Array, other: Any) -> Array:
     """input | other: logical for bools, bit by bit for integers."""
     return np.bitwise_or(*_promote_bits("bitwise_or", input, other))
 
 
-@op(method=True, operators=("__invert__",), differentiable=False)
+@op(method=True, operators=("__invert__",), in_place=True, differentiable=False)
 def bitwise_not(input: Array) -> Array:
     """~input: logical for bools, bit by bit for integers."""
     require_kind("bitwise_not", input, "iub")

@@ -16,6 +16,7 @@ from gradcli.autograd.dtypes import (
     float32,
     float64,
     from_numpy_dtype,
+    int16,
     int32,
     int64,
 )
@@ -24,6 +25,7 @@ from gradcli.autograd.operation import op, tensor_method
 from gradcli.autograd.tensor import Tensor
 from gradcli.ops import promotion
 from gradcli.ops.arguments import require_tensors
+from gradcli.ops.attributes import device as device_type
 from gradcli.ops.creation import check_placement
 
 __all__ = [
@@ -74,13 +76,9 @@ def to(
 
     Behind these may stand non_blocking and copy. Itself where it has that type, unless `copy` is asked for.
     """
-    if target:
-        names = (*_named_by(target[0]), "non_blocking", "copy")
-        if len(target) > len(names):
-            raise TypeError(f"to() takes at most {len(names)} positional arguments, but got {len(target)}")
-        given = dict(zip(names, target, strict=False))
-        dtype, device = given.get("dtype", dtype), given.get("device", device)
-        tensor, copy = given.get("tensor", tensor), given.get("copy", copy)
+    given = arguments_of_to(target)
+    dtype, device = given.get("dtype", dtype), given.get("device", device)
+    tensor, copy = given.get("tensor", tensor), given.get("copy", copy)
     check_placement("to", {"device": device})
     if tensor is not None:
         dtype = tensor.dtype
@@ -90,15 +88,31 @@ def to(
     return input if dtype is None else converted(input, dtype)
 
 
+def arguments_of_to(target: tuple[Any, ...]) -> dict[str, Any]:
+    """The arguments of `to` that were given by position, by name; TypeError for too many, or of other types."""
+    if not target:
+        return {}
+    names = (*_named_by(target[0]), "non_blocking", "copy")
+    if len(target) > len(names):
+        raise TypeError(f"to() takes at most {len(names)} positional arguments, but got {len(target)}")
+    return dict(zip(names, target, strict=False))
+
+
 def _named_by(target: Any) -> tuple[str, ...]:
     """The parameters that `to` begins with, by its first argument."""
     if isinstance(target, Tensor):
         return ("tensor",)
     if isinstance(target, element_type | np.dtype | type):
         return ("dtype",)
-    if target is None or isinstance(target, str | int):
+    if target is None or isinstance(target, str | int | device_type):
         return ("device", "dtype")
     raise TypeError(f"to() takes a type, a device or a tensor, but got {type(target).__name__}")
+
+
+@tensor_method()
+def type_as(input: Tensor, other: Tensor) -> Tensor:
+    """The tensor in the element type of another."""
+    return converted(input, other.dtype)
 
 
 @tensor_method("type")
@@ -120,6 +134,7 @@ for _name, _dtype in (
     ("half", float16),
     ("float", float32),
     ("double", float64),
+    ("short", int16),
     ("int", int32),
     ("long", int64),
     ("bool", bool_),

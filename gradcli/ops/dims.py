@@ -21,7 +21,11 @@ IntPair = tuple[int, int]
 def canonical_dim(dim: int, ndim: int) -> int:
     """`dim` counted from the front. IndexError outside [-ndim, ndim - 1]; a 0-d tensor counts as 1-d."""
     bound = max(ndim, 1)
-    if not -bound <= dim < bound:
+    try:
+        within = -bound <= dim < bound
+    except TypeError:
+        raise TypeError(f"dim must be int, not {type(dim).__name__}") from None
+    if not within:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-bound}, {bound - 1}], but got {dim})")
     return dim % bound
 

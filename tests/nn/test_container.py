@@ -1,4 +1,4 @@
-"""Sequential."""
+"""Sequential and ModuleList."""
 
 from __future__ import annotations
 
@@ -46,3 +46,36 @@ def test_append_goes_to_the_end():
 def test_only_layers_are_taken(layers):
     with pytest.raises(TypeError, match="is not a Module subclass"):
         nn.Sequential(*layers)
+    with pytest.raises(TypeError, match="is not a Module subclass"):
+        nn.Sequential().append(layers[-1])
+    with pytest.raises(TypeError, match="is not a Module subclass"):
+        nn.ModuleList(layers)
+
+
+def test_a_list_of_layers_registers_them_and_leaves_their_order_to_its_owner():
+    class Backwards(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList(nn.Linear(size, size + 1) for size in (2, 1))
+
+        def forward(self, input):
+            for layer in reversed(list(self.layers)):
+                input = layer(input)
+            return input
+
+    model = Backwards()
+    assert list(model.state_dict()) == [f"layers.{n}.{name}" for n in (0, 1) for name in ("weight", "bias")]
+    assert model(gradcli.ones(4, 1)).shape == (4, 3)
+    assert repr(nn.ModuleList([nn.ReLU()])) == "ModuleList(\n  (0): ReLU()\n)"
+
+
+def test_a_list_of_layers_is_indexed_sliced_and_extended():
+    layers = [nn.ReLU(), nn.Tanh(), nn.Sigmoid()]
+    several = nn.ModuleList(layers[:1]).extend(layers[1:])
+    assert len(several) == 3
+    assert list(several) == layers
+    assert several[-1] is layers[2]
+    assert isinstance(several[1:], nn.ModuleList)
+    assert list(several[1:]) == layers[1:]
+    with pytest.raises(IndexError):
+        several[3]

@@ -83,6 +83,26 @@ def test_kaiming_variance(mode, fan):
     assert uniform.std() == pytest.approx(std, rel=0.02)
 
 
+def test_xavier_variance():
+    gradcli.manual_seed(0)
+    std = 1.5 * math.sqrt(2 / (100 * 9))
+    normal = init.xavier_normal_(gradcli.zeros(60, 40, 3, 3), gain=1.5).numpy()
+    assert normal.std() == pytest.approx(std, rel=0.02)
+    uniform = init.xavier_uniform_(gradcli.zeros(60, 40, 3, 3), gain=1.5).numpy()
+    assert np.abs(uniform).max() == pytest.approx(math.sqrt(3) * std, rel=1e-3)
+    assert uniform.std() == pytest.approx(std, rel=0.02)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("name", ["xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_"])
+def test_values_are_pytorchs(name):
+    torch = pytest.importorskip("torch")
+    gradcli.manual_seed(3)
+    torch.manual_seed(3)
+    drawn = getattr(init, name)(gradcli.empty(30, 4, 3, 3)).numpy()
+    np.testing.assert_array_equal(drawn, getattr(torch.nn.init, name)(torch.empty(30, 4, 3, 3)).numpy())
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

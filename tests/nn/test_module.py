@@ -245,8 +245,18 @@ def test_a_module_in_another_element_type_computes_in_it():
     assert {str(tensor.dtype) for tensor in module.state_dict().values()} == {"torch.float64", "torch.int64"}
     assert module(gradcli.rand(1, 1, 4, 4, dtype=gradcli.float64)).dtype is gradcli.float64
     assert module.float().to(gradcli.float32)[0].weight.dtype is gradcli.float32
+    assert module.to("cpu", gradcli.float64)[0].weight.dtype is gradcli.float64
+    assert module.to(gradcli.ones(1))[0].weight.dtype is gradcli.float32
+    assert module.to(dtype=gradcli.float64).double()[0].weight.dtype is gradcli.float64
     with pytest.raises(TypeError, match="floating point"):
         module.to(gradcli.int64)
+
+
+def test_a_module_can_be_moved_to_where_it_is():
+    module = nn.Linear(1, 2)
+    assert module.to("cpu") is module.to(gradcli.device("cpu")) is module.to(device="cpu") is module.cpu() is module
+    with pytest.raises(RuntimeError, match="there is no 'cuda'"):
+        module.to("cuda")
 
 
 def test_a_value_beyond_the_element_type_becomes_infinite_without_a_word():

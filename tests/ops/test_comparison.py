@@ -142,6 +142,17 @@ def test_a_comparison_in_place_writes_ones_and_zeros(name):
     assert x.dtype == gradcli.float32
 
 
+def test_a_mask_is_changed_in_place():
+    kept = mask = gradcli.tensor([True, True, False])
+    mask &= gradcli.tensor([True, False, True])
+    assert mask is kept
+    assert mask.tolist() == [True, False, False]
+    mask[1:] |= gradcli.tensor([False, True])
+    assert kept.tolist() == [True, False, True]
+    assert kept.bitwise_not_() is kept
+    assert kept.tolist() == [False, True, False]
+
+
 @pytest.mark.parametrize(
     ("long", "short"),
     [("not_equal", "ne"), ("less", "lt"), ("less_equal", "le"), ("greater", "gt"), ("greater_equal", "ge")],
