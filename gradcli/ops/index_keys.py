@@ -52,10 +52,10 @@ def split_key(key: Any, shape: tuple[int, ...]) -> SplitKey:
                 gathers[target] = np.zeros(int(bool(part)), np.int64)
             target += 1
         elif isinstance(part, slice):
-            view.append(_normal_slice(part))
+            view.append(normal_slice(part))
             source, target = source + 1, target + 1
         elif _is_integer(part):
-            view.append(operator.index(part))
+            view.append(_within(operator.index(part), source, shape[source]))
             source += 1
         else:
             for positions in index_arrays(part, shape, source):
@@ -155,7 +155,13 @@ def _is_integer(part: Any) -> bool:
     return isinstance(part, int | np.integer)
 
 
-def _normal_slice(part: slice) -> slice:
+def _within(index: int, dim: int, size: int) -> int:
+    if not -size <= index < size:
+        raise IndexError(f"index {index} is out of bounds for dimension {dim} with size {size}")
+    return index
+
+
+def normal_slice(part: slice) -> slice:
     """A slice of plain integers; ValueError for steps below 1, which PyTorch has no views for."""
     if part == _FULL:
         return part

@@ -35,7 +35,7 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
     given = _tensors("cat", tensors)
     if not given:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
-    return _joining("cat", len(given)).call(dim, *given)
+    return _join("cat", given, dim)
 
 
 concat = concatenate = cat
@@ -46,7 +46,7 @@ def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
     given = _tensors("stack", tensors)
     if not given:
         raise RuntimeError("stack expects a non-empty TensorList")
-    return _joining("stack", len(given)).call(dim, *given)
+    return _join("stack", given, dim)
 
 
 def hstack(tensors: Sequence[Any]) -> Any:
@@ -137,36 +137,34 @@ def _cat_gradient(grad: Any, dim: int, shapes: Sequence[tuple[int, ...]], needs:
     return tuple(shares)
 
 
-def _stack_gradient(grad: Any, dim: int, shapes: Sequence[tuple[int, ...]], needs: Sequence[bool]) -> tuple[Any, ...]:
+def _stack_gradient(grad: Any, dim: int, needs: Sequence[bool]) -> tuple[Any, ...]:
     return tuple(select(grad, dim, position) if needed else None for position, needed in enumerate(needs))
 
 
-@functools.cache
+def _join(name: str, tensors: Sequence[Any], dim: int) -> Any:
+    """Call the operation `cat` or `stack` for so many tensors."""
+    return _joining(name, len(tensors)).call(dim, [tensor.shape for tensor in tensors], *tensors)
+
+
+@functools.lru_cache(maxsize=64)  # not all: a list that grows from step to step needs each number once
 def _joining(name: str, count: int) -> Operation:
     """The operation `cat` or `stack` for `count` tensors: each number of inputs makes one of its own."""
-    node_name, forward, rule = _JOININGS[name]
+    node_name, forward, gradient = _JOININGS[name]
 
-    def join(dim: int, *tensors: Array) -> Array:
+    def join(dim: int, shapes: Sequence[tuple[int, ...]], *tensors: Array) -> Array:
         return forward(tensors, dim)
 
-    def gradient(grad: Any, dim: int, *shapes: tuple[int, ...], needs: tuple[bool, ...]) -> tuple[Any, ...]:
-        return rule(grad, dim, shapes, needs)
-
-    inputs = tuple(f"tensor{position}" for position in range(count))
-    join.__name__, join.__doc__ = name, forward.__doc__
-    _give_signature(join, {"dim": int} | dict.fromkeys(inputs, Array))
-    _give_signature(gradient, dict.fromkeys(["grad", "dim", *(f"{tensor}_shape" for tensor in inputs), "needs"], Any))
-    operation = Operation(join, node_name, (), view=False, multiple=False, differentiable=True, deferred=False)
-    operation.gradient_rules.add(inputs, gradient, joint=True)
-    return operation
-
-
-def _give_signature(function: Any, parameters: dict[str, Any]) -> None:
-    """Say which parameters stand behind a function's `*args`: operations and rules are read from their signatures."""
+    # Operations are read from their signatures, which here has to say what stands behind `*tensors`.
+    inputs = {f"tensor{position}": Array for position in range(count)}
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    function.__signature__ = inspect.Signature(
+    parameters = {"dim": int, "shapes": Sequence} | inputs
+    join.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [inspect.Parameter(name, kind, annotation=annotation) for name, annotation in parameters.items()]
     )
+    join.__name__, join.__doc__ = name, forward.__doc__
+    operation = Operation(join, node_name, (), view=False, multiple=False, differentiable=True, deferred=False)
+    operation.gradient_rules.add(tuple(inputs), gradient, joint=True)
+    return operation
 
 
 _JOININGS: dict[str, tuple[str, Callable[..., Array], Callable[..., tuple[Any, ...]]]] = {

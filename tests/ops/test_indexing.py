@@ -97,6 +97,7 @@ REFUSALS = [
     Refusal(
         "beyond", lambda torch: torch.ones(2, 3)[2], IndexError, "index 2 is out of bounds for dimension 0 with size 2"
     ),
+    Refusal("second beyond", lambda torch: torch.ones(2, 3)[0, 3], IndexError, "index 3 .* dimension 1 with size 3"),
     Refusal("before", lambda torch: torch.ones(2, 3)[:, -4], IndexError, "index -4 is out of bounds for dimension 1"),
     Refusal("too many", lambda torch: torch.ones(2, 3)[0, 0, 0], IndexError, "too many|0-dim"),
     Refusal("too many slices", lambda torch: torch.ones(2)[:, :], IndexError, "too many indices|Dimension"),

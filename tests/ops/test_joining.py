@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 from operation_cases import Case, Refusal, checks_of, integers, real, refusal_checks_of
 
 import gradcli
+from gradcli.autograd.operation import Operation
 
 CASES = [
     Case(
@@ -167,3 +170,12 @@ def test_hundreds_of_tensors_are_one_node(name):
     assert len(joined.grad_fn.next_functions) == 300
     joined.sum().backward()
     assert all(tensor.grad.tolist() == [1] for tensor in tensors)
+
+
+def test_lists_of_every_length_leave_little_behind():
+    x = gradcli.ones(1, requires_grad=True)
+    for count in range(1, 200):
+        gradcli.cat([x] * count).sum().backward()
+    gc.collect()
+    kept = [thing for thing in gc.get_objects() if type(thing) is Operation and thing.name == "cat"]
+    assert len(kept) <= 70
