@@ -1,7 +1,4 @@
-"""What every function of two tensors is tested for: broadcasting, edges, and the same in place.
-
-A row of edges gives a function, pairs of numbers, what it gives for them, and both gradients there.
-"""
+"""What every function of two tensors is tested for: broadcasting, and the same in place."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pytest
 from operation_cases import Case, Draw, strided, transposed
 
 import gradcli
@@ -56,33 +52,6 @@ def cases_of(
             **options,
         ),
     ]
-
-
-def identified(rows: list[Any]) -> Any:
-    """Rows as parameters, with their first columns as identifiers: a text, or a function called by its name."""
-    return [pytest.param(*row[1:], id=row[0]) for row in rows]
-
-
-def outcome(module: Any, function: Function, *inputs: Numbers) -> list[Numbers]:
-    """The values of a function at float64 inputs, and the gradients of their sum."""
-    leaves = [module.tensor(numbers, dtype=module.float64, requires_grad=True) for numbers in inputs]
-    result = function(module, *leaves)
-    result.backward(module.ones_like(result))
-    return [result.tolist(), *(leaf.grad.tolist() for leaf in leaves)]
-
-
-def check_edge(function: Function, inputs: list[Numbers], expected: list[Numbers]) -> None:
-    """`expected` are the values, and the gradients with respect to each input."""
-    for numbers, numbers_expected in zip(outcome(gradcli, function, *inputs), expected, strict=True):
-        np.testing.assert_allclose(numbers, numbers_expected, rtol=1e-12)
-
-
-def check_edge_parity(function: Function, inputs: list[Numbers]) -> None:
-    """PyTorch gives the same."""
-    torch = pytest.importorskip("torch")
-    theirs = outcome(torch, function, *inputs)
-    for numbers, numbers_expected in zip(outcome(gradcli, function, *inputs), theirs, strict=True):
-        np.testing.assert_allclose(numbers, numbers_expected, rtol=1e-12)
 
 
 def check_in_place(name: str, *arguments: Any, at: Numbers) -> None:

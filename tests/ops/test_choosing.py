@@ -7,7 +7,8 @@ import math
 import binary_cases
 import numpy as np
 import pytest
-from binary_cases import check_edge, check_edge_parity, check_in_place, identified
+from binary_cases import check_in_place
+from edge_cases import edge_checks_of
 from operation_cases import Case, Refusal, checks_of, fixed, integers, real, refusal_checks_of, transposed
 
 import gradcli
@@ -157,15 +158,9 @@ def test_refusal(check, refusal):
     check(refusal)
 
 
-@pytest.mark.parametrize(("function", "inputs", "expected"), identified(EDGES))
-def test_edge(function, inputs, expected):
-    check_edge(function, inputs, expected)
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize(("function", "inputs", "expected"), identified(EDGES))
-def test_edge_parity(function, inputs, expected):
-    check_edge_parity(function, inputs)
+@pytest.mark.parametrize(("check", "edge"), edge_checks_of(EDGES))
+def test_edge(check, edge):
+    check(*edge)
 
 
 @pytest.mark.parametrize("value", [7, gradcli.tensor(-1.0)])

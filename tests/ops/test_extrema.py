@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from edge_cases import edge_checks_of
 from operation_cases import Case, Refusal, checks_of, distinct, fixed, integers, refusal_checks_of, transposed
 
 import gradcli
@@ -143,41 +144,23 @@ def test_refusal(check, refusal):
     check(refusal)
 
 
-#     function, input, value, gradient
 TIES = [
-    ("amax", lambda x: x.amax(0), [1, 2, 2], 2, [0, 0.5, 0.5]),
-    ("amin", lambda x: x.amin(0), [1, 1, 2], 1, [0.5, 0.5, 0]),
-    ("amax nan", lambda x: x.amax(0), [1, math.nan], math.nan, [math.nan, math.nan]),
-    ("max of all", lambda x: x.max(), [1, 2, 2], 2, [0, 0.5, 0.5]),
-    ("max of all nan", lambda x: x.max(), [math.nan, 2, math.nan], math.nan, [0.5, 0, 0.5]),
-    ("max", lambda x: x.max(0).values, [1, 2, 2], 2, [0, 1, 0]),
-    ("max nan", lambda x: x.max(0).values, [1, math.nan, math.nan], math.nan, [0, 1, 0]),
-    ("min", lambda x: x.min(0).values, [1, 1, 2], 1, [1, 0, 0]),
-    ("aminmax", lambda x: x.aminmax()[0], [1, 1, 2], 1, [0.5, 0.5, 0]),
-    ("aminmax along", lambda x: x.aminmax(dim=0).max, [1, 2, 2], 2, [0, 0.5, 0.5]),
+    ("amax", lambda torch, x: x.amax(0), [[1, 2, 2]], [2, [0, 0.5, 0.5]]),
+    ("amin", lambda torch, x: x.amin(0), [[1, 1, 2]], [1, [0.5, 0.5, 0]]),
+    ("amax nan", lambda torch, x: x.amax(0), [[1, math.nan]], [math.nan, [math.nan, math.nan]]),
+    ("max of all", lambda torch, x: x.max(), [[1, 2, 2]], [2, [0, 0.5, 0.5]]),
+    ("max of all nan", lambda torch, x: x.max(), [[math.nan, 2, math.nan]], [math.nan, [0.5, 0, 0.5]]),
+    ("max", lambda torch, x: x.max(0).values, [[1, 2, 2]], [2, [0, 1, 0]]),
+    ("max nan", lambda torch, x: x.max(0).values, [[1, math.nan, math.nan]], [math.nan, [0, 1, 0]]),
+    ("min", lambda torch, x: x.min(0).values, [[1, 1, 2]], [1, [1, 0, 0]]),
+    ("aminmax", lambda torch, x: x.aminmax()[0], [[1, 1, 2]], [1, [0.5, 0.5, 0]]),
+    ("aminmax along", lambda torch, x: x.aminmax(dim=0).max, [[1, 2, 2]], [2, [0, 0.5, 0.5]]),
 ]
 
 
-@pytest.mark.parametrize("tie", TIES, ids=[tie[0] for tie in TIES])
-def test_gradient_of_ties(tie):
-    _, function, values, value, gradient = tie
-    x = gradcli.tensor(values, dtype=gradcli.float64, requires_grad=True)
-    result = function(x)
-    result.backward()
-    np.testing.assert_equal(result.item(), value)
-    np.testing.assert_equal(x.grad.tolist(), gradient)
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize("tie", TIES, ids=[tie[0] for tie in TIES])
-def test_gradient_of_ties_is_pytorchs(tie):
-    torch = pytest.importorskip("torch")
-    _, function, values, value, gradient = tie
-    x = torch.tensor(values, dtype=torch.float64, requires_grad=True)
-    result = function(x)
-    result.backward()
-    np.testing.assert_equal(result.item(), value)
-    np.testing.assert_equal(x.grad.tolist(), gradient)
+@pytest.mark.parametrize(("check", "edge"), edge_checks_of(TIES))
+def test_gradient_of_ties(check, edge):
+    check(*edge)
 
 
 def test_indices_are_those_of_the_first_of_equals_and_of_nan_before_all():

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from edge_cases import edge_checks_of
 from operation_cases import Case, Refusal, checks_of, distinct, refusal_checks_of, transposed
 
 import gradcli
@@ -81,39 +82,21 @@ def test_refusal(check, refusal):
     check(refusal)
 
 
-#     name, function, input, value, gradient
 EXTREMES = [
-    ("one element", lambda x: x.var(), [3.0], math.nan, [math.nan]),
-    ("as many as corrected", lambda x: x.var(correction=2), [3.0, 4.0], math.inf, [math.inf, math.inf]),
-    ("along as many", lambda x: x.var(0, correction=2), [3.0, 4.0], math.inf, [-math.inf, math.inf]),
-    ("equal", lambda x: x.std(), [3.0, 3.0], 0, [0, 0]),
-    ("equal along", lambda x: x.std(0), [3.0, 3.0], 0, [0, 0]),
-    ("nothing", lambda x: x.var(), [], math.nan, []),
-    ("infinite", lambda x: x.std(correction=3), [3.0, 4.0], math.inf, [math.nan, math.nan]),
+    ("one element", lambda torch, x: x.var(), [[3.0]], [math.nan, [math.nan]]),
+    ("as many as corrected", lambda torch, x: x.var(correction=2), [[3.0, 4.0]], [math.inf, [math.inf, math.inf]]),
+    ("along as many", lambda torch, x: x.var(0, correction=2), [[3.0, 4.0]], [math.inf, [-math.inf, math.inf]]),
+    ("equal", lambda torch, x: x.std(), [[3.0, 3.0]], [0, [0, 0]]),
+    ("equal along", lambda torch, x: x.std(0), [[3.0, 3.0]], [0, [0, 0]]),
+    ("nothing", lambda torch, x: x.var(), [[]], [math.nan, []]),
+    ("infinite", lambda torch, x: x.std(correction=3), [[3.0, 4.0]], [math.inf, [math.nan, math.nan]]),
 ]
 
 
-@pytest.mark.parametrize("extreme", EXTREMES, ids=[extreme[0] for extreme in EXTREMES])
-def test_extreme(extreme):
-    _, function, values, value, gradient = extreme
-    x = gradcli.tensor(values, dtype=gradcli.float64, requires_grad=True)
-    result = function(x)
-    result.backward()
-    np.testing.assert_equal(result.item(), value)
-    np.testing.assert_equal(x.grad.tolist(), gradient)
-
-
-@pytest.mark.parity
 @pytest.mark.filterwarnings("ignore:.*degrees of freedom")
-@pytest.mark.parametrize("extreme", EXTREMES, ids=[extreme[0] for extreme in EXTREMES])
-def test_extreme_is_pytorchs(extreme):
-    torch = pytest.importorskip("torch")
-    _, function, values, value, gradient = extreme
-    x = torch.tensor(values, dtype=torch.float64, requires_grad=True)
-    result = function(x)
-    result.backward()
-    np.testing.assert_equal(result.item(), value)
-    np.testing.assert_equal(x.grad.tolist(), gradient)
+@pytest.mark.parametrize(("check", "edge"), edge_checks_of(EXTREMES))
+def test_extreme(check, edge):
+    check(*edge)
 
 
 def test_of_no_rows_and_of_empty_rows():
