@@ -34,10 +34,10 @@ def svd(input: Array) -> tuple[Array, Array, Array]:
 
 
 @svd.gradients("input")
-def _svd_gradient(grad: Any, input: Any) -> tuple[Any]:
+def _svd_gradient(grad: Any, out: tuple[Any, Any, Any]) -> tuple[Any]:
     """The rule for real matrices: J. Townsend, "Differentiating the Singular Value Decomposition", 2016."""
     grad_u, grad_s, grad_vh = grad
-    u, s, vh = svd(input)
+    u, s, vh = out
     row, column = unsqueeze(s, -2), unsqueeze(s, -1)
     if grad_u is None and grad_vh is None:
         return (matmul(u * unsqueeze(grad_s, -2), vh),)

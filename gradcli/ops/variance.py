@@ -78,8 +78,8 @@ def _var_mean_gradient(grad: Any, input: Any, dim: Dims, correction: Correction)
 
 
 @std_mean_along.gradients("input")
-def _std_mean_gradient(grad: Any, input: Any, dim: Dims, correction: Correction, keepdim: bool) -> tuple[Any]:
-    of_variance = None if grad[0] is None else _through_root(grad[0], std_along(input, dim, correction, keepdim))
+def _std_mean_gradient(grad: Any, input: Any, out: tuple[Any, Any], dim: Dims, correction: Correction) -> tuple[Any]:
+    of_variance = None if grad[0] is None else _through_root(grad[0], out[0])
     return (_joint_gradient(of_variance, grad[1], input, dim, correction),)
 
 
