@@ -242,6 +242,14 @@ class Refusal:
         return self.name
 
 
+def written_refusals(rows: list[tuple[str, type[Exception], str]]) -> list[Refusal]:
+    """Refusals of calls that are written out, each with the error and what matches its message."""
+    return [
+        Refusal(call, lambda torch, call=call: eval(call, {"torch": torch, "np": np}), error, message)
+        for call, error, message in rows
+    ]
+
+
 def check_refusal(refusal: Refusal) -> None:
     """gradcli raises this type of error, in one line that says what is wrong."""
     with pytest.raises(refusal.error, match=refusal.message) as caught:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from operation_cases import refusal_checks_of, written_refusals
 
 import gradcli
 
@@ -108,18 +109,9 @@ def test_parity(expression):
     assert (str(ours.dtype), str(ours.shape)) == (str(theirs.dtype), str(theirs.shape))
 
 
-@pytest.mark.parametrize(("expression", "error", "message"), REFUSED)
-def test_refusal(expression, error, message):
-    with pytest.raises(error, match=message):
-        eval(expression, {"torch": gradcli, "np": np})
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize(("expression", "error"), [row[:2] for row in REFUSED])
-def test_parity_of_refusals(expression, error):
-    torch = pytest.importorskip("torch")
-    with pytest.raises(error):
-        eval(expression, {"torch": torch, "np": np})
+@pytest.mark.parametrize(("check", "refusal"), refusal_checks_of(written_refusals(REFUSED)))
+def test_refusal(check, refusal):
+    check(refusal)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from operation_cases import refusal_checks_of, written_refusals
 
 import gradcli
 from gradcli.ops.random import fork_default_generator
@@ -123,18 +124,9 @@ def test_uniform_numbers_are_in_their_interval():
     assert abs(values.mean() - 0.5) < 0.02
 
 
-@pytest.mark.parametrize(("expression", "error", "message"), REFUSED)
-def test_refusal(expression, error, message):
-    with pytest.raises(error, match=message):
-        eval(expression, {"torch": gradcli})
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize(("expression", "error"), [row[:2] for row in REFUSED])
-def test_parity_of_refusals(expression, error):
-    torch = pytest.importorskip("torch")
-    with pytest.raises(error):
-        eval(expression, {"torch": torch})
+@pytest.mark.parametrize(("check", "refusal"), refusal_checks_of(written_refusals(REFUSED)))
+def test_refusal(check, refusal):
+    check(refusal)
 
 
 def test_a_saved_state_gives_the_same_numbers_again():

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from operation_cases import refusal_checks_of, written_refusals
 
 import gradcli
 
@@ -85,18 +86,9 @@ def test_parity(expression):
     np.testing.assert_allclose(ours.array, values, rtol=1e-6 if values.dtype == np.float32 else 1e-14, atol=1e-7)
 
 
-@pytest.mark.parametrize(("expression", "error", "message"), REFUSED)
-def test_refusal(expression, error, message):
-    with pytest.raises(error, match=message):
-        eval(expression, {"torch": gradcli})
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize(("expression", "error"), [row[:2] for row in REFUSED])
-def test_parity_of_refusals(expression, error):
-    torch = pytest.importorskip("torch")
-    with pytest.raises(error):
-        eval(expression, {"torch": torch})
+@pytest.mark.parametrize(("check", "refusal"), refusal_checks_of(written_refusals(REFUSED)))
+def test_refusal(check, refusal):
+    check(refusal)
 
 
 def test_values():
