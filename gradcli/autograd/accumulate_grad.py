@@ -50,6 +50,8 @@ class AccumulateGrad(Node):
                 # Copied, because the same gradient may reach several leaves.
                 variable.grad = grad.clone() if before is None else before + grad
             elif before is None:
+                if self.hooks is not None and (self.hooks.tensor or self.hooks.pre):
+                    grad = np.array(settled(grad), order="K")  # a hook may have kept it, or given an array of its own
                 variable._grad = Tensor.from_operation(grad, None)  # of the right shape and dtype: no need to check
             elif before.grad_fn is not None:
                 # Recorded by an earlier pass: its values may be saved in that graph.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
 
-from gradcli.autograd.accumulate_grad import gradient_edge
+from gradcli.autograd.accumulate_grad import AccumulateGrad, gradient_edge
 from gradcli.autograd.anomaly import AnomalyMode, check_gradients
 from gradcli.autograd.dtypes import Size
 from gradcli.autograd.grad_mode import set_grad_enabled
@@ -47,10 +47,11 @@ def backward(
     chosen = _listed(inputs)
     if not chosen:
         raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
-    gradients = _gradients_at(start, chosen, retain_graph=retain, create_graph=create_graph)
-    for tensor, gradient in zip(chosen, gradients, strict=True):
-        if gradient is not None and not tensor.retains_grad:  # what is retained is there already
-            tensor.grad = gradient if tensor.grad is None else tensor.grad + gradient
+    places = _places(chosen)
+    for tensor in chosen:
+        if not tensor.is_leaf:
+            tensor.retain_grad()  # and from now on, as in PyTorch
+    run_backward(start, retain_graph=retain, create_graph=create_graph, places=set(places), accumulate=True)
 
 
 @tensor_method("backward")
@@ -96,7 +97,7 @@ def grad(
     for index, gradient in enumerate(gradients):
         if gradient is None:
             if materialize_grads:
-                gradients[index] = Tensor(np.zeros_like(chosen[index].array))
+                gradients[index] = Tensor(np.zeros_like(chosen[index].array), requires_grad=create_graph)
             elif not allow_unused:
                 raise RuntimeError(
                     f"The differentiated Tensor at index {index} appears to not have been used in the graph. Set "
@@ -111,16 +112,17 @@ def run_backward(
     retain_graph: bool,
     create_graph: bool,
     places: AbstractSet[Place] = frozenset(),
+    accumulate: bool = False,
 ) -> Mapping[Place, Gradient]:
     """Visit every node that `start` leads to once, users before what they used, handing gradients on.
 
     A node's number is higher than those of the nodes it leads to, so a heap on these numbers is all the order needed:
     no recursion, and no counting of paths beforehand. With `places`, the gradients that arrive there are returned,
-    instead of being added to leaves, and only nodes on the way to one of them are visited.
+    instead of being added to leaves (unless `accumulate`), and only nodes on the way to one of them are visited.
     """
     wanted = _nodes_towards({node for node, _ in places}, [edge.node for edge, _ in start]) if places else None
     with set_grad_enabled(create_graph):
-        return quietly(_visit, start, retain_graph, create_graph, wanted, places)
+        return quietly(_visit, start, retain_graph, create_graph, wanted, places, accumulate)
 
 
 def _visit(
@@ -129,6 +131,7 @@ def _visit(
     create_graph: bool,
     wanted: AbstractSet[Node] | None,
     places: AbstractSet[Place],
+    accumulate: bool,
 ) -> Mapping[Place, Gradient]:
     pending: dict[Node, Gradient] = {}
     queue: list[tuple[int, Node]] = []
@@ -152,14 +155,17 @@ def _visit(
         grad = pending.pop(node)
         hooks = node.hooks
         if hooks is not None:
-            grad = _after_hooks(node, grad)
+            grad = _after_hooks(node, grad, hooks.of_tensors)
         if wanted is not None:
             for output_nr in places_of.get(node, ()):
                 arrived = grad if node.output_count == 1 else grad[output_nr]
                 if arrived is not None:
                     found[node, output_nr] = arrived
-            if not any(edge is not None and edge.node in wanted for edge in node.edges):
+            leads_on = any(edge is not None and edge.node in wanted for edge in node.edges)
+            if not leads_on and not (accumulate and isinstance(node, AccumulateGrad)):
                 continue
+        if hooks is not None and hooks.pre:
+            grad = _after_hooks(node, grad, hooks.of_node)
         shares = node.apply(grad, create_graph=create_graph, keep_saved=retain_graph, wanted=wanted)
         if AnomalyMode.enabled:
             check_gradients(node, shares, grad)
@@ -187,12 +193,9 @@ def _as_tensor(gradient: Gradient) -> Tensor:
     return gradient if isinstance(gradient, Tensor) else Tensor.from_operation(gradient, None)
 
 
-def _after_hooks(node: Node, grad: Gradient) -> Gradient:
-    """The gradient of a node's results after its hooks and those of its tensors."""
-    assert node.hooks is not None
-    if node.output_count == 1:
-        return node.hooks.before([grad], _as_tensor)[0]
-    return node.hooks.before(grad, _as_tensor)
+def _after_hooks(node: Node, grad: Gradient, hooks: Callable[..., list[Gradient]]) -> Gradient:
+    """The gradient of a node's results after some of its hooks."""
+    return hooks([grad], _as_tensor)[0] if node.output_count == 1 else hooks(grad, _as_tensor)
 
 
 def _shares_after_hooks(
@@ -205,8 +208,11 @@ def _shares_after_hooks(
     for edge, share in shares:
         inputs[next(index for index, own in enumerate(edges) if own is edge)] = share
     replaced = node.hooks.after(inputs, [grad] if node.output_count == 1 else grad, _as_tensor)
+    # A leaf keeps what it is given, and so may a hook: each has its own.
     return [
-        (edge, share) for edge, share in zip(edges, replaced, strict=True) if edge is not None and share is not None
+        (edge, np.array(share, order="K") if type(share) is np.ndarray else share)
+        for edge, share in zip(edges, replaced, strict=True)
+        if edge is not None and share is not None
     ]
 
 
@@ -236,13 +242,8 @@ def _nodes_towards(targets: AbstractSet[Node], roots: Sequence[Node]) -> Abstrac
 def _gradients_at(
     start: Sequence[tuple[Edge, Gradient]], inputs: Sequence[Tensor], *, retain_graph: bool, create_graph: bool
 ) -> list[Tensor | None]:
-    """The gradients that arrive at the inputs, None where none does; RuntimeError for one that requires none."""
-    places: list[Place] = []
-    for index, tensor in enumerate(inputs):
-        edge = gradient_edge(tensor)
-        if edge is None:
-            raise RuntimeError(f"One of the differentiated Tensors (number {index} of inputs) does not require grad")
-        places.append((edge.node, edge.output_nr))
+    """The gradients that arrive at the inputs, None where none does."""
+    places = _places(inputs)
     found = run_backward(start, retain_graph=retain_graph, create_graph=create_graph, places=set(places))
     gradients: list[Tensor | None] = []
     for place in places:
@@ -251,6 +252,17 @@ def _gradients_at(
             arrived = Tensor(np.array(settled(arrived), order="K"))  # others may hold the very same array
         gradients.append(arrived)
     return gradients
+
+
+def _places(inputs: Sequence[Tensor]) -> list[Place]:
+    """Where the gradients of the inputs arrive; RuntimeError for one that requires none."""
+    places: list[Place] = []
+    for index, tensor in enumerate(inputs):
+        edge = gradient_edge(tensor)
+        if edge is None:
+            raise RuntimeError(f"One of the differentiated Tensors (number {index} of inputs) does not require grad")
+        places.append((edge.node, edge.output_nr))
+    return places
 
 
 def _listed(tensors: Tensors) -> list[Tensor]:

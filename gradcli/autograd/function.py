@@ -29,11 +29,12 @@ from gradcli.autograd.anomaly import AnomalyMode, check_forward
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.grad_mode import is_recording, no_grad
 from gradcli.autograd.graph import Edge, Gradient, Node, sum_to_shape
-from gradcli.autograd.in_place import replace_history
+from gradcli.autograd.in_place import check_view_may_be_changed, replace_history
 from gradcli.autograd.operation_node import FREED, joined_tensor
 from gradcli.autograd.stale_values import check_unchanged
 from gradcli.autograd.tensor import Tensor
 from gradcli.autograd.versions import tick
+from gradcli.autograd.views import View, make_view
 from gradcli.deferred import call_users_code, settled
 
 
@@ -180,8 +181,10 @@ class FunctionNode(Node):
 
     def _record(self, results: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
         """Make the results of the forward this node's, and keep what was to be saved."""
+        self.sequence_number = tick()  # after what the forward changed, before what leads here: CopySlices, say
         recorded = []
         differentiable = 0
+        tensors = sum(isinstance(result, Tensor) for result in results)
         for result in results:
             if not isinstance(result, Tensor):
                 recorded.append(result)
@@ -189,6 +192,14 @@ class FunctionNode(Node):
             output_nr, differentiable = differentiable, differentiable + 1
             has_gradient = result.is_floating_point() and not _is_in(result, self._without_gradient)
             self._results.append((tuple(result.shape), result.array.dtype))
+            if tensors > 1 and _is_in(result, self._dirty) and result._is_view():
+                raise RuntimeError(
+                    "If your Function modifies inplace an input that is a view of another Tensor, your Function cannot "
+                    "return more than one Tensor. This is not supported by the current autograd engine. You should "
+                    "either make sure the input is not a view (using .clone() for example) or make your Function only "
+                    "return one Tensor (potentially splitting it into two Functions: one doing the inplace that "
+                    "returns a single Tensor and a second one that does the other operations)."
+                )
             recorded.append(self._as_result(result, inputs, output_nr, has_gradient))
         self.output_count = differentiable
         if differentiable == 0:
@@ -199,7 +210,6 @@ class FunctionNode(Node):
             for tensor in self._to_save
         ]
         self._to_save = self._without_gradient = self._dirty = ()
-        self.sequence_number = tick()  # what was changed in the forward is older than what was saved
         return recorded
 
     def _as_result(self, result: Tensor, inputs: Sequence[Any], output_nr: int, has_gradient: bool) -> Tensor:
@@ -210,8 +220,13 @@ class FunctionNode(Node):
         if _is_in(result, self._dirty):
             if result.is_leaf and result.requires_grad:
                 raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
+            if isinstance(result._sharing, View):
+                check_view_may_be_changed(result, result._sharing)
             replace_history(result, made)
             return result
+        shown = result if _is_in(result, inputs) else result._base
+        if shown is not None:
+            make_view(made, shown, lambda base: base, "function")
         return made
 
     def _kept(self, tensor: Tensor, results: Sequence[Tensor], recorded: Sequence[Tensor]) -> _Saved:
@@ -261,9 +276,10 @@ class Function:
     def apply(cls, *inputs: Any) -> Any:
         """Run `forward`, and record that where an input requires gradients."""
         node = cls._node_type()
-        edges = [gradient_edge(value) if isinstance(value, Tensor) else None for value in inputs]
-        node.needs_input_grad = tuple(edge is not None for edge in edges)
+        node.needs_input_grad = tuple(isinstance(value, Tensor) and value.requires_grad for value in inputs)
         recorded = is_recording() and any(node.needs_input_grad)
+        if recorded:  # before the forward, which may change an input's history
+            node._edges = [gradient_edge(value) if isinstance(value, Tensor) else None for value in inputs]
         with no_grad():
             if cls.setup_context is Function.setup_context:
                 output = call_users_code(cls.forward, node, *inputs)
@@ -272,8 +288,8 @@ class Function:
                 cls.setup_context(node, inputs, output)
         results = output if isinstance(output, tuple) else (output,)
         if not recorded:
-            return output
-        node._edges = edges
+            apart = tuple(_apart(result, inputs, node._dirty) for result in results)
+            return apart if isinstance(output, tuple) else apart[0]
         made = node._record(results, inputs)
         if AnomalyMode.enabled:
             check_forward(cls.__name__, [result.array for result in made if isinstance(result, Tensor)], inputs, node)
@@ -281,6 +297,13 @@ class Function:
 
 
 Function.__init_subclass__()  # its own apply says what a subclass must implement
+
+
+def _apart(result: Any, inputs: Sequence[Any], dirty: Sequence[Any]) -> Any:
+    """What an unrecorded call returns: inputs as tensors of their own, which require no gradients."""
+    if isinstance(result, Tensor) and _is_in(result, inputs) and (result.requires_grad or not _is_in(result, dirty)):
+        return result.detach()
+    return result
 
 
 def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,6 +12,7 @@ import numpy as np
 from gradcli.deferred import call_users_code, settled
 
 if TYPE_CHECKING:
+    from gradcli.autograd.graph import Node
     from gradcli.autograd.tensor import Tensor
 
 TensorHook = Callable[["Tensor"], Any]
@@ -64,8 +65,10 @@ class NodeHooks:
         """The hooks of the tensor that is this result of the node."""
         return self.tensor.setdefault(output_nr, {})
 
-    def before(self, gradients: list[Any], wrap: Callable[[Any], Tensor]) -> list[Any]:
-        """What the hooks make of the gradients of a node's results, None where there is none; retained ones are kept.
+    def of_tensors(self, gradients: list[Any], wrap: Callable[[Any], Tensor]) -> list[Any]:
+        """What the hooks of tensors make of the gradients of a node's results, None where there is none.
+
+        Those that are retained are kept.
 
         `wrap` makes tensors of what travels through backward, where these are not tensors already.
         """
@@ -74,13 +77,17 @@ class NodeHooks:
             for hook in list(hooks.values()):
                 if gradients[output_nr] is not None:
                     gradients[output_nr] = _call_tensor_hook(hook, gradients[output_nr], wrap)
-        for hook in list(self.pre.values()):
-            given = tuple(None if gradient is None else wrap(gradient) for gradient in gradients)
-            gradients = _replaced(gradients, call_users_code(hook, given), "prehook")
         for output_nr, reference in list(self.retaining.items()):
             tensor = reference()
             if tensor is not None and gradients[output_nr] is not None:
                 _retain(tensor, gradients[output_nr])
+        return gradients
+
+    def of_node(self, gradients: list[Any], wrap: Callable[[Any], Tensor]) -> list[Any]:
+        """What the hooks before a node make of these gradients then, when it is visited."""
+        for hook in list(self.pre.values()):
+            given = tuple(None if gradient is None else wrap(gradient) for gradient in gradients)
+            gradients = _replaced(gradients, call_users_code(hook, given), "prehook")
         return gradients
 
     def after(self, inputs: list[Any], outputs: Sequence[Any], wrap: Callable[[Any], Tensor]) -> list[Any]:
@@ -89,6 +96,17 @@ class NodeHooks:
             given = (tuple(None if g is None else wrap(g) for g in gradients) for gradients in (inputs, outputs))
             inputs = _replaced(inputs, call_users_code(hook, *given), "hook")
         return inputs
+
+
+def keep_retaining(tensor: Tensor, former: Node | None, former_nr: int) -> None:
+    """Let a tensor that kept its gradient keep it, now that it has another node than the `former` one."""
+    hooks = None if former is None else former.hooks
+    if hooks is None or tensor._grad_fn is None:
+        return
+    reference = hooks.retaining.get(former_nr)
+    if reference is not None and reference() is tensor:
+        del hooks.retaining[former_nr]
+        tensor._grad_fn.own_hooks().retaining[tensor._output_nr] = reference
 
 
 def _call_tensor_hook(hook: TensorHook, gradient: Any, wrap: Callable[[Any], Tensor]) -> Any:

@@ -19,10 +19,11 @@ from gradcli.autograd.accumulate_grad import gradient_edge
 from gradcli.autograd.dtypes import TYPE_NAMES, Array
 from gradcli.autograd.grad_mode import is_inference_mode_enabled, is_recording
 from gradcli.autograd.graph import Edge, Gradient, Node
-from gradcli.autograd.operation_node import OperationNode
+from gradcli.autograd.hooks import keep_retaining
+from gradcli.autograd.operation_node import FREED, OperationNode
 from gradcli.autograd.tensor import Tensor
 from gradcli.autograd.versions import record_change
-from gradcli.autograd.views import Base, Step, View, replay
+from gradcli.autograd.views import Base, Step, View, refuse_change, replay
 from gradcli.deferred import settle_deferred, settled
 from gradcli.floating_point import quietly
 
@@ -57,11 +58,12 @@ def call_in_place(function: Callable[..., Any], target: Tensor, args: Sequence[A
     result = function(_stand_in(target) if recorded else target, *args, **kwargs)
     values = result.array
     _check_fits(values, memory)
-    quietly(np.copyto, memory, values, casting="unsafe")
+    # Counted first: whatever interrupts what follows, backward doesn't take the new values for the old ones.
     if target._sharing is None:
         record_change(memory)
     else:
         target._sharing.record_change(target)
+    quietly(np.copyto, memory, values, casting="unsafe")
     if recorded:
         replace_history(target, result)
     return target
@@ -77,7 +79,7 @@ def _check_may_be_changed(target: Tensor, recorded: bool) -> None:
         if target._requires_grad and target.is_leaf:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
         if isinstance(target._sharing, View):
-            _check_view_may_be_changed(target, target._sharing)
+            check_view_may_be_changed(target, target._sharing)
     array = target.array
     repeated = any(stride == 0 and size > 1 for stride, size in zip(array.strides, array.shape, strict=True))
     if repeated and array.size:
@@ -85,23 +87,17 @@ def _check_may_be_changed(target: Tensor, recorded: bool) -> None:
             "unsupported operation: more than one element of the written-to tensor refers to a single memory "
             "location. Please clone() the tensor before performing the operation."
         )
+    if not array.flags.writeable:  # NumPy's mark on parts of an expanded tensor too, in which nothing repeats
+        array.flags.writeable = True
 
 
-def _check_view_may_be_changed(target: Tensor, view: View) -> None:
-    if view.base._requires_grad and view.base.is_leaf:
+def check_view_may_be_changed(target: Tensor, view: View) -> None:
+    """RuntimeError, as PyTorch's, for a view that can't be changed in place where that is recorded."""
+    if view.restriction is not None:
+        refuse_change(target, view.restriction, "is being modified inplace")
+    # A view may be a leaf, and require gradients, though its base doesn't.
+    if (view.base._requires_grad or target._requires_grad) and view.base.is_leaf:
         raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
-    if view.restriction == "several":
-        made_by = "an operation" if target.grad_fn is None else target.grad_fn.name()
-        raise RuntimeError(
-            f"Output {target._output_nr} of {made_by} is a view and is being modified inplace. This view is the "
-            "output of a function that returns multiple views. Such functions do not allow the output views to be "
-            "modified inplace. You should replace the inplace operation by an out-of-place one."
-        )
-    if view.restriction == "no_grad":
-        raise RuntimeError(
-            "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Move both the "
-            "view and the inplace either inside the no_grad block (not to track the change) or outside (to track it)."
-        )
 
 
 def _check_fits(values: Array, memory: Array) -> None:
@@ -131,29 +127,24 @@ def replace_history(target: Tensor, result: Tensor) -> None:
     sharing = target._sharing
     if isinstance(sharing, View):
         _replace_part_of_history(sharing, result)
+        if target._grad_fn is not None and target._grad_fn.hooks is not None:
+            sharing.refresh(target)  # at once: what it keeps is the gradient of its new values
         return
-    _keep_retaining(target, node)
-    required = target._requires_grad
+    former, former_nr, required = target._grad_fn, target._output_nr, target._requires_grad
     target._grad_fn, target._output_nr, target._requires_grad = node, result._output_nr, result._requires_grad
+    keep_retaining(target, former, former_nr)
     if isinstance(sharing, Base):
         sharing.replace_history(requires_grad_now=target._requires_grad and not required)
 
 
 def _replace_part_of_history(view: View, result: Tensor) -> None:
     base = view.base
-    required = base._requires_grad
-    node = CopySlices(gradient_edge(base), gradient_edge(result), view.steps, base.array.shape)
-    _keep_retaining(base, node)
-    base._grad_fn, base._output_nr, base._requires_grad = node, 0, True
+    former, former_nr, required = base._grad_fn, base._output_nr, base._requires_grad
+    base._grad_fn = CopySlices(gradient_edge(base), gradient_edge(result), view.steps, base.array.shape)
+    base._output_nr, base._requires_grad = 0, True
+    keep_retaining(base, former, former_nr)
     assert isinstance(base._sharing, Base)
     base._sharing.replace_history(requires_grad_now=not required)
-
-
-def _keep_retaining(tensor: Tensor, node: Node | None) -> None:
-    """A tensor that keeps its gradient keeps that of its new values."""
-    if node is not None and tensor.retains_grad and tensor.grad_fn is not None:
-        retaining = tensor.grad_fn.own_hooks().retaining
-        node.own_hooks().retaining[0] = retaining.pop(tensor._output_nr)
 
 
 class CopySlices(Node):
@@ -164,7 +155,7 @@ class CopySlices(Node):
     def __init__(self, base: Edge | None, part: Edge | None, steps: Sequence[Step], shape: tuple[int, ...]) -> None:
         super().__init__()
         self._edges = (base, part)
-        self._steps = steps
+        self._steps: Sequence[Step] | None = steps
         self._shape = shape
 
     @property
@@ -174,20 +165,25 @@ class CopySlices(Node):
     def apply(
         self, grad: Gradient, *, create_graph: bool, keep_saved: bool, wanted: AbstractSet[Node] | None = None
     ) -> Sequence[tuple[Edge, Gradient]]:
+        steps = self._steps
+        if steps is None:
+            raise RuntimeError(FREED)
         base, part = self._edges
         grad = settled(grad)
         shares: list[tuple[Edge, Gradient]] = []
         if base is not None and (wanted is None or base.node in wanted):
-            changed = self._changed_part()
+            changed = self._changed_part(steps)
             kept = grad.masked_fill(Tensor(changed), 0.0) if create_graph else np.where(changed, 0, grad)
             shares.append((base, kept))
         if part is not None and (wanted is None or part.node in wanted):
-            shares.append((part, replay(self._steps, grad)))
+            shares.append((part, replay(steps, grad)))
+        if not keep_saved:
+            self._steps = None
         return shares
 
-    def _changed_part(self) -> Array:
+    def _changed_part(self, steps: Sequence[Step]) -> Array:
         """True where the part is, in the shape of the whole."""
         positions = np.arange(math.prod(self._shape)).reshape(self._shape)
         changed = np.zeros(self._shape, np.bool_)
-        changed.ravel()[replay(self._steps, positions)] = True
+        changed.ravel()[replay(steps, positions)] = True
         return changed

@@ -190,7 +190,8 @@ class Operation:
         tensors = []
         for output_nr, result in enumerate(results):
             tensor = Tensor.from_operation(result, node if result.dtype.kind == "f" else None)
-            tensor._output_nr = output_nr
+            if tensor._grad_fn is not None:
+                tensor._output_nr = output_nr
             if InferenceMode.was_used and node is None and is_inference_mode_enabled():
                 tensor._is_inference = True
             if self.view:
@@ -212,7 +213,7 @@ class Operation:
             replayed = self.call(base, *rest, **options)
             return replayed if output_nr is None else replayed[output_nr]
 
-        make_view(tensor, source, step, several=output_nr is not None)
+        make_view(tensor, source, step, None if output_nr is None else "several")
 
     def _bound(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Sequence[Any]:
         """The arguments of a call in the order of the parameters."""

@@ -159,7 +159,7 @@ class OperationNode(Node):
 
 
 def _holds_array(value: Any) -> bool:
-    return isinstance(value, ARRAYS) or (isinstance(value, tuple) and any(map(_holds_array, value)))
+    return isinstance(value, (*ARRAYS, Tensor)) or (isinstance(value, tuple | list) and any(map(_holds_array, value)))
 
 
 def joined_tensor(array: Array, edge: Edge) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 
 from gradcli.autograd.dtypes import Array
 from gradcli.autograd.graph import Node
+from gradcli.autograd.tensor import Tensor
 from gradcli.autograd.versions import staleness
 from gradcli.deferred import computed
 
@@ -25,12 +26,12 @@ _TENSOR_TYPES = {
 
 
 def check_unchanged(saved: Any, needed_by: Node, made_by: str | None, output_nr: int) -> None:
-    """RuntimeError, in PyTorch's words, if an array, or one of a tuple, was changed in place since it was saved.
+    """RuntimeError, in PyTorch's words, if an array, or one of several, was changed in place since it was saved.
 
     It was saved for the node that it is `needed_by`, and is result `output_nr` of the node called `made_by`.
     """
-    for value in saved if isinstance(saved, tuple) else (saved,):
-        array = computed(value)
+    for value in saved if isinstance(saved, tuple | list) else (saved,):
+        array = computed(value.deferred_array() if isinstance(value, Tensor) else value)
         if isinstance(array, np.ndarray):
             _check_array(array, needed_by, made_by, output_nr)
 

@@ -17,12 +17,12 @@ from gradcli.autograd.formatting import format_tensor
 from gradcli.autograd.grad_mode import InferenceMode, is_inference_mode_enabled
 from gradcli.autograd.hooks import NodeHooks, RemovableHandle, TensorHook, register
 from gradcli.autograd.versions import version
-from gradcli.autograd.views import Untracked
+from gradcli.autograd.views import Base, Untracked
 from gradcli.deferred import DeferredArray, settle_deferred
 
 if TYPE_CHECKING:
     from gradcli.autograd.graph import Node
-    from gradcli.autograd.views import Base, View
+    from gradcli.autograd.views import View
 
 
 class Tensor:
@@ -279,6 +279,9 @@ class Tensor:
     def detach(self) -> Tensor:
         """The same values, shared, out of the graph."""
         detached = Tensor(self.array)
+        sharing = self._sharing if self._base is None else self._base._sharing
+        if isinstance(sharing, Untracked):
+            detached._sharing = Untracked(sharing)
         if InferenceMode.was_used:
             detached._is_inference = self.is_inference()
         return detached
@@ -287,6 +290,8 @@ class Tensor:
         """Take this tensor itself out of the graph: it is a leaf that requires no gradient then."""
         if self._is_view():
             raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+        if isinstance(self._sharing, Base):
+            self._sharing.refresh_views()
         self._grad_fn, self._output_nr, self._requires_grad = None, 0, False
         return self
 

@@ -8,6 +8,7 @@ after its node was made. Views share memory, and with it the version.
 from __future__ import annotations
 
 import itertools
+import threading
 import weakref
 from array import array as numbers
 from typing import Any, NamedTuple
@@ -55,6 +56,9 @@ class Staleness(NamedTuple):
 
 _changes: dict[int, _Changes] = {}  # by the identity of the array that owns the memory
 
+_counting = threading.RLock()
+"""An older change of one thread must not take the place of a younger one of another as the last."""
+
 
 def _owner(array: Array) -> Array:
     """The array whose memory `array` is a part of, or itself."""
@@ -70,12 +74,13 @@ def record_change(array: Array) -> None:
     """Tell that `array`, and all that shares its memory, was changed in place."""
     owner = _owner(array)
     key = id(owner)
-    changes = _changes.get(key)
-    if changes is None:
-        changes = _changes[key] = _Changes(weakref.ref(owner, lambda _: _changes.pop(key, None) and None))
-    Clock.last_change = changes.last = time = tick()
-    changes.times[changes.count % MOST_REMEMBERED] = time
-    changes.count += 1
+    with _counting:
+        changes = _changes.get(key)
+        if changes is None:
+            changes = _changes[key] = _Changes(weakref.ref(owner, lambda _: _changes.pop(key, None) and None))
+        Clock.last_change = changes.last = time = tick()
+        changes.times[changes.count % MOST_REMEMBERED] = time
+        changes.count += 1
 
 
 def version(array: Array) -> int:

@@ -77,6 +77,8 @@ def _without(grad: Any, indices: Sequence[Any]) -> Any:
 def setitem(input: Tensor, index: Any, value: Any) -> None:
     """Give part of a tensor new values: a number, an array or a tensor, broadcast and brought to the tensor's type.
 
+    A tensor for an index that gathers must have that type already.
+
     Where that is recorded, the tensor's history becomes CopySlices, or IndexPutBackward0 for an index that gathers from
     the whole of it. A gather index that names a place more than once leaves the last value there.
     """
@@ -96,7 +98,7 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
         return
     indices = [None if isinstance(along, slice) else Tensor(along) for along in gather]
     shape = _shape_at(part.array, gather)
-    part.index_put_(indices, _fitted(values, shape).to(input.dtype))
+    part.index_put_(indices, _fitted(values, shape))
 
 
 def _fitted(values: Any, shape: tuple[int, ...]) -> Any:

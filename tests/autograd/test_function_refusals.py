@@ -150,6 +150,92 @@ def an_error_in_the_backward_leaves_the_mode(torch):
         return torch.is_grad_enabled()
 
 
+# --- results that share memory with inputs ----------------------------------------------------------------------------
+
+
+def passing_on(torch):
+    """A Function that returns its input as it is."""
+    return type(
+        "PassingOn",
+        (torch.autograd.Function,),
+        {"forward": staticmethod(lambda ctx, x: x), "backward": staticmethod(lambda ctx, grad: 5 * grad)},
+    )
+
+
+@programs.raises(
+    RuntimeError, "is a view and is being modified inplace. This view was created inside a custom Function"
+)
+def an_input_returned_as_it_is_cannot_be_changed(torch):
+    passing_on(torch).apply(torch.ones(2, requires_grad=True) * 1).mul_(2)
+
+
+@programs.raises(RuntimeError, "is a view and its base or another view of its base has been modified inplace")
+def an_input_cannot_be_changed_once_it_was_returned(torch):
+    x = torch.ones(2, requires_grad=True) * 1
+    result = passing_on(torch).apply(x)
+    x.mul_(2)
+    result.sum()
+
+
+@programs.gives([[5.0, 5.0], True, False])
+def it_has_the_functions_gradient(torch):
+    x = torch.ones(2, requires_grad=True)
+    result = passing_on(torch).apply(x)
+    result.sum().backward()
+    with torch.no_grad():
+        unrecorded = passing_on(torch).apply(x)
+    return x.grad, result._is_view(), unrecorded.requires_grad
+
+
+@programs.gives([False, True, 0])
+def what_an_unrecorded_call_returns_is_a_tensor_of_its_own(torch):
+    x = torch.ones(2)
+    passing_on(torch).apply(x).requires_grad_()
+    base = torch.ones(2, requires_grad=True) * 1
+    part = base.unbind()[0]
+    base.mul_(2)
+    with torch.no_grad():
+        unrecorded = passing_on(torch).apply(part)  # which couldn't be used outside
+    return x.requires_grad, unrecorded.is_leaf, unrecorded.ndim
+
+
+def tripling(torch):
+    """A Function that changes its input in place."""
+
+    def forward(ctx, x, *others):
+        x.mul_(3)
+        ctx.mark_dirty(x)
+        return (x, *(2 * other for other in others)) if others else x
+
+    def backward(ctx, grad, *others):
+        return (3 * grad, *(2 * other for other in others))
+
+    return type(
+        "Tripling",
+        (torch.autograd.Function,),
+        {"forward": staticmethod(forward), "backward": staticmethod(backward)},
+    )
+
+
+@programs.raises(RuntimeError, "modifies inplace an input that is a view of another Tensor")
+def a_changed_view_beside_other_results_is_refused(torch):
+    base = torch.ones(2, requires_grad=True) * 1
+    tripling(torch).apply(base[:1], torch.ones(1))
+
+
+@programs.raises(RuntimeError, "the output of a function that returns multiple views")
+def a_changed_view_of_several_is_refused(torch):
+    tripling(torch).apply((torch.ones(2, requires_grad=True) * 1).unbind()[0])
+
+
+@programs.gives([[3.0, 1.0]])
+def the_gradient_of_what_a_changed_view_was(torch):
+    x = torch.ones(2, requires_grad=True)
+    base = x * 1
+    tripling(torch).apply(base[:1])
+    return torch.autograd.grad(base.sum(), x)
+
+
 @programs.each
 def test_program(program):
     program.check(gradcli)

@@ -1,8 +1,6 @@
-"""`autograd.grad` and `backward(inputs=...)`: every argument, what is computed, and what is refused."""
+"""`autograd.grad`: every argument, what is computed, and what is refused."""
 
 from __future__ import annotations
-
-import warnings
 
 import pytest
 from programs import Programs
@@ -217,56 +215,13 @@ def a_product_with_the_hessian_by_two_passes(torch):
     return torch.autograd.grad(first, x, vector)
 
 
-# --- backward(inputs=...) ---------------------------------------------------------------------------------------------
-
-
-@programs.gives([None, [1.0, 2.0, 3.0]])
-def backward_to_some_leaves_only(torch):
-    x, w = leaf(torch), leaf(torch)
-    (x * w).sum().backward(inputs=[w])
-    return x.grad, w.grad
-
-
-@programs.gives([[1.0, 2.0, 3.0], None])
-def backward_to_one_tensor(torch):
-    x, w = leaf(torch), leaf(torch)
-    (x * w).sum().backward(inputs=x)
-    return x.grad, w.grad
-
-
-@programs.gives([None, [2.0, 4.0, 6.0]])
-def backward_adds_to_what_is_there(torch):
-    x, w = leaf(torch), leaf(torch)
-    for _ in range(2):
-        (x * w).sum().backward(inputs=[w])
-    return x.grad, w.grad
-
-
-@programs.gives([[4.0, 8.0, 12.0], [8.0, 16.0, 24.0]])
-def backward_to_a_non_leaf(torch):
-    x = leaf(torch)
-    y = x * 2
-    y.retain_grad()
-    (y * y).sum().backward(inputs=[y, x])
-    return y.grad, x.grad
-
-
-@programs.gives([[2.0, 4.0, 6.0], None])
-def backward_to_what_is_unused(torch):
+@programs.gives([True, False])
+def zeros_for_what_is_unused_are_part_of_a_graph_that_is_made(torch):
     x, other = leaf(torch), leaf(torch)
-    (x * x).sum().backward(inputs=[x, other])
-    return x.grad, other.grad
-
-
-@programs.gives([[2.0, 8.0, 18.0], [2.0, 4.0, 6.0], None])
-def backward_with_a_graph_to_some_leaves(torch):
-    x, w = leaf(torch), leaf(torch)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PyTorch warns of the cycle that this makes
-        torch.autograd.backward((x * w * w).sum(), inputs=[w], create_graph=True)
-    first, w.grad = w.grad, None
-    first.sum().backward(inputs=[w])
-    return first, w.grad, x.grad
+    return tuple(
+        torch.autograd.grad((x * x).sum(), other, create_graph=create_graph, materialize_grads=True)[0].requires_grad
+        for create_graph in (True, False)
+    )
 
 
 # --- what is computed -------------------------------------------------------------------------------------------------

@@ -148,6 +148,28 @@ def tensor_hooks_come_before_prehooks_of_the_node(torch):
     return x.grad
 
 
+@programs.gives([[1.0, 1.0], [2.0, 2.0], [1.0, 1.0]])
+def hooks_before_a_node_change_no_gradient_of_its_results(torch):
+    x = leaf(torch)
+    y = x * 1
+    y.retain_grad()
+    y.grad_fn.register_prehook(lambda grads: tuple(2 * grad for grad in grads))
+    return (*torch.autograd.grad(y.sum(), [y, x]), y.grad)
+
+
+@programs.gives([[1.0, 1.0], [5.0, 5.0], [7.0, 7.0]])
+def what_a_hook_keeps_or_gives_does_not_change_with_the_gradient_of_a_leaf(torch):
+    x, w, kept, given = leaf(torch), leaf(torch), [], torch.full((2,), 5.0)
+    x.register_hook(kept.append)
+    w.register_hook(lambda grad: given)
+    y = leaf(torch)
+    z, replacement = y.sin(), torch.full((2,), 7.0)
+    z.grad_fn.register_hook(lambda inputs, outputs: (replacement,))
+    for _ in range(2):
+        (x + w + z).sum().backward(retain_graph=True)
+    return kept[0], given, replacement
+
+
 @programs.each
 def test_program(program):
     program.check(gradcli)

@@ -321,6 +321,32 @@ def a_change_that_is_itself_recorded_brings_its_own_history(torch):
     return leaf.grad
 
 
+@programs.raises(RuntimeError, "modified by an inplace operation")
+def the_places_of_an_assignment_are_needed(torch):
+    x = torch.ones(3, requires_grad=True) * 1
+    places = torch.tensor([0, 1])
+    x[places] = 5.0
+    places.zero_()
+    x.sum().backward()
+
+
+@programs.raises(RuntimeError, "Trying to backward through the graph a second time")
+def an_assignment_is_freed(torch):
+    x = torch.ones(3, requires_grad=True) * 1
+    x[torch.tensor([0])] = 5.0
+    x.sum().backward(retain_graph=True)
+    x.sum().backward()
+    x.sum().backward()
+
+
+@programs.raises(RuntimeError, "Trying to backward through the graph a second time")
+def a_change_of_a_part_is_freed(torch):
+    x = torch.ones(3, requires_grad=True) * 1
+    x[0] = 5.0
+    x.sum().backward()
+    x.sum().backward()
+
+
 @programs.each
 def test_program(program):
     program.check(gradcli)
@@ -369,3 +395,23 @@ def test_the_expected_version_after_more_changes_than_are_remembered():
         frozen.add_(1)
     with pytest.raises(RuntimeError, match=f"at version {versions.MOST_REMEMBERED + 10}; expected version"):
         result.sum().backward()
+
+
+@pytest.mark.parametrize("view", [False, True])
+def test_an_interrupted_change_is_a_change(monkeypatch, view):
+    x = gradcli.ones(2, requires_grad=True) * 1
+    square = x * x
+    target = x[:] if view else x
+
+    def interrupted(function, memory, values, **options):
+        function(memory, values, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gradcli.autograd.in_place.quietly", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        target.mul_(2)
+    monkeypatch.undo()
+    assert x.tolist() == [2.0, 2.0]
+    assert x._version == 1
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        square.sum().backward()

@@ -21,6 +21,20 @@ def a_view_of_a_leaf_is_refused(torch):
     torch.ones(2, requires_grad=True)[0].mul_(2)
 
 
+@programs.raises(RuntimeError, "a view of a leaf Variable that requires grad is being used in an in-place operation")
+def a_view_of_a_leaf_that_is_a_view_itself_is_refused(torch):
+    leaf = torch.arange(6.0).reshape(2, 3).requires_grad_()
+    leaf[0] = 7.0
+
+
+@programs.raises(RuntimeError, "is a view and its base or another view of its base has been modified inplace")
+def one_of_several_views_after_its_base_was_changed_is_refused(torch):
+    base = non_leaf(torch)
+    part = base.unbind()[0]
+    base.mul_(2)
+    part.sum()
+
+
 @programs.raises(
     RuntimeError, "A view was created in no_grad mode and is being modified inplace with grad mode enabled"
 )

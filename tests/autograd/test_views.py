@@ -302,6 +302,70 @@ def a_second_gradient_through_a_changed_part(torch):
     return gradient, second
 
 
+# --- when its base has another history -------------------------------------------------------------------------------
+
+
+@programs.gives([[3.0, 3.0], None])
+def a_view_keeps_the_gradient_of_its_new_values(torch):
+    base = torch.ones(3, requires_grad=True) * 1
+    view = base[:2]
+    view.retain_grad()
+    view.mul_(2)
+    (3 * view).sum().backward()
+    former = torch.ones(3, requires_grad=True) * 1
+    part = former[:2]
+    later = part[0]
+    part.retain_grad()
+    part.mul_(2)
+    later.backward()  # this is made of the base by now
+    return view.grad, part.grad
+
+
+@programs.gives([True, [4.0, 2.0, 2.0]])
+def a_view_keeps_its_history_when_its_base_is_detached_in_place(torch):
+    x = torch.ones(3, requires_grad=True)
+    base = x * 2
+    view = base[:1]
+    view.mul_(2)
+    total = base.sum()
+    base.detach_()
+    required = view.requires_grad and view.grad_fn is not None
+    total.backward()
+    return required, x.grad
+
+
+@programs.gives([True, [2.0, 0.0, 0.0]])
+def a_view_that_is_looked_at_in_inference_mode_keeps_its_history(torch):
+    x = torch.ones(3, requires_grad=True)
+    base = x * 1
+    view = base[:1]
+    base.mul_(2)
+    with torch.inference_mode():
+        recorded = view.grad_fn is not None
+    view.sum().backward()
+    return recorded, x.grad
+
+
+@programs.gives([[2.0, 2.0, 2.0], True, [1.0], 0])
+def views_of_data_lead_to_it_and_no_further(torch):
+    x, w = torch.ones(3, requires_grad=True), torch.ones(1, requires_grad=True)
+    square = x * x
+    data = x.data
+    data.detach().zero_().add_(1)
+    square.sum().backward()  # it isn't told of the change
+    data[:1].add_(w)
+    data.sum().backward()
+    return x.grad, data.grad_fn is not None, w.grad, x._version
+
+
+@programs.gives([2.0, 6.0, 2.0])
+def a_part_of_an_expanded_tensor_in_which_nothing_repeats(torch):
+    x = torch.ones(3)
+    x.expand(2, 3)[0].mul_(2)
+    x[1:2].expand(2, 1)[:1].mul_(3)
+    return x
+
+
 @programs.each
 def test_program(program):
     program.check(gradcli)
