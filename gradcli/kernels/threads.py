@@ -98,7 +98,40 @@ class _Job:
             except BaseException as error:
                 self.error = error
             if next(self.finished) == count:
-                self.all_finished.release()
+                self.announce()
+
+    def announce(self) -> None:
+        """Say that nobody needs to wait any more; once more does no harm."""
+        with contextlib.suppress(RuntimeError):
+            self.all_finished.release()
+
+
+class Preparation:
+    """Work in parts that all pieces of a kernel need done before they can end, done by those that come first.
+
+    As a kernel of its own it would have helpers woken up and waited for twice. It pays where pieces have other work to
+    do between `help` and `wait`: a helper that goes to sleep in between is woken up twice all the same.
+    """
+
+    def __init__(self, task: Task, count: int) -> None:
+        self._job = _Job(task, count)
+
+    def help(self) -> None:
+        """Do what of it nobody has begun."""
+        try:
+            self._job.work()
+        except BaseException as error:
+            # Interrupted outside of a task: the part that was about to begin is lost, and nobody is to wait for it.
+            self._job.error = error
+            self._job.announce()
+            raise
+
+    def wait(self) -> None:
+        """Return when all of it is done; raises the exception of a part. Only after `help`, in the same thread."""
+        with contextlib.suppress(RuntimeError), self._job.all_finished:  # an error: announced twice, see `help`
+            pass
+        if self._job.error is not None:
+            raise self._job.error
 
 
 class _Helper:

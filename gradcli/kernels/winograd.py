@@ -30,6 +30,7 @@ from gradcli.kernels.pieces import Piece, cut_into_pieces, for_each_piece, sums_
 from gradcli.kernels.rows import ImageRows, StoredRows
 from gradcli.kernels.slices import for_each_slice
 from gradcli.kernels.thin_products import SMALL_PRODUCT
+from gradcli.kernels.threads import Preparation
 from gradcli.kernels.winograd_filters import (
     FILTERS_AT_ONCE,
     FilterFrequencies,
@@ -209,10 +210,10 @@ class _TileProducts:
         self._out = out
         self._epilogue = epilogue
         self.all_tiles: Array | None = None  # (36, T, P), where all pieces are multiplied at once
-        self._all_filters: Array | None = None  # (36, P, Q), where each is by itself
+        self._all_filters: tuple[Array, Preparation] | None = None  # (36, P, Q), where each is by itself
         channels, out_channels = filters.shape
         if channels * out_channels <= LARGEST_PRODUCT_BY_PIECE:
-            self._all_filters = filters.all()
+            self._all_filters = filters.prepared()
         else:
             self.all_tiles = memory.empty((FREQUENCIES, plan.tile_count, channels), DTYPE)
 
@@ -220,13 +221,17 @@ class _TileProducts:
         """Where to write the frequencies (36, T', P) of a piece."""
         if self.all_tiles is not None:
             return self.all_tiles[:, piece.piece.span]
+        if self._all_filters is not None:
+            self._all_filters[1].help()
         return _piece_scratch("winograd.tiles", piece, self._filters.shape[0])
 
     def multiply(self, piece: _TilePiece, tiles: Array) -> None:
         """Do what can be done once the frequencies of a piece have been written."""
         if self._all_filters is not None:
             products = _piece_scratch("winograd.products", piece, self._filters.shape[1])
-            np.matmul(tiles, self._all_filters, out=products)
+            filters, preparation = self._all_filters
+            preparation.wait()
+            np.matmul(tiles, filters, out=products)
             self._write(piece, products)
 
     def finish(self) -> None:

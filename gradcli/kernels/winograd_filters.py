@@ -12,7 +12,8 @@ import numpy as np
 
 from gradcli.kernels import memory
 from gradcli.kernels.layout import Array
-from gradcli.kernels.slices import for_each_slice
+from gradcli.kernels.slices import for_each_slice, slices
+from gradcli.kernels.threads import Preparation, Task, parallel
 from gradcli.kernels.winograd_transforms import (
     DTYPE,
     FREQUENCIES,
@@ -37,16 +38,31 @@ class FilterFrequencies:
 
     def all(self) -> Array:
         """The frequencies (36, P, Q), computed by all threads."""
-        p, q = self.shape
-        result = memory.empty((FREQUENCIES, p, q), DTYPE)
-        _for_some_filters(lambda some: _transform(self._map, self._filters[:, :, some], result[:, some]), p, q)
+        result = memory.empty((FREQUENCIES, *self.shape), DTYPE)
+        parallel(*self._parts(result))
         return result
+
+    def prepared(self) -> tuple[Array, Preparation]:
+        """As `all`, but computed by the pieces of a kernel that are to read them."""
+        result = memory.empty((FREQUENCIES, *self.shape), DTYPE)
+        return result, Preparation(*self._parts(result))
 
     def some(self, part: slice) -> Array:
         """Those (36, P, Q') of a part of Q, in this thread's scratch memory."""
         result = memory.scratch("winograd.filters", (FREQUENCIES, self.shape[0], part.stop - part.start), DTYPE)
         _transform(self._map, self._filters[..., part], result)
         return result
+
+    def _parts(self, result: Array) -> tuple[Task, int]:
+        """A task that fills in one part of all frequencies, and the number of parts."""
+        p, q = self.shape
+        parts = slices(p, _part_count(p, q))
+
+        def transform(number: int) -> None:
+            some = parts[number]
+            _transform(self._map, self._filters[:, :, some], result[:, some])
+
+        return transform, len(parts)
 
 
 def filter_frequencies(filters: Array) -> FilterFrequencies:
@@ -66,13 +82,15 @@ def filter_gradient(frequencies: Callable[[slice], Array], out_channels: int, ch
     """
     result = memory.empty((out_channels, 3, 3, channels), DTYPE)
     taps = result.transpose(1, 2, 0, 3)  # (O, i, j, C) -> (i, j, O, C)
-    _for_some_filters(lambda some: _inverse(frequencies(some), taps[:, :, some]), out_channels, channels)
+    for_each_slice(
+        lambda some: _inverse(frequencies(some), taps[:, :, some]), out_channels, _part_count(out_channels, channels)
+    )
     return result
 
 
-def _for_some_filters(task: Callable[[slice], None], p: int, q: int) -> None:
-    """Share out P x Q filters in runs of P."""
-    for_each_slice(task, p, min(p, p * q // FILTERS_AT_ONCE))
+def _part_count(p: int, q: int) -> int:
+    """Into how many runs of P to cut P x Q filters."""
+    return min(p, p * q // FILTERS_AT_ONCE)
 
 
 def _transform(map: Map, filters: Array, out: Array) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gradcli.kernels import threads
-from gradcli.kernels.threads import get_num_threads, parallel, set_num_threads
+from gradcli.kernels.threads import Preparation, get_num_threads, parallel, set_num_threads
 
 
 @pytest.fixture(params=[1, 2, 5])
@@ -52,6 +52,68 @@ def test_an_error_of_any_piece_is_raised_and_leaves_the_threads_usable(thread_co
     for _ in range(3):
         with pytest.raises(ValueError, match="piece 3"):
             parallel(fail, 8)
+    done = []
+    parallel(done.append, 4)
+    assert sorted(done) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("parts", [1, 2, 7])
+def test_pieces_go_on_when_all_of_their_preparation_is_done_once(thread_count, parts):
+    for _ in range(20):
+        done, seen = [], []
+        preparation = Preparation(done.append, parts)
+
+        def piece(number, preparation=preparation, done=done, seen=seen):
+            preparation.help()
+            preparation.wait()
+            seen.append(sorted(done))
+
+        parallel(piece, 5)
+        assert seen == [list(range(parts))] * 5
+
+
+def test_an_error_in_a_preparation_is_raised_and_keeps_nobody_waiting(thread_count):
+    def fail(number):
+        raise ValueError(f"part {number}")
+
+    preparation = Preparation(fail, 3)
+
+    def piece(number):
+        preparation.help()
+        preparation.wait()
+
+    with pytest.raises(ValueError, match="part"):
+        parallel(piece, 6)
+    done = []
+    parallel(done.append, 4)
+    assert sorted(done) == [0, 1, 2, 3]
+
+
+class InterruptedNumbers:
+    """The numbers of parts; interrupted once the first was drawn, before that part has begun."""
+
+    def __init__(self, numbers):
+        self.numbers = numbers
+        self.first = True
+
+    def __next__(self):
+        number, first, self.first = next(self.numbers), self.first, False
+        if first:
+            raise KeyboardInterrupt
+        return number
+
+
+def test_an_interrupt_of_a_preparation_keeps_nobody_waiting(thread_count):
+    for _ in range(20):
+        preparation = Preparation(lambda number: None, 3)
+        preparation._job.numbers = InterruptedNumbers(preparation._job.numbers)
+
+        def piece(number, preparation=preparation):
+            preparation.help()
+            preparation.wait()
+
+        with pytest.raises(KeyboardInterrupt):
+            parallel(piece, 6)
     done = []
     parallel(done.append, 4)
     assert sorted(done) == [0, 1, 2, 3]
