@@ -22,7 +22,7 @@ from gradcli.autograd.graph import Edge, Gradient, Node
 from gradcli.autograd.hooks import keep_retaining
 from gradcli.autograd.operation_node import FREED, OperationNode
 from gradcli.autograd.tensor import Tensor
-from gradcli.autograd.versions import record_change
+from gradcli.autograd.versions import memory_owner, record_change
 from gradcli.autograd.views import Base, Step, View, refuse_change, replay
 from gradcli.deferred import settle_deferred, settled
 from gradcli.floating_point import quietly
@@ -87,8 +87,10 @@ def _check_may_be_changed(target: Tensor, recorded: bool) -> None:
             "unsupported operation: more than one element of the written-to tensor refers to a single memory "
             "location. Please clone() the tensor before performing the operation."
         )
-    if not array.flags.writeable:  # NumPy's mark on parts of an expanded tensor too, in which nothing repeats
-        array.flags.writeable = True
+    if not array.flags.writeable:
+        if not memory_owner(array).flags.writeable:
+            raise RuntimeError("the memory of this tensor is read-only; clone() the tensor before changing it in place")
+        array.flags.writeable = True  # a part of an expanded tensor in which nothing repeats: NumPy marks these too
 
 
 def check_view_may_be_changed(target: Tensor, view: View) -> None:

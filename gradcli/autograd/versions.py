@@ -60,7 +60,7 @@ _counting = threading.RLock()
 """An older change of one thread must not take the place of a younger one of another as the last."""
 
 
-def _owner(array: Array) -> Array:
+def memory_owner(array: Array) -> Array:
     """The array whose memory `array` is a part of, or itself."""
     owner, base = array, array.base
     while base is not None:
@@ -72,7 +72,7 @@ def _owner(array: Array) -> Array:
 
 def record_change(array: Array) -> None:
     """Tell that `array`, and all that shares its memory, was changed in place."""
-    owner = _owner(array)
+    owner = memory_owner(array)
     key = id(owner)
     with _counting:
         changes = _changes.get(key)
@@ -85,13 +85,13 @@ def record_change(array: Array) -> None:
 
 def version(array: Array) -> int:
     """How often the memory of `array` was changed in place."""
-    changes = _changes.get(id(_owner(array)))
+    changes = _changes.get(id(memory_owner(array)))
     return changes.count if changes is not None else 0
 
 
 def staleness(value: Any, time: int) -> Staleness | None:
     """What tells that a value saved at `time` was changed since then; None where it was not."""
-    changes = _changes.get(id(_owner(value)))
+    changes = _changes.get(id(memory_owner(value)))
     if changes is None or changes.last < time:
         return None
     later = sum(changed > time for changed in changes.times)

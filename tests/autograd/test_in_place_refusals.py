@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from programs import Programs
 
@@ -108,6 +109,17 @@ def a_refused_change_leaves_everything(torch):
         except RuntimeError:
             errors.append(True)
     return errors, x, y, y.grad_fn is before, x._version, y._version
+
+
+def test_read_only_memory_is_not_written():
+    array = np.arange(3.0)
+    array.flags.writeable = False
+    x = gradcli.from_numpy(array)
+    for change in (lambda: x.add_(1), lambda: x[1:].zero_()):
+        with pytest.raises(RuntimeError, match=r"read-only; clone\(\) the tensor"):
+            change()
+    assert array.tolist() == [0.0, 1.0, 2.0]
+    assert x.clone().add_(1).tolist() == [1.0, 2.0, 3.0]
 
 
 @programs.each
