@@ -11,8 +11,7 @@ from typing import Any
 
 from gradcli.autograd import functional
 from gradcli.autograd.accumulate_grad import AccumulateGrad
-from gradcli.autograd.engine import grad as gradients_of
-from gradcli.autograd.functional import hvp, jacobian, vhp
+from gradcli.autograd.functional import gradients_if_any, hvp, jacobian, vhp, zero_filled
 from gradcli.autograd.grad_mode import enable_grad, is_grad_enabled
 from gradcli.autograd.graph import Node
 from gradcli.autograd.tensor import Tensor
@@ -51,12 +50,8 @@ def grad_and_value(func: Function, argnums: ArgNums = 0, has_aux: bool = False) 
                     f"Expected f(*args) to return a scalar tensor for grad_and_value(f)(*args), got {got}"
                 )
             connected = _is_connected([output], args, chosen)
-            gradients: tuple[Any, ...] = (None,) * len(chosen)
-            if output.requires_grad:
-                gradients = gradients_of(
-                    output, chosen, retain_graph=True, create_graph=connected, materialize_grads=True
-                )
-            filled = tuple(_or_zeros(g, tensor) for g, tensor in zip(gradients, chosen, strict=True))
+            gradients = gradients_if_any([output], chosen, None, retain_graph=True, create_graph=connected)
+            filled = zero_filled(gradients, chosen)
         result = output if connected else output.detach()
         derivative = filled if isinstance(argnums, tuple) else filled[0]
         return derivative, (result, value[1]) if has_aux else result
@@ -81,18 +76,8 @@ def vjp(func: Function, *primals: Tensor, has_aux: bool = False) -> Any:
         given = cotangents[0] if len(cotangents) == 1 and isinstance(cotangents[0], tuple | list) else cotangents
         create_graph = connected or (is_grad_enabled() and any(t.requires_grad for t in given))
         with enable_grad():
-            recorded = [(out, vector) for out, vector in zip(outputs, given, strict=True) if out.requires_grad]
-            gradients: tuple[Any, ...] = (None,) * len(chosen)
-            if recorded:
-                gradients = gradients_of(
-                    [out for out, _ in recorded],
-                    chosen,
-                    [vector for _, vector in recorded],
-                    retain_graph=True,
-                    create_graph=create_graph,
-                    materialize_grads=True,
-                )
-            return tuple(_or_zeros(g, tensor) for g, tensor in zip(gradients, chosen, strict=True))
+            gradients = gradients_if_any(outputs, chosen, given, retain_graph=True, create_graph=create_graph)
+            return zero_filled(gradients, chosen)
 
     shown = output
     if not connected:
@@ -176,7 +161,3 @@ def _is_connected(outputs: Sequence[Tensor], args: Sequence[Any], own: Sequence[
             return True
         waiting += [edge.node for edge in node.edges if edge is not None]
     return False
-
-
-def _or_zeros(gradient: Tensor | None, tensor: Tensor) -> Tensor:
-    return tensor.detach() * 0 if gradient is None else gradient

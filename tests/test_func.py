@@ -281,3 +281,10 @@ def test_parity(program):
 @pytest.mark.parametrize("name", func.__all__)
 def test_every_function_is_there_and_documented(name):
     assert getattr(gradcli.func, name).__doc__
+
+
+def test_what_an_output_does_not_depend_on_has_a_gradient_of_zero_at_infinity_too():
+    x, far = gradcli.ones(2), gradcli.tensor([float("inf"), float("nan")])
+    _, product = func.vjp(lambda x, y: x * 2, x, far)
+    assert [share.tolist() for share in product(gradcli.ones(2))] == [[2.0, 2.0], [0.0, 0.0]]
+    assert func.grad(lambda x: gradcli.tensor(3.0))(far).tolist() == [0.0, 0.0]

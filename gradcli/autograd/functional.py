@@ -32,8 +32,8 @@ def vjp(
         prepared = _prepared(inputs, create_graph)
         output, outputs = _called(func, prepared, strict)
         vector = _vector(v, outputs, "v", "output of the user-provided function")
-        products = _gradients(outputs, prepared, vector, create_graph=create_graph, retain_graph=True)
-        products = _filled(products, prepared, strict, "input", "output")
+        products = gradients_if_any(outputs, prepared, vector, create_graph=create_graph, retain_graph=True)
+        products = zero_filled(products, prepared, strict)
     return (
         _as_given(outputs, output, create_graph),
         _as_given(products, inputs, create_graph),
@@ -53,10 +53,10 @@ def jvp(
         vector = _vector(v, prepared, "v", "input of the user-provided function")
         output, outputs = _called(func, prepared, strict)
         weights = tuple(Tensor(np.zeros_like(out.array), requires_grad=True) for out in outputs)
-        gradients = _gradients(outputs, prepared, weights, create_graph=True)
-        gradients = _filled(gradients, prepared, strict, "input", "output")
-        products = _gradients(gradients, weights, vector, create_graph=create_graph)
-        filled = _filled(products, outputs, strict, "output", "input")
+        gradients = gradients_if_any(outputs, prepared, weights, create_graph=True)
+        gradients = zero_filled(gradients, prepared, strict)
+        products = gradients_if_any(gradients, weights, vector, create_graph=create_graph)
+        filled = zero_filled(products, outputs, strict, "output", "input")
     return _as_given(outputs, output, create_graph), _as_given(filled, output, create_graph)
 
 
@@ -83,20 +83,30 @@ def jacobian(
         output, outputs = _called(func, prepared, strict)
         rows = tuple(_rows_of(out, prepared, create_graph, strict) for out in outputs)
     blocks = tuple(tuple(_finished(block, create_graph) for block in row) for row in rows)
+    return _shaped_as_given(blocks, inputs, output)
+
+
+def _shaped_as_given(blocks: tuple[tuple[Tensor, ...], ...], inputs: Tensors, output: Any) -> Any:
+    """The blocks of a Jacobian, by output and input, without the tuples that the function doesn't have."""
     by_output = tuple(row if isinstance(inputs, tuple) else row[0] for row in blocks)
     return by_output if isinstance(output, tuple) else by_output[0]
+
+
+def _unit_vector(like: Tensor, index: int) -> Tensor:
+    """One at that place, counted in row-major order, and zero elsewhere."""
+    one = np.zeros(like.numel(), like.array.dtype)
+    one[index] = 1
+    return Tensor(one.reshape(like.shape))
 
 
 def _rows_of(out: Tensor, inputs: tuple[Tensor, ...], create_graph: bool, strict: bool) -> list[Tensor]:
     """The Jacobian of one output with respect to each input: a backward pass for each of its elements."""
     rows: list[tuple[Tensor, ...]] = []
     for index in range(out.numel()):
-        one = np.zeros(out.numel(), out.array.dtype)
-        one[index] = 1
-        gradients = _gradients(
-            (out,), inputs, (Tensor(one.reshape(out.shape)),), create_graph=create_graph, retain_graph=True
+        gradients = gradients_if_any(
+            (out,), inputs, (_unit_vector(out, index),), create_graph=create_graph, retain_graph=True
         )
-        rows.append(_filled(gradients, inputs, strict, "input", "output"))
+        rows.append(zero_filled(gradients, inputs, strict))
     return [
         stack([row[position] for row in rows]).reshape((*out.shape, *tensor.shape))
         if rows
@@ -113,10 +123,8 @@ def _forward_jacobian(func: Function, inputs: Tensors, create_graph: bool, stric
     for position, tensor in enumerate(given):
         columns: list[tuple[Tensor, ...]] = []
         for index in range(tensor.numel()):
-            one = np.zeros(tensor.numel(), tensor.array.dtype)
-            one[index] = 1
             directions = tuple(
-                Tensor(one.reshape(t.shape)) if at == position else Tensor(np.zeros_like(t.array))
+                _unit_vector(t, index) if at == position else Tensor(np.zeros_like(t.array))
                 for at, t in enumerate(given)
             )
             vector = directions if isinstance(inputs, tuple) else directions[0]
@@ -130,9 +138,7 @@ def _forward_jacobian(func: Function, inputs: Tensors, create_graph: bool, stric
                 for number in range(len(columns[0]))
             ]
         )
-    blocks = tuple(tuple(blocks) for blocks in zip(*by_input, strict=True))
-    by_output = tuple(row if isinstance(inputs, tuple) else row[0] for row in blocks)
-    return by_output if isinstance(output, tuple) else by_output[0]
+    return _shaped_as_given(tuple(zip(*by_input, strict=True)), inputs, output)
 
 
 def hessian(
@@ -154,7 +160,7 @@ def hessian(
         if strict and not output.requires_grad:
             raise RuntimeError("The output of the user-provided function is independent of the inputs (strict mode).")
         gradients = grad(output, tensors, create_graph=True, allow_unused=True) if output.requires_grad else ()
-        return _filled(gradients or (None,) * len(tensors), tensors, strict, "input", "output")
+        return zero_filled(gradients or (None,) * len(tensors), tensors, strict)
 
     blocks = jacobian(gradient, given, create_graph, strict, strategy=outer_jacobian_strategy)
     return blocks if isinstance(inputs, tuple) else blocks[0][0]
@@ -179,10 +185,10 @@ def vhp(
         vector = _vector(v, prepared, "v", "input of the user-provided function")
         output, outputs = _called(func, prepared, strict)
         scalar = _scalar(output)
-        gradients = _gradients(outputs, prepared, None, create_graph=True)
-        gradients = _filled(gradients, prepared, strict, "input", "output")
-        products = _gradients(gradients, prepared, vector, create_graph=create_graph)
-        filled = _filled(products, prepared, strict, "input", "gradient")
+        gradients = gradients_if_any(outputs, prepared, None, create_graph=True)
+        gradients = zero_filled(gradients, prepared, strict)
+        products = gradients_if_any(gradients, prepared, vector, create_graph=create_graph)
+        filled = zero_filled(products, prepared, strict, "input", "gradient")
     return _finished(scalar, create_graph), _as_given(filled, inputs, create_graph)
 
 
@@ -250,7 +256,7 @@ def _scalar(output: Any) -> Tensor:
     return output.reshape(()) if output.ndim else output
 
 
-def _gradients(
+def gradients_if_any(
     outputs: Sequence[Tensor],
     inputs: Sequence[Tensor],
     weights: Sequence[Tensor] | None,
@@ -273,8 +279,12 @@ def _gradients(
     )
 
 
-def _filled(
-    gradients: Sequence[Tensor | None], like: Sequence[Tensor], strict: bool, of: str, by: str
+def zero_filled(
+    gradients: Sequence[Tensor | None],
+    like: Sequence[Tensor],
+    strict: bool = False,
+    of: str = "input",
+    by: str = "output",
 ) -> tuple[Tensor, ...]:
     """The gradients, with zeros where there is none; refused where `strict`."""
     filled = []
