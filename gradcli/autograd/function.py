@@ -30,7 +30,7 @@ from gradcli.autograd.dtypes import Array
 from gradcli.autograd.grad_mode import is_recording, no_grad
 from gradcli.autograd.graph import Edge, Gradient, Node, sum_to_shape
 from gradcli.autograd.in_place import check_view_may_be_changed, replace_history
-from gradcli.autograd.operation_node import FREED, joined_tensor
+from gradcli.autograd.operation_node import FREED, joined_tensor, maker_of
 from gradcli.autograd.stale_values import check_unchanged
 from gradcli.autograd.tensor import Tensor
 from gradcli.autograd.versions import tick
@@ -82,17 +82,11 @@ class FunctionNode(Node):
         return tuple(None if saved is None else self._restored(saved) for saved in self._saved)
 
     def _restored(self, saved: _Saved) -> Tensor:
-        made_by, output_nr = None, 0
-        if saved.output_nr is not None:
-            made_by, output_nr = self.name(), saved.output_nr
-        elif saved.edge is not None and not isinstance(saved.edge.node, AccumulateGrad):
-            made_by, output_nr = saved.edge.node.name(), saved.edge.output_nr
-        check_unchanged(saved.array, self, made_by, output_nr)
-        if saved.output_nr is not None:
-            tensor = Tensor.from_operation(saved.array, self)
-            tensor._output_nr = saved.output_nr
-            return tensor
-        return Tensor(saved.array) if saved.edge is None else joined_tensor(saved.array, saved.edge)
+        array, edge, output_nr = saved
+        if output_nr is not None:
+            edge = Edge(self, output_nr, array.shape, array.dtype)
+        check_unchanged(array, self, *maker_of(edge))
+        return Tensor(array) if edge is None else joined_tensor(array, edge)
 
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
         """Say that these results have no gradient; `backward` gets zeros for them."""

@@ -99,10 +99,7 @@ class OperationNode(Node):
         edges = dict(zip(self.operation.rules, self.inputs, strict=True))
         for key, kind, source, _ in self.plan.saved:
             if kind == "argument":
-                edge = edges.get(source)
-                node, output_nr = (None, 0) if edge is None else (edge.node, edge.output_nr)
-                made_by = None if node is None or isinstance(node, AccumulateGrad) else node.name()
-                check_unchanged(values[key], self, made_by, output_nr)
+                check_unchanged(values[key], self, *maker_of(edges.get(source)))
             elif kind == "out":
                 check_unchanged(values[key], self, self.name(), 0)
 
@@ -160,6 +157,13 @@ class OperationNode(Node):
 
 def _holds_array(value: Any) -> bool:
     return isinstance(value, (*ARRAYS, Tensor)) or (isinstance(value, tuple | list) and any(map(_holds_array, value)))
+
+
+def maker_of(edge: Edge | None) -> tuple[str | None, int]:
+    """The name of the operation that made a value, whose gradient goes there, and which of its results that is."""
+    if edge is None or isinstance(edge.node, AccumulateGrad):
+        return None, 0
+    return edge.node.name(), edge.output_nr
 
 
 def joined_tensor(array: Array, edge: Edge) -> Tensor:

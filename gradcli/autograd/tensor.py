@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from gradcli.autograd.dtypes import Array, DType, Size, dtype, from_numpy_dtype
+from gradcli.autograd.dtypes import Array, Size, dtype, from_numpy_dtype
 from gradcli.autograd.formatting import format_tensor
 from gradcli.autograd.grad_mode import InferenceMode, is_inference_mode_enabled
 from gradcli.autograd.hooks import NodeHooks, RemovableHandle, TensorHook, register
@@ -29,8 +29,8 @@ class Tensor:
     """An n-dimensional array that records what is computed from it.
 
     `array` is the NumPy array that holds the values; it is shared, not copied, and where an operation put its work off
-    until somebody looks, it is computed now. `grad_fn` is the node of the operation
-    that made this tensor, None for a leaf. `grad` is what backward accumulated, None before.
+    until somebody looks, it is computed now. `grad_fn` is the node of the operation that made this tensor, None for a
+    leaf. `grad` is what backward accumulated, None before.
     """
 
     __slots__ = (
@@ -52,7 +52,7 @@ class Tensor:
     _grad_fn: Node | None
     _output_nr: int
     _value: Array | DeferredArray
-    _sharing: Base | View | Untracked | None
+    _sharing: Base | View | None
     _leaf_hooks: NodeHooks
     _is_inference: bool
 
@@ -376,13 +376,8 @@ class Tensor:
     if TYPE_CHECKING:
         # Attached at import by the operations themselves, each with its own documentation.
         def __getattr__(self, name: str) -> Any: ...
-        def backward(
-            self,
-            gradient: Tensor | None = None,
-            retain_graph: bool | None = None,
-            create_graph: bool = False,
-        ) -> None: ...
-        def to(self, dtype: DType) -> Tensor: ...
+        def backward(self, *args: Any, **kwargs: Any) -> None: ...
+        def to(self, *args: Any, **kwargs: Any) -> Tensor: ...
         def __getitem__(self, index: Any) -> Tensor: ...
         def __setitem__(self, index: Any, value: Any) -> None: ...
         def __neg__(self) -> Tensor: ...
