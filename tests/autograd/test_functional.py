@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from differentiable_functions import coupling, cubes, products, vector
 from programs import Programs
 
 import gradcli
@@ -13,25 +14,8 @@ from gradcli.autograd.operation_node import OperationNode
 programs = Programs()
 
 
-def vector(torch, *values, **options):
-    return torch.tensor(values or (1.0, 2.0, 3.0), dtype=torch.float64, **options)
-
-
-def cubes(x):
-    return x**3
-
-
-def products(x, w):
-    """Two outputs of two inputs, one of them of another shape."""
-    return x * w.sum(), (w * w).view(1, -1)
-
-
 def energy(x):
     return x[0] ** 2 * x[1] + x.prod()
-
-
-def coupling(x, w):
-    return (x * x).sum() * w.sum() + (w**3).sum()
 
 
 # --- values -----------------------------------------------------------------------------------------------------------

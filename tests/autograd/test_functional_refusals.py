@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from differentiable_functions import coupling, cubes, products, vector
 from programs import Programs
 
 import gradcli
 
 programs = Programs()
-
-
-def vector(torch, *values, **options):
-    return torch.tensor(values or (1.0, 2.0, 3.0), dtype=torch.float64, **options)
-
-
-def cubes(x):
-    return x**3
-
-
-def products(x, w):
-    """Two outputs of two inputs, one of them of another shape."""
-    return x * w.sum(), (w * w).view(1, -1)
-
-
-def coupling(x, w):
-    return (x * x).sum() * w.sum() + (w**3).sum()
 
 
 def only_the_first(x, w):

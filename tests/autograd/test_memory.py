@@ -144,6 +144,20 @@ def passes_of(kind, y, x):
             y.backward(gradcli.ones(17))
 
 
+def left_by(work):
+    """The tensors, nodes and arrays that only the garbage collector could free after `work()`."""
+    work()  # whatever is made once and kept
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        work()
+        gc.collect()
+        return [thing for thing in gc.garbage if isinstance(thing, Tensor | Node | np.ndarray)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+
+
 @pytest.mark.usefixtures("no_garbage_collector")
 @pytest.mark.parametrize("kind", ["no pass", "backward", "two passes", "gradient of the gradient", "refused pass"])
 @pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS.keys())
@@ -152,17 +166,7 @@ def test_nothing_is_left_to_the_garbage_collector(graph, kind):
         x = leaf()
         passes_of(kind, graph(x), x)
 
-    work()  # whatever is made once and kept
-    gc.collect()
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
-        work()
-        gc.collect()
-        left = [thing for thing in gc.garbage if isinstance(thing, Tensor | Node | np.ndarray)]
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-    assert left == []
+    assert left_by(work) == []
 
 
 @pytest.mark.usefixtures("no_garbage_collector")
@@ -182,17 +186,7 @@ def test_functions_of_functions_leave_nothing():
         gradcli.func.jvp(lambda x: x.sin(), (x,), (x,))
         gradcli.autograd.functional.jacobian(lambda x: x.exp(), x)
 
-    work()
-    gc.collect()
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
-        work()
-        gc.collect()
-        left = [thing for thing in gc.garbage if isinstance(thing, Tensor | Node | np.ndarray)]
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-    assert left == []
+    assert left_by(work) == []
 
 
 # --- long runs --------------------------------------------------------------------------------------------------------
