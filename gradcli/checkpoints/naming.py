@@ -1,0 +1,229 @@
+"""What the tensors of a ResNet are called: torchvision's names, Hugging Face's, and the prefixes that wrappers add.
+
+Everything rests on one table of rules, read in both directions. timm's names are torchvision's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Final, Literal, NamedTuple
+
+from gradcli.errors import WeightsError
+
+Style = Literal["torchvision", "hf", "unknown"]
+
+WRITTEN_STYLES: Final = ("torchvision", "timm", "hf")
+"""The styles that `names_in` writes."""
+
+# Torchvision's name and that of transformers' ResNetForImageClassification. {stage} and {conv} count from 1 in the
+# first and from 0 in the second; {block} counts from 0 in both; {norm} is an entry of a batch norm, {linear} of a
+# linear layer. ResNetModel, which has no head, saves the second without its `resnet.`.
+_RULES: Final = (
+    ("conv1.weight", "resnet.embedder.embedder.convolution.weight"),
+    ("bn1.{norm}", "resnet.embedder.embedder.normalization.{norm}"),
+    (
+        "layer{stage}.{block}.conv{conv}.weight",
+        "resnet.encoder.stages.{stage}.layers.{block}.layer.{conv}.convolution.weight",
+    ),
+    (
+        "layer{stage}.{block}.bn{conv}.{norm}",
+        "resnet.encoder.stages.{stage}.layers.{block}.layer.{conv}.normalization.{norm}",
+    ),
+    (
+        "layer{stage}.{block}.downsample.0.weight",
+        "resnet.encoder.stages.{stage}.layers.{block}.shortcut.convolution.weight",
+    ),
+    (
+        "layer{stage}.{block}.downsample.1.{norm}",
+        "resnet.encoder.stages.{stage}.layers.{block}.shortcut.normalization.{norm}",
+    ),
+    ("fc.{linear}", "classifier.1.{linear}"),
+)
+_FROM_ONE: Final = {"stage": "[1-4]", "conv": "[1-3]"}
+_FROM_ZERO: Final = {"stage": "[0-3]", "conv": "[0-2]"}
+_OTHER_FIELDS: Final = {
+    "block": "0|[1-9][0-9]?",
+    "norm": "weight|bias|running_mean|running_var|num_batches_tracked",
+    "linear": "weight|bias",
+}
+
+# What wrappers put before every name of the network they hold; `encoder_q` is MoCo's query encoder.
+_PREFIXES: Final = (
+    "module.",
+    "model.",
+    "_orig_mod.",
+    "backbone.",
+    "encoder.",
+    "encoder_q.",
+    "image_encoder.",
+    "feature_extractor.",
+    "resnet.",
+    "network.",
+    "net.",
+)
+_PREFIX: Final = re.compile("|".join(map(re.escape, _PREFIXES)))
+
+# A classifier under another name than `fc`, beside the backbone or in it; the number is its place in a Sequential.
+_OTHER_HEAD: Final = re.compile(r"((?:fc|head|classifier|linear)(?:\.fc)?(?:\.[0-9])?)\.(weight|bias)")
+
+# What self-supervised training keeps beside the encoder: the momentum encoder, MoCo's queue, projections of features.
+_TRAINING_ONLY: Final = re.compile(
+    r"(encoder_k|projector|projection_head|predictor|prediction_head|momentum_encoder|target_encoder|queue|queue_ptr)(\.|$)"
+)
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How the tensors of one file are named, as far as the rules of a ResNet go.
+
+    `style` is "unknown" where no block of a ResNet was recognised, or where more than one network was. `prefix` is
+    what stands before the network's names. `name_of` maps the names in the file to torchvision's, for those that a rule
+    knows; `unrecognised` are the others, in the file's order, without those in `training_only`, which belong to a
+    self-supervised training and to no classifier.
+    """
+
+    style: Style
+    prefix: str = ""
+    name_of: dict[str, str] = field(default_factory=dict)
+    unrecognised: tuple[str, ...] = ()
+    training_only: tuple[str, ...] = ()
+
+    def torchvision_name(self, name: str) -> str:
+        """Torchvision's name for a name in the file; where no rule knows it, the name itself without the prefix."""
+        return self.name_of.get(name) or name.removeprefix(self.prefix)
+
+
+class _Match(NamedTuple):
+    style: Style
+    prefix: str
+    torchvision_name: str
+
+
+def recognise_naming(names: Iterable[str]) -> Naming:
+    """The naming style of a file, told from the names of its tensors alone.
+
+    A classifier that stands beside the backbone (`backbone.conv1.weight` … `head.weight`), or as the only linear layer
+    of a `Sequential` (`fc.1.weight`), is taken as the network's `fc` if there is just one and no `fc` of its own.
+    """
+    names = list(dict.fromkeys(names))
+    networks: dict[tuple[Style, str], dict[str, str]] = defaultdict(dict)
+    for name in names:
+        if match := _match(name):
+            networks[match.style, match.prefix][name] = match.torchvision_name
+    networks = {key: found for key, found in networks.items() if any(map(_in_a_block, found.values()))}
+    if len(networks) != 1:
+        return Naming("unknown", unrecognised=tuple(names))
+    [((style, prefix), name_of)] = networks.items()
+    if not any(name.startswith("fc.") for name in name_of.values()):
+        name_of |= _other_head(names, prefix)
+    rest = [name for name in names if name not in name_of]
+    if not set(name_of.values()).isdisjoint(rest):
+        # A `fc.weight` beside the `fc` of the backbone, say: which of them is meant, nobody can tell.
+        return Naming("unknown", unrecognised=tuple(names))
+    training_only = tuple(name for name in rest if _is_training_only(name, prefix))
+    return Naming(
+        style,
+        prefix,
+        {name: name_of[name] for name in names if name in name_of},
+        tuple(name for name in rest if name not in training_only),
+        training_only,
+    )
+
+
+def torchvision_names(names: Iterable[str]) -> dict[str, str]:
+    """Torchvision's name for each name of a file, in order; a name that no rule knows stands for itself."""
+    names = list(names)
+    name_of = recognise_naming(names).name_of
+    return {name: name_of.get(name, name) for name in names}
+
+
+def names_in(style: str, names: Iterable[str]) -> dict[str, str]:
+    """The names that torchvision's `names` have in a style of `WRITTEN_STYLES`; a name that no rule knows stays.
+
+    Hugging Face's are those of `ResNetForImageClassification`. WeightsError if two names would become one.
+    """
+    if style not in WRITTEN_STYLES:
+        raise ValueError(f"style {style!r}: must be one of {', '.join(WRITTEN_STYLES)}")
+    written: dict[str, str] = {}
+    for name in names:
+        written[name] = _hugging_face_name(name) if style == "hf" else name
+    if len(set(written.values())) < len(written):
+        seen: dict[str, str] = {}
+        for name, new in written.items():
+            if new in seen:
+                raise WeightsError(f"{seen[new]} and {name} would both be named {new}")
+            seen[new] = name
+    return written
+
+
+def _match(name: str) -> _Match | None:
+    for style, pattern, other, offset in _patterns():
+        if match := pattern.fullmatch(name):
+            if style == "torchvision":
+                return _Match(style, match["prefix"], name[match.end("prefix") :])
+            return _Match(style, match["prefix"], _filled(other, match, offset))
+    return None
+
+
+def _hugging_face_name(name: str) -> str:
+    for style, pattern, other, offset in _patterns():
+        if style == "torchvision" and (match := pattern.fullmatch(name)) and not match["prefix"]:
+            return _filled(other, match, offset)
+    return name
+
+
+@cache
+def _patterns() -> tuple[tuple[Style, re.Pattern[str], str, int], ...]:
+    """Each side of each rule: its style, its pattern, the other side, and what to add to numbers on the way there."""
+    patterns: list[tuple[Style, re.Pattern[str], str, int]] = []
+    for torchvision, hugging_face in _RULES:
+        patterns.append(("torchvision", _compiled(torchvision, _FROM_ONE), hugging_face, -1))
+        patterns.append(("hf", _compiled(hugging_face, _FROM_ZERO), torchvision, +1))
+    return tuple(patterns)
+
+
+def _compiled(template: str, numbers: dict[str, str]) -> re.Pattern[str]:
+    text = re.escape(template.removeprefix("resnet."))
+    for name, values in (numbers | _OTHER_FIELDS).items():
+        text = text.replace(rf"\{{{name}\}}", f"(?P<{name}>{values})")
+    optional = r"(?:resnet\.)?" if template.startswith("resnet.") else ""
+    return re.compile(rf"(?P<prefix>(?:{_PREFIX.pattern})*?){optional}{text}")
+
+
+def _filled(template: str, match: re.Match[str], offset: int) -> str:
+    counted = {name: str(int(value) + offset) for name, value in match.groupdict().items() if name in _FROM_ONE}
+    return template.format(**(match.groupdict() | counted))
+
+
+def _in_a_block(torchvision_name: str) -> bool:
+    return torchvision_name.startswith("layer")
+
+
+def _other_head(names: list[str], prefix: str) -> dict[str, str]:
+    """The one linear layer that can only be the classifier, as entries of `name_of`; none where there are several."""
+    heads: dict[str, dict[str, str]] = defaultdict(dict)
+    for outer in _outer_prefixes(prefix):
+        for name in names:
+            if name.startswith(outer) and (match := _OTHER_HEAD.fullmatch(name, len(outer))):
+                heads[outer + match[1]][name] = f"fc.{match[2]}"
+    if len(heads) != 1:
+        return {}
+    [head] = heads.values()
+    return head if "fc.weight" in head.values() else {}
+
+
+def _outer_prefixes(prefix: str) -> list[str]:
+    """The prefix and every shorter one: `module.backbone.`, `module.`, nothing."""
+    ends = [0, *(match.end() for match in _PREFIX.finditer(prefix))]
+    return [prefix[:end] for end in reversed(ends)]
+
+
+def _is_training_only(name: str, prefix: str) -> bool:
+    return any(
+        name.startswith(outer) and _TRAINING_ONLY.match(name, len(outer)) is not None
+        for outer in _outer_prefixes(prefix)
+    )
