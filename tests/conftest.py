@@ -30,6 +30,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(skip)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def empty_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test, and no process that one starts, sees weights that were downloaded outside of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("GRADCLI_HOME", "TORCH_HOME"):
+            patch.setenv(variable, str(tmp_path_factory.mktemp(variable.lower())))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def same_settings_for_every_test() -> Iterator[None]:
     """Start every test with gradcli's generator at seed 0, and fail one that leaves a setting of the process changed.

@@ -2,8 +2,8 @@
 
     cli
     inspection -> training
-    models   optim   data   checkpoints
-    nn   func
+    models   optim   data
+    nn   func   hub -> checkpoints
     autograd.functional
     ops
     autograd   kernels
@@ -52,11 +52,13 @@ ALLOWED = {
     "optim": {"autograd", "deferred", "kernels.sgd", "errors"},
     "data": {"errors"},
     "checkpoints": {"errors"},
-    "models": {"nn", "ops", "autograd", "deferred", "kernels.random", "checkpoints", "errors"},
+    "hub": {"checkpoints", "errors", "__init__"},
+    "models": {"nn", "ops", "autograd", "deferred", "kernels.random", "hub", "checkpoints", "errors"},
     "training": {
         "models",
         "optim",
         "data",
+        "hub",
         "checkpoints",
         "nn",
         "ops",
@@ -70,6 +72,7 @@ ALLOWED = {
         "models",
         "optim",
         "data",
+        "hub",
         "checkpoints",
         "nn",
         "ops",
@@ -83,6 +86,7 @@ ALLOWED = {
         "inspection",
         "models",
         "data",
+        "hub",
         "checkpoints",
         "ops.random",
         "kernels.policy",
