@@ -45,8 +45,8 @@ class KnownWeights:
     """The name of the published file."""
     sha256: str
     """The SHA-256 of the published file in lower-case hexadecimal digits: all 64, or the first 8 or more."""
-    classes: int
-    """The number of outputs of its head."""
+    classes: int | None = None
+    """The number of outputs of its head; None if it has none or nobody knows."""
     size: int | None = None
     """The size of the published file in bytes."""
     naming: str = "torchvision"
@@ -129,7 +129,7 @@ _FIELDS: Final[Mapping[str, _Kind]] = {
     "date": _TEXT,
     "notes": _TEXT,
 }
-_REQUIRED: Final = ("url", "sha256", "classes")
+_REQUIRED: Final = ("url", "sha256")
 _ACCURACY_FIELDS: Final[Mapping[str, _Kind]] = {"acc1": _PERCENT, "acc5": _PERCENT, "at": _COUNT}
 _CHANNELS: Final[_Kind] = (list, "a list of three numbers, one per RGB channel")
 _PREPROCESSING_FIELDS: Final[Mapping[str, _Kind]] = {
@@ -199,3 +199,15 @@ def _checked_table(table: object, fields: Mapping[str, _Kind], required: tuple[s
 
 def _is_kind(value: object, kind: _Kind) -> bool:
     return isinstance(value, kind[0]) and not isinstance(value, bool) and (kind is not _COUNT or bool(value > 0))  # type: ignore[operator]
+
+
+def known_entry(name: str) -> KnownWeights:
+    """The known weights of this name; WeightsError lists the names there are, near ones first."""
+    known = known_weights()
+    if name in known:
+        return known[name]
+    import difflib
+
+    near = difflib.get_close_matches(name.lower(), known, n=len(known))
+    names = ", ".join([*near, *(other for other in known if other not in near)])
+    raise WeightsError(f"{name}: no known weights have this name; known are {names}")

@@ -1,0 +1,171 @@
+"""One HTTP request for a file or for the rest of it, and what the server's answer means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from gradcli import __version__
+from gradcli.errors import WeightsError
+
+if TYPE_CHECKING:
+    import requests
+
+_CONTENT_RANGE: Final = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
+_TRY_AGAIN: Final = (408, 425, 429, 500, 502, 503, 504)
+_LONGEST_WAIT: Final = 60.0
+_CERTIFICATE_ADVICE: Final = "REQUESTS_CA_BUNDLE names the file of certificates to trust"
+
+
+class InterruptedTransferError(Exception):
+    """What may go better at the next try; `wait` is how many seconds the server asks to be left alone."""
+
+    def __init__(self, reason: str, wait: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+class UnreachableServerError(Exception):
+    """Nobody answers there: no network, no such name, nothing that listens."""
+
+
+def checked_url(url: str) -> str:
+    """The address, if it is one of http or https; WeightsError if not."""
+    if url.startswith(("http://", "https://")) and not re.search(r"\s", url):
+        return url
+    if url.startswith("file:") or "://" not in url:
+        raise WeightsError(f"{url}: not an http or https address; a file on disk is loaded by its path (-w PATH)")
+    raise WeightsError(f"{shown_url(url)}: files are fetched by http and https only")
+
+
+def shown_url(url: str) -> str:
+    """The address without what may be secret in it: a user's name and password, and the query."""
+    return re.sub(r"^([a-z]+://)[^/@]*@", r"\1", url.partition("#")[0].partition("?")[0], flags=re.IGNORECASE)
+
+
+@contextmanager
+def open_url(
+    session: requests.Session, url: str, *, position: int, validator: str | None, timeouts: tuple[float, float]
+) -> Iterator[requests.Response]:
+    """The server's answer to a request for the file from byte `position` on, its body not read yet.
+
+    With a validator, a file that is another by now comes whole. `timeouts` are the seconds to wait for a connection
+    and for the next bytes. Raises InterruptedTransferError, UnreachableServerError, or WeightsError for what no
+    further try would change: a certificate that isn't trusted, an address that is none. What the body raises while it
+    is read is translated in the same way.
+    """
+    import ssl
+
+    import requests
+    import urllib3
+
+    # A compressed body has no bytes that one could go on from.
+    headers = {"Accept-Encoding": "identity", "User-Agent": f"gradcli/{__version__}"}
+    if position:
+        headers["Range"] = f"bytes={position}-"
+        if validator is not None:
+            headers["If-Range"] = validator
+    try:
+        with session.get(url, headers=headers, stream=True, timeout=timeouts) as response:
+            yield response
+    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.TooManyRedirects) as error:
+        raise WeightsError(f"{shown_url(url)}: cannot be fetched: {_shortened(error)}") from error
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        causes = list(_causes(error))
+        reason = _reason(causes)
+        if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+            raise WeightsError(
+                f"{shown_url(url)}: the server's certificate is not trusted ({reason}); {_CERTIFICATE_ADVICE}"
+            ) from error
+        if any(isinstance(cause, urllib3.exceptions.NewConnectionError) for cause in causes):
+            proxy = isinstance(error, requests.exceptions.ProxyError)
+            server = "the proxy" if proxy else urllib3.util.parse_url(url).host
+            raise UnreachableServerError(f"{server} cannot be reached ({reason})") from error
+        raise InterruptedTransferError(reason) from error
+
+
+def check_status(response: requests.Response, url: str) -> None:
+    """Nothing for an answer with content; InterruptedTransferError or WeightsError for a status that is an error."""
+    status = response.status_code
+    if status in (200, 206, 416):
+        return
+    said = f"the server says {status} {response.reason or ''}".rstrip()
+    if status in _TRY_AGAIN:
+        wait = response.headers.get("Retry-After", "")
+        raise InterruptedTransferError(
+            said, min(float(wait), _LONGEST_WAIT) if wait.isascii() and wait.isdigit() else 0.0
+        )
+    if status in (404, 410):
+        said += ": there is no such file any more"
+    elif status in (401, 403, 407):
+        said += ": it does not give the file to you"
+    raise WeightsError(f"{shown_url(url)}: {said}")
+
+
+def is_encoded(response: requests.Response) -> bool:
+    """Whether the body is compressed although it was asked for as it is."""
+    return response.headers.get("Content-Encoding", "identity").lower() not in ("", "identity")
+
+
+def validator_of(response: requests.Response) -> str | None:
+    """What names this version of the file in If-Range: a strong ETag, else the time of its last change."""
+    etag: str | None = response.headers.get("ETag")
+    if etag is not None and etag.startswith('"'):
+        return etag
+    return response.headers.get("Last-Modified")
+
+
+def content_range(response: requests.Response) -> tuple[int | None, int | None]:
+    """The first byte of the range that was sent and the size of the whole file, None for what isn't said."""
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    if match is None:
+        return None, None
+    first, _, total = match.groups()
+    return int(first) if first else None, int(total) if total != "*" else None
+
+
+def content_length(response: requests.Response) -> int | None:
+    """The number of bytes of the body, None if the server doesn't say or compresses it."""
+    text = response.headers.get("Content-Length", "")
+    return int(text) if text.isascii() and text.isdigit() and not is_encoded(response) else None
+
+
+def is_web_page(response: requests.Response, opening: bytes) -> bool:
+    """Whether the body that starts with these bytes is a page to look at, whatever the status says."""
+    is_html = response.headers.get("Content-Type", "").lower().startswith("text/html")
+    return looks_like_web_page(opening) or (is_html and opening.lstrip().startswith(b"<"))
+
+
+def looks_like_web_page(opening: bytes) -> bool:
+    """Whether a file that starts with these bytes is HTML or XML."""
+    text = opening.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    return text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--"))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and those it was raised from or carries."""
+    waiting: list[object] = [error]
+    seen: set[int] = set()
+    while waiting:
+        cause = waiting.pop(0)
+        if isinstance(cause, BaseException) and id(cause) not in seen:
+            seen.add(id(cause))
+            yield cause
+            waiting += [getattr(cause, "reason", None), *cause.args, cause.__cause__, cause.__context__]
+
+
+def _reason(causes: list[BaseException]) -> str:
+    """The plainest of the causes: what the operating system said, else what the library says."""
+    for cause in causes:
+        if isinstance(cause, TimeoutError) or "timed out" in str(cause).lower():
+            return "it does not answer in time"
+    for cause in reversed(causes):
+        if isinstance(cause, OSError) and cause.strerror:
+            return str(cause.strerror)
+    return _shortened(causes[-1])
+
+
+def _shortened(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
