@@ -68,7 +68,8 @@ _PREFIXES: Final = (
 _PREFIX: Final = re.compile("|".join(map(re.escape, _PREFIXES)))
 
 # A classifier under another name than `fc`, beside the backbone or in it; the number is its place in a Sequential.
-_OTHER_HEAD: Final = re.compile(r"((?:fc|head|classifier|linear)(?:\.fc)?(?:\.[0-9])?)\.(weight|bias)")
+_ONE_LAYER_HEAD: Final = re.compile(r"((?:fc|head|classifier|linear)(?:\.fc)?(?:\.[0-9])?)\.(weight|bias)")
+_HEAD: Final = re.compile(r"(fc|head|classifier|linear)\.")
 
 # What self-supervised training keeps beside the encoder: the momentum encoder, MoCo's queue, projections of features.
 _TRAINING_ONLY: Final = re.compile(
@@ -82,14 +83,15 @@ class Naming:
 
     `style` is "unknown" where no block of a ResNet was recognised, or where more than one network was. `prefix` is
     what stands before the network's names. `name_of` maps the names in the file to torchvision's, for those that a rule
-    knows; `unrecognised` are the others, in the file's order, without those in `training_only`, which belong to a
-    self-supervised training and to no classifier.
+    knows. Of the others, `other_head` are those of a classifier that is more than one linear layer, `training_only`
+    those that a self-supervised training keeps beside the encoder, and `unrecognised` the rest.
     """
 
     style: Style
     prefix: str = ""
     name_of: dict[str, str] = field(default_factory=dict)
     unrecognised: tuple[str, ...] = ()
+    other_head: tuple[str, ...] = ()
     training_only: tuple[str, ...] = ()
 
     def torchvision_name(self, name: str) -> str:
@@ -119,18 +121,22 @@ def recognise_naming(names: Iterable[str]) -> Naming:
         return Naming("unknown", unrecognised=tuple(names))
     [((style, prefix), name_of)] = networks.items()
     if not any(name.startswith("fc.") for name in name_of.values()):
-        name_of |= _other_head(names, prefix)
+        name_of |= _one_layer_head(names, prefix)
     rest = [name for name in names if name not in name_of]
     if not set(name_of.values()).isdisjoint(rest):
         # A `fc.weight` beside the `fc` of the backbone, say: which of them is meant, nobody can tell.
         return Naming("unknown", unrecognised=tuple(names))
-    training_only = tuple(name for name in rest if _is_training_only(name, prefix))
+    headless = not any(name.startswith("fc.") for name in name_of.values())
+    other_head = [name for name in rest if headless and _starts_with(_HEAD, name, prefix)]
+    training_only = [name for name in rest if _starts_with(_TRAINING_ONLY, name, prefix)]
+    explained = {*other_head, *training_only}
     return Naming(
         style,
         prefix,
         {name: name_of[name] for name in names if name in name_of},
-        tuple(name for name in rest if name not in training_only),
-        training_only,
+        tuple(name for name in rest if name not in explained),
+        tuple(other_head),
+        tuple(training_only),
     )
 
 
@@ -148,24 +154,19 @@ def names_in(style: str, names: Iterable[str]) -> dict[str, str]:
     """
     if style not in WRITTEN_STYLES:
         raise ValueError(f"style {style!r}: must be one of {', '.join(WRITTEN_STYLES)}")
-    written: dict[str, str] = {}
-    for name in names:
-        written[name] = _hugging_face_name(name) if style == "hf" else name
-    if len(set(written.values())) < len(written):
-        seen: dict[str, str] = {}
-        for name, new in written.items():
-            if new in seen:
-                raise WeightsError(f"{seen[new]} and {name} would both be named {new}")
-            seen[new] = name
+    written = {name: _hugging_face_name(name) if style == "hf" else name for name in names}
+    first: dict[str, str] = {}
+    for name, new in written.items():
+        if first.setdefault(new, name) != name:
+            raise WeightsError(f"{first[new]} and {name} would both be named {new}")
     return written
 
 
 def _match(name: str) -> _Match | None:
     for style, pattern, other, offset in _patterns():
         if match := pattern.fullmatch(name):
-            if style == "torchvision":
-                return _Match(style, match["prefix"], name[match.end("prefix") :])
-            return _Match(style, match["prefix"], _filled(other, match, offset))
+            found = name[match.end("prefix") :] if style == "torchvision" else _filled(other, match, offset)
+            return _Match(style, match["prefix"], found)
     return None
 
 
@@ -203,12 +204,12 @@ def _in_a_block(torchvision_name: str) -> bool:
     return torchvision_name.startswith("layer")
 
 
-def _other_head(names: list[str], prefix: str) -> dict[str, str]:
+def _one_layer_head(names: list[str], prefix: str) -> dict[str, str]:
     """The one linear layer that can only be the classifier, as entries of `name_of`; none where there are several."""
     heads: dict[str, dict[str, str]] = defaultdict(dict)
     for outer in _outer_prefixes(prefix):
         for name in names:
-            if name.startswith(outer) and (match := _OTHER_HEAD.fullmatch(name, len(outer))):
+            if name.startswith(outer) and (match := _ONE_LAYER_HEAD.fullmatch(name, len(outer))):
                 heads[outer + match[1]][name] = f"fc.{match[2]}"
     if len(heads) != 1:
         return {}
@@ -222,8 +223,8 @@ def _outer_prefixes(prefix: str) -> list[str]:
     return [prefix[:end] for end in reversed(ends)]
 
 
-def _is_training_only(name: str, prefix: str) -> bool:
+def _starts_with(pattern: re.Pattern[str], name: str, prefix: str) -> bool:
+    """Whether the pattern stands at the start of the name, after the prefix or a shorter one."""
     return any(
-        name.startswith(outer) and _TRAINING_ONLY.match(name, len(outer)) is not None
-        for outer in _outer_prefixes(prefix)
+        name.startswith(outer) and pattern.match(name, len(outer)) is not None for outer in _outer_prefixes(prefix)
     )
