@@ -5,16 +5,24 @@ Tensors come out as records of what the file says about them; `torch_tensors` tu
 
 from __future__ import annotations
 
-import io
-import os
-from typing import Any, ClassVar, Final, NamedTuple, NoReturn
+from collections.abc import Callable
+from os import PathLike
+from typing import Any, Final, NamedTuple
 
 from gradcli.checkpoints.dtypes import SUPPORTED_DTYPES, TORCH_STORAGE_DTYPES, UNSUPPORTED_DTYPES
-from gradcli.errors import WeightsError
+from gradcli.checkpoints.mapped_file import Bytes
+from gradcli.checkpoints.pickle_machine import read_pickle
+from gradcli.checkpoints.pickle_objects import NUMPY_GLOBALS, STANDARD_GLOBALS, Constructor, Name, Record, record_of
+
+
+class StorageType(NamedTuple):
+    """A class of storages or, in the oldest files, of tensors. `dtype` is None for untyped storages."""
+
+    dtype: str | None
 
 
 class StorageRecord(NamedTuple):
-    """A flat run of elements, as a persistent id names it; nothing in it is checked yet.
+    """A flat run of elements, as a persistent id names it; key and length are not checked yet.
 
     `dtype` is None for an untyped storage, whose `elements` are bytes.
     """
@@ -25,200 +33,187 @@ class StorageRecord(NamedTuple):
 
 
 class TensorRecord(NamedTuple):
-    """A tensor as a window into a storage; nothing in it is checked yet. Strides count elements."""
+    """A tensor as a window into a storage; its numbers are not checked yet. Strides count elements."""
 
-    storage: Any
+    storage: StorageRecord
     offset: Any
     shape: Any
     strides: Any
     dtype: Any
 
 
-# The opcodes that pickle protocols 2 to 4 need for dictionaries, sequences, numbers, text and calls.
-# Left out are those of protocol 0 and 1, the extension registry, and whatever makes other objects.
-# fmt: off
-_OPCODES: Final = frozenset((
-    "PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK",
-    "MEMOIZE", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET",
-    "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT",
-    "SHORT_BINSTRING", "BINSTRING", "BINUNICODE", "SHORT_BINUNICODE", "SHORT_BINBYTES", "BINBYTES",
-    "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_LIST", "LIST", "APPEND", "APPENDS",
-    "EMPTY_DICT", "DICT", "SETITEM", "SETITEMS",
-    "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "BINPERSID",
-))
-# fmt: on
+class ParameterRecord(Record):
+    """A parameter that is made first and given its tensor later, as the oldest files have them."""
+
+    __slots__ = ()
+
+    @property
+    def tensor(self) -> TensorRecord | None:
+        values = (*self.arguments[:1], *(self.state[:1] if type(self.state) is tuple else ()))
+        return next((value for value in values if isinstance(value, TensorRecord)), None)
 
 
-def read_torch_pickle(data: bytes, path: str | os.PathLike[str]) -> Any:
-    """The object in a pickle of torch.save, its tensors as TensorRecord.
+def read_torch_pickle(
+    data: bytes | Bytes,
+    path: str | PathLike[str],
+    start: int = 0,
+    persistent_load: Callable[[Any], Any] | None = None,
+) -> tuple[Any, int]:
+    """The object in the pickle of torch.save at byte `start`, and the position after its end.
 
-    Only exact (module, name) pairs are resolved, each to something inert of this module: ordered
-    dictionaries, sizes, tensors, parameters, storages and dtypes. WeightsError names the file and what
-    was refused, or says that the pickle is corrupt.
+    Tensors are TensorRecord (or ParameterRecord); sizes are tuples, dictionaries of every kind plain ones. What
+    scripts keep beside their weights is read where `pickle_objects` knows it. `persistent_load` makes of a
+    persistent id a storage or tensor, and raises ValueError with a reason; left out, ids are those of a zip file.
+
+    WeightsError names the file and what was refused, or says that the pickle is cut short or corrupt.
     """
-    import pickle
-
-    _check_opcodes(data, path)
-
-    # The unpickler written in Python, because the one in C can't be told what to do for an opcode.
-    base: Any = pickle._Unpickler
-
-    class Unpickler(base):  # type: ignore[misc]
-        dispatch: ClassVar[dict[int, Any]] = dict(base.dispatch)
-
-        def load_setitem(self) -> None:
-            value, key = self.stack.pop(), self.stack.pop()
-            _set_items(self.stack[-1], [key, value])
-
-        def load_setitems(self) -> None:
-            items = self.pop_mark()
-            _set_items(self.stack[-1], items)
-
-        def load_dict(self) -> None:
-            entries: dict[Any, Any] = {}
-            _set_items(entries, self.pop_mark())
-            self.append(entries)
-
-        def load_build(self) -> None:
-            # Attributes to set, such as `_metadata`, are of no use, and could change what they are set on.
-            self.stack.pop()
-            if not isinstance(self.stack[-1], dict):
-                raise ValueError("attributes are set on what is no dictionary")
-
-        dispatch |= {
-            pickle.SETITEM[0]: load_setitem,
-            pickle.SETITEMS[0]: load_setitems,
-            pickle.DICT[0]: load_dict,
-            pickle.BUILD[0]: load_build,
-        }
-
-        def find_class(self, module: str, name: str) -> Any:
-            try:
-                return _GLOBALS[module, name]
-            except KeyError:
-                _refuse(path, f"{module}.{name}")
-
-        def persistent_load(self, identifier: Any) -> StorageRecord:
-            kind, storage, key, _location, elements = identifier
-            if kind != "storage" or not isinstance(storage, _StorageType):
-                raise pickle.UnpicklingError("a persistent id that names no storage")
-            return StorageRecord(storage.dtype, key, elements)
-
-    try:
-        # PyTorch writes the text of Python 2 checkpoints as UTF-8
-        return Unpickler(io.BytesIO(data), encoding="utf-8").load()
-    except WeightsError:
-        raise
-    except Exception as error:  # a damaged pickle can raise almost anything
-        raise _corrupt(path, f"{type(error).__name__}: {error}") from error
-
-
-def _check_opcodes(data: bytes, path: str | os.PathLike[str]) -> None:
-    """Read the pickle as a list of opcodes, without executing it, and refuse what torch.save never writes."""
-    import pickletools
-
-    end = 0
-    try:
-        for opcode, argument, position in pickletools.genops(data):
-            if opcode.name not in _OPCODES:
-                raise WeightsError(
-                    f"{path}: its pickle has the opcode {opcode.name} at byte {position}, which no file of "
-                    "torch.save needs; refused"
-                )
-            if opcode.name == "GLOBAL" and tuple(str(argument).split(" ", 1)) not in _GLOBALS:
-                _refuse(path, str(argument).replace(" ", "."))
-            # The unpickler allocates its memo up to the index given: a few bytes could ask for gigabytes.
-            if opcode.name == "LONG_BINPUT" and argument is not None and argument > len(data):
-                raise _corrupt(path, f"memo index {argument} at byte {position}")
-            end = (position or 0) + 1
-    except ValueError as error:
-        raise _corrupt(path, str(error)) from error
-    if end != len(data):
-        raise _corrupt(path, f"{len(data) - end} bytes follow its end")
-
-
-def _set_items(target: Any, items: list[Any]) -> None:
-    """Put keys and values, one after the other, into a dictionary.
-
-    Only text and numbers are keys: hashing a tuple that contains itself twice, many times over, would never end.
-    """
-    if not isinstance(target, dict) or len(items) % 2:
-        raise ValueError("items are set on what is no dictionary")
-    for key, value in zip(items[::2], items[1::2], strict=True):
-        if not isinstance(key, str | int):
-            raise ValueError(f"a {type(key).__name__} is the key of a dictionary")
-        target[key] = value
-
-
-def _refuse(path: str | os.PathLike[str], name: str) -> NoReturn:
-    raise WeightsError(
-        f"{path}: refuses to run {name!r}, which its pickle asks for: only tensors in plain dictionaries are "
-        "read, as torch.save(model.state_dict(), ...) writes them"
+    return read_pickle(
+        data,
+        start,
+        path=path,
+        globals=_GLOBALS,
+        persistent_load=persistent_load or _named_storage,
+        why_refused=_why_refused,
     )
 
 
-def _corrupt(path: str | os.PathLike[str], reason: str) -> WeightsError:
-    return WeightsError(f"{path}: its pickle is corrupt ({' '.join(reason.split())})")
+def storage_record(storage_type: Any, key: Any, elements: Any) -> StorageRecord:
+    """The storage that these parts of a persistent id name; ValueError unless the first is a type of storages."""
+    if not isinstance(storage_type, StorageType):
+        raise ValueError("a persistent id without a type of storages")
+    return StorageRecord(storage_type.dtype, key, elements)
 
 
-class _StorageType(NamedTuple):
-    dtype: str | None
+def _named_storage(identifier: Any) -> StorageRecord:
+    """The storage of a persistent id ("storage", type, key, location, number of elements)."""
+    if type(identifier) is not tuple or len(identifier) != 5 or identifier[0] != "storage":
+        raise ValueError("a persistent id that names no storage")
+    _, storage_type, key, _location, elements = identifier
+    return storage_record(storage_type, key, elements)
+
+
+def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> TensorRecord:
+    if not isinstance(storage, StorageRecord):
+        raise ValueError("a tensor without a storage")
+    return TensorRecord(storage, offset, shape, strides, storage.dtype)
+
+
+def _rebuild_tensor_v2(
+    storage: Any,
+    offset: Any,
+    shape: Any,
+    strides: Any,
+    requires_grad: Any = False,
+    hooks: Any = None,
+    metadata: Any = None,
+) -> TensorRecord:
+    if metadata:  # its elements are not what the storage holds
+        raise ValueError("tensor metadata: a lazily conjugated or negated tensor")
+    return _rebuild_tensor(storage, offset, shape, strides)
+
+
+def _rebuild_tensor_v3(
+    storage: Any,
+    offset: Any,
+    shape: Any,
+    strides: Any,
+    requires_grad: Any,
+    hooks: Any,
+    dtype: Any,
+    metadata: Any = None,
+) -> TensorRecord:
+    if not isinstance(dtype, _DType):
+        raise ValueError("a tensor whose dtype is none")
+    record = _rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, hooks, metadata)
+    return record._replace(dtype=dtype.name)
 
 
 class _DType(NamedTuple):
     name: str
 
 
-def _ordered_dictionary(pairs: Any = ()) -> dict[Any, Any]:
-    entries: dict[Any, Any] = {}
-    for pair in pairs:
-        _set_items(entries, list(pair))
-    return entries
-
-
-def _size(lengths: Any = ()) -> tuple[Any, ...]:
-    return tuple(lengths)
-
-
-def _rebuild_tensor_v2(
-    storage: StorageRecord,
-    offset: Any,
-    shape: Any,
-    strides: Any,
-    requires_grad: bool = False,
-    hooks: Any = None,
-    metadata: Any = None,
-) -> TensorRecord:
-    if metadata:  # a lazily conjugated or negated tensor: its elements are not what the storage holds
-        raise ValueError("tensor metadata: a lazily conjugated or negated tensor")
-    return TensorRecord(storage, offset, shape, strides, storage.dtype)
-
-
-def _rebuild_tensor_v3(
-    storage: StorageRecord,
-    offset: Any,
-    shape: Any,
-    strides: Any,
-    requires_grad: bool,
-    hooks: Any,
-    dtype: _DType,
-    metadata: Any = None,
-) -> TensorRecord:
-    record = _rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, hooks, metadata)
-    return record._replace(dtype=dtype.name)
-
-
-def _rebuild_parameter(data: Any, requires_grad: bool, hooks: Any) -> Any:
+def _rebuild_parameter(data: Any, requires_grad: Any = True, hooks: Any = None, state: Any = None) -> Any:
+    if not isinstance(data, TensorRecord | ParameterRecord):
+        raise ValueError("a parameter without a tensor")
     return data
 
 
+def _parameter(*arguments: Any) -> Any:
+    """With a tensor, that; without, one that waits for its state."""
+    return _rebuild_parameter(*arguments[:1]) if arguments else ParameterRecord("torch.nn.Parameter")
+
+
+_TENSOR_CLASSES: Final = (Name("torch.Tensor"), Constructor("torch.nn.Parameter", _parameter))
+
+
+def _rebuild_from_type(function: Any, tensor_class: Any, arguments: Any, state: Any = None) -> Any:
+    """A tensor that carries attributes, which are of no use here."""
+    if function not in _REBUILDERS.values() or type(arguments) is not tuple:
+        raise ValueError("a tensor that is rebuilt by what rebuilds none")
+    if tensor_class not in _TENSOR_CLASSES:
+        raise ValueError("a tensor of a subclass of torch.Tensor")
+    return function.function(*arguments)
+
+
+_REBUILDERS: Final = {
+    "_rebuild_tensor": Constructor("_rebuild_tensor", _rebuild_tensor),
+    "_rebuild_tensor_v2": Constructor("_rebuild_tensor_v2", _rebuild_tensor_v2),
+    "_rebuild_tensor_v3": Constructor("_rebuild_tensor_v3", _rebuild_tensor_v3),
+    "_rebuild_parameter": Constructor("_rebuild_parameter", _rebuild_parameter),
+    "_rebuild_parameter_with_state": Constructor("_rebuild_parameter_with_state", _rebuild_parameter),
+}
+
+_STORAGE_TYPES: Final = {name: StorageType(dtype) for name, dtype in TORCH_STORAGE_DTYPES.items()}
+# The oldest files name the class of each tensor beside its storage: torch.FloatTensor, torch.cuda.FloatTensor.
+_TENSOR_TYPES: Final = {name.replace("Storage", "Tensor"): value for name, value in _STORAGE_TYPES.items()}
+
 _GLOBALS: Final[dict[tuple[str, str], Any]] = {
-    ("collections", "OrderedDict"): _ordered_dictionary,
-    ("torch", "Size"): _size,
-    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor_v2,
-    ("torch._utils", "_rebuild_tensor_v3"): _rebuild_tensor_v3,
-    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
-    ("torch.storage", "UntypedStorage"): _StorageType(None),
-    **{("torch", name): _StorageType(dtype) for name, dtype in TORCH_STORAGE_DTYPES.items()},
+    **STANDARD_GLOBALS,
+    **NUMPY_GLOBALS,
+    **{("torch._utils", name): constructor for name, constructor in _REBUILDERS.items()},
+    ("torch._tensor", "_rebuild_from_type_v2"): Constructor("_rebuild_from_type_v2", _rebuild_from_type),
+    ("torch._tensor", "_rebuild_from_type"): Constructor("_rebuild_from_type", _rebuild_from_type),
+    ("torch", "Tensor"): _TENSOR_CLASSES[0],
+    ("torch.nn.parameter", "Parameter"): _TENSOR_CLASSES[1],
+    ("torch.nn.parameter", "Buffer"): _TENSOR_CLASSES[1],
+    ("torch.autograd.variable", "Variable"): _TENSOR_CLASSES[1],
+    ("torch", "Size"): Constructor("torch.Size", lambda lengths=(): tuple(lengths)),
+    ("torch", "device"): record_of("torch.device"),
+    ("torch.serialization", "_get_layout"): record_of("torch.layout"),
+    **{("torch", name): Name(f"torch.{name}") for name in ("contiguous_format", "channels_last", "preserve_format")},
+    ("torch.storage", "UntypedStorage"): StorageType(None),
+    **{(module, name): value for module in ("torch", "torch.cuda") for name, value in _STORAGE_TYPES.items()},
+    **{(module, name): value for module in ("torch", "torch.cuda") for name, value in _TENSOR_TYPES.items()},
     **{("torch", name): _DType(name) for name in (*SUPPORTED_DTYPES, *UNSUPPORTED_DTYPES)},
 }
+
+_NOT_DENSE: Final = "only dense tensors that hold their own elements are read"
+_REASONS: Final = {
+    ("torch._utils", "_rebuild_sparse_tensor"): f"a sparse tensor; {_NOT_DENSE} (tensor.to_dense())",
+    ("torch._utils", "_rebuild_sparse_csr_tensor"): f"a sparse tensor; {_NOT_DENSE} (tensor.to_dense())",
+    ("torch._utils", "_rebuild_nested_tensor"): f"a nested tensor; {_NOT_DENSE}",
+    ("torch._utils", "_rebuild_qtensor"): f"a quantized tensor; {_NOT_DENSE} (tensor.dequantize())",
+    ("torch._utils", "_rebuild_meta_tensor_no_storage"): f"a tensor on the meta device, without data; {_NOT_DENSE}",
+    ("torch._utils", "_rebuild_wrapper_subclass"): f"a tensor of a subclass of torch.Tensor; {_NOT_DENSE}",
+    ("torch._utils", "_rebuild_device_tensor_from_numpy"): f"a tensor of a special device; {_NOT_DENSE} (tensor.cpu())",
+    ("torch._utils", "_rebuild_device_tensor_from_cpu_tensor"): (
+        f"a tensor of a special device; {_NOT_DENSE} (tensor.cpu())"
+    ),
+    (
+        "torch.storage",
+        "_load_from_bytes",
+    ): "the file is written with pickle, not with torch.save(model.state_dict(), ...)",
+}
+_MODEL_MODULES: Final = (
+    "torch.nn.modules.",
+    "torchvision.models.",
+    "timm.models.",
+    "transformers.models.",
+    "__torch__.",
+)
+
+
+def _why_refused(module: str, name: str) -> str | None:
+    if f"{module}.".startswith(_MODEL_MODULES):
+        return "a whole pickled model is code; save model.state_dict() instead"
+    return _REASONS.get((module, name))

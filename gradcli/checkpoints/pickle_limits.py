@@ -1,0 +1,112 @@
+"""How much a pickle may ask for, so that reading one takes time and memory in proportion to a real checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from gradcli.checkpoints.pickle_objects import Record
+
+# A state dict of ResNet-18 takes 5,000 steps; one with years of training history, some 100,000. A second of work.
+MOST_STEPS: Final = 2**21
+# Constructors look at every element of their arguments, and a pickle can give one long list to many of them.
+MOST_ELEMENTS_GIVEN: Final = 2**21
+# What stands in two places counts twice here: a recursive reader, such as repr, meets it twice.
+MOST_ELEMENTS: Final = 2**24
+_BYTES_LIKE_AN_ELEMENT: Final = 16
+# Writers recurse over what they write, and Python ends that at 1,000 levels.
+DEEPEST_NESTING: Final = 1000
+# Names of tensors have some 50 characters; the text around them is a log at most. Bytes may be an array.
+LONGEST_NAME: Final = 1000
+LONGEST_TEXT: Final = 2**25
+LONGEST_BYTES: Final = 2**28
+# What the opcode LONG1 can hold. The largest integers of a checkpoint are seeds of 32 bytes.
+LONGEST_INTEGER: Final = 255
+# Numbers hash to themselves, so that chosen ones collide and take quadratic time; text is hashed with a secret.
+MOST_NUMBER_KEYS: Final = 2**15
+LARGEST_NUMBER_KEY: Final = 2**60  # above, different integers have one hash
+LONGEST_KEY_TUPLE: Final = 16  # a tuple is hashed anew every time
+
+_PLAIN: Final = frozenset((str, bytes, int, float, complex, bool, type(None)))
+_KEYS: Final = _PLAIN - {complex}
+_IN_PROGRESS: Final = 0
+
+
+class PickleError(ValueError):
+    """The pickle is not one that a writer makes, or is beyond a limit. The message is the reason alone."""
+
+
+def check_length(length: int, longest: int, what: str) -> None:
+    """Refuse a declared length before anything of that length is read."""
+    if length > longest:
+        raise PickleError(f"{what} of {length} bytes; at most {longest} are read")
+
+
+def check_key(key: Any) -> None:
+    """Refuse keys of a dictionary that are costly to hash, or that can be made to collide."""
+    parts = key if type(key) is tuple and len(key) <= LONGEST_KEY_TUPLE else (key,)
+    if not isinstance(key, Record) and any(type(part) not in _KEYS for part in parts):
+        raise PickleError(f"a {type(key).__name__} is the key of a dictionary")
+    if any(type(part) is int and abs(part) >= LARGEST_NUMBER_KEY for part in parts):
+        raise PickleError(
+            f"an integer of more than {LARGEST_NUMBER_KEY.bit_length() - 1} bits is the key of a dictionary"
+        )
+
+
+def shallow_elements(value: Any) -> int:
+    """How many elements a constructor looks at that is given this value; 16 bytes of text count as one."""
+    kind = type(value)
+    if kind is str or kind is bytes:
+        return len(value) // _BYTES_LIKE_AN_ELEMENT
+    return len(value) if kind in (tuple, list, dict) else 0
+
+
+def check_structure(root: Any) -> None:
+    """Refuse what contains itself, is nested too deeply, or multiplies by standing in many places.
+
+    Afterwards a reader may recurse over the object without a thought. Keys of dictionaries hold nothing.
+    """
+    sizes = {id(root): _IN_PROGRESS}
+    path = [_Visit(root)]
+    while path:
+        visit = path[-1]
+        for value in visit.children:
+            if type(value) in _PLAIN:
+                visit.size += 1 + shallow_elements(value)
+                continue
+            size = sizes.get(id(value))
+            if size is None:
+                sizes[id(value)] = _IN_PROGRESS
+                path.append(_Visit(value))
+                break
+            if size == _IN_PROGRESS:
+                raise PickleError(f"a {type(value).__name__} contains itself; refused")
+            visit.size += size
+        else:
+            path.pop()
+            sizes[visit.identity] = visit.size
+            if path:
+                path[-1].size += visit.size
+        if visit.size > MOST_ELEMENTS:
+            raise PickleError(f"it repeats its parts to more than {MOST_ELEMENTS} elements; refused")
+        if len(path) > DEEPEST_NESTING:
+            raise PickleError(f"nested deeper than {DEEPEST_NESTING} levels; refused")
+
+
+class _Visit:
+    """How far the elements of one object are visited."""
+
+    __slots__ = ("children", "identity", "size")
+
+    def __init__(self, value: Any) -> None:
+        self.identity = id(value)
+        self.size = 1
+        self.children: Iterator[Any]
+        if type(value) is dict:
+            self.children = iter(value.values())
+        elif isinstance(value, list | tuple):
+            self.children = iter(value)
+        elif isinstance(value, Record):
+            self.children = iter((value.arguments, value.state))
+        else:
+            self.children = iter(())
