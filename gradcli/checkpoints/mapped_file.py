@@ -26,3 +26,20 @@ def map_file(path: Path) -> Bytes:
             return np.frombuffer(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY), np.uint8)
         except ValueError:  # what mmap says to a file without content
             raise WeightsError(f"{path}: is empty; is another program writing it?") from None
+
+
+def release_pages(data: Bytes) -> None:
+    """Let go of the memory that holds these bytes of a mapped file, once what is needed of them was copied.
+
+    They stay readable: a page is read again when it is used. Nothing may have been written to them. Other arrays,
+    and systems that know no such request, are left as they are.
+    """
+    owner: Any = data
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    owner = getattr(owner, "obj", owner)  # frombuffer holds a memoryview of the map
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        start = data.ctypes.data - np.frombuffer(owner, np.uint8).ctypes.data
+        first, end = -(-start // mmap.PAGESIZE), (start + data.size) // mmap.PAGESIZE  # pages that hold nothing else
+        if end > first:
+            owner.madvise(mmap.MADV_DONTNEED, first * mmap.PAGESIZE, (end - first) * mmap.PAGESIZE)

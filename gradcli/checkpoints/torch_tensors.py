@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from gradcli.checkpoints.dtypes import SUPPORTED_DTYPES, array_from_bytes, item_size
+from gradcli.checkpoints.mapped_file import Bytes, release_pages
 from gradcli.checkpoints.torch_pickle import StorageRecord, TensorRecord
 from gradcli.errors import WeightsError
 
@@ -18,8 +19,8 @@ from gradcli.errors import WeightsError
 _LARGEST_EXPANSION: Final = 16
 _ALWAYS_ALLOWED_BYTES: Final = 2**28
 _LARGEST_RANK: Final = 64  # NumPy's limit
-
-Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+_LARGEST_NUMBER: Final = 2**63 - 1  # PyTorch's sizes, strides and offsets are int64
+_LONGEST_SHOWN: Final = 100
 
 
 def arrays_from_records(
@@ -30,9 +31,9 @@ def arrays_from_records(
 ) -> dict[str, np.ndarray[Any, Any]]:
     """The tensors as C-contiguous arrays that share no memory, in the order given.
 
-    `read_storage` returns the bytes of the storage with that key, in memory that may be kept. Each
-    storage is read once and let go after its last tensor. A tensor may be any strided window of its
-    storage: transposed, sliced, expanded, overlapping others.
+    `read_storage` returns the bytes of the storage with that key, in memory that may be kept. Each storage is
+    read once and let go after its last tensor, which stays a view of it where its elements lie as NumPy wants
+    them. A tensor may be any strided window of its storage: transposed, sliced, expanded, overlapping others.
 
     WeightsError names the file and the tensor where the dtype is not supported, a size, stride or offset
     is no non-negative whole number, the storage is not as long as declared, or the window reaches
@@ -46,16 +47,24 @@ def arrays_from_records(
     storages: dict[str, Bytes] = {}
     arrays = {}
     for name, record in records.items():
-        key = record.storage.key
-        if key not in storages:
-            storages[key] = read_storage(key)
-        uses[key] -= 1
-        last_use = uses[key] == 0
-        data = storages.pop(key) if last_use else storages[key]
-        declared = record.storage.elements * (item_size(record.dtype) if record.storage.dtype else 1)
+        storage = record.storage
+        if storage.key not in storages:
+            storages[storage.key] = read_storage(storage.key)
+        data = storages[storage.key]
+        declared = storage.elements * (item_size(storage.dtype) if storage.dtype else 1)
         if declared != data.size:
-            raise _wrong(path, name, f"storage {key!r} has {data.size} bytes, not the {declared} declared")
-        arrays[name] = _window(path, name, record, data, big_endian, may_keep=last_use)
+            raise _wrong(
+                path,
+                name,
+                f"storage {storage.key[:_LONGEST_SHOWN]!r} has {data.size} bytes, not the {declared} declared",
+            )
+        uses[storage.key] -= 1
+        last_use = uses[storage.key] == 0
+        arrays[name] = _window(record, data, big_endian, may_keep=last_use)
+        if last_use:
+            del storages[storage.key]
+            if not np.may_share_memory(arrays[name], data):
+                release_pages(data)
     return arrays
 
 
@@ -63,21 +72,31 @@ def _check_record(path: Path, name: str, record: TensorRecord) -> None:
     """Everything about one tensor that can be known before its storage is read."""
     if record.dtype not in SUPPORTED_DTYPES:
         supported = ", ".join(SUPPORTED_DTYPES)
-        raise WeightsError(f"{path}: tensor {name!r} has the dtype {record.dtype}; supported are {supported}")
+        raise WeightsError(
+            f"{path}: tensor {name[:_LONGEST_SHOWN]!r} has the dtype {record.dtype}; supported are {supported}"
+        )
     storage = record.storage
     if not isinstance(storage, StorageRecord) or not isinstance(storage.key, str):
         raise _wrong(path, name, "no storage is named")
+    if storage.dtype not in (None, *SUPPORTED_DTYPES):
+        raise _wrong(path, name, f"it is said to lie in a storage of {storage.dtype}")
     shape, strides = record.shape, record.strides
     if not isinstance(shape, tuple) or not isinstance(strides, tuple) or len(shape) != len(strides):
         raise _wrong(path, name, "its sizes and strides do not match")
     if len(shape) > _LARGEST_RANK:
         raise _wrong(path, name, f"it has {len(shape)} dimensions, more than {_LARGEST_RANK}")
     for number in (*shape, *strides, record.offset, storage.elements):
-        if type(number) is not int or number < 0:
-            raise _wrong(path, name, f"{number!r} is no size, stride or offset")
+        if type(number) is not int:
+            raise _wrong(path, name, f"a {type(number).__name__} is no size, stride or offset")
+        if not 0 <= number <= _LARGEST_NUMBER:
+            shown = number if abs(number) <= _LARGEST_NUMBER else f"a number of {number.bit_length()} bits"
+            raise _wrong(path, name, f"{shown} is no size, stride or offset")
+    item = item_size(record.dtype)
+    if math.prod(n or 1 for n in shape) * item > _LARGEST_NUMBER:
+        raise _wrong(path, name, "its sizes are too large together")
     if math.prod(shape):
         end = record.offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True)) + 1
-        elements = storage.elements if storage.dtype else storage.elements // item_size(record.dtype)
+        elements = storage.elements * (item_size(storage.dtype) if storage.dtype else 1) // item
         if end > elements:
             raise _wrong(path, name, f"it reaches element {end} of a storage of {elements}")
 
@@ -92,30 +111,19 @@ def _check_total(path: Path, records: Mapping[str, TensorRecord]) -> None:
         )
 
 
-def _window(
-    path: Path, name: str, record: TensorRecord, data: Bytes, big_endian: bool, may_keep: bool
-) -> np.ndarray[Any, Any]:
-    """The tensor's elements; without a copy if it may keep `data` and is all of it in order."""
+def _window(record: TensorRecord, data: Bytes, big_endian: bool, may_keep: bool) -> np.ndarray[Any, Any]:
+    """The tensor's elements; without a copy if it may keep `data`, where they lie as NumPy wants them."""
     shape = record.shape
     item = item_size(record.dtype)
-    if data.size % item:
-        raise _wrong(path, name, f"its storage of {data.size} bytes is no whole number of elements")
-    elements = array_from_bytes(data, record.dtype, big_endian)
     if math.prod(shape) == 0:
-        return np.empty(shape, elements.dtype)
+        return array_from_bytes(np.empty(0, np.uint8), record.dtype).reshape(shape)
     # A dimension of size 1 may carry any stride; 0 keeps NumPy from multiplying it out.
-    strides = [stride if n > 1 else 0 for n, stride in zip(shape, record.strides, strict=True)]
-    window: np.ndarray[Any, Any] = np.ndarray(
-        shape,
-        elements.dtype,
-        buffer=elements,
-        offset=record.offset * elements.itemsize,
-        strides=[stride * elements.itemsize for stride in strides],
-    )
-    if may_keep and window.flags.c_contiguous and window.size == elements.size:
-        return window
-    return window.copy(order="C")
+    strides = [stride * item if n > 1 else 0 for n, stride in zip(shape, record.strides, strict=True)]
+    stored: np.ndarray[Any, Any] = np.ndarray(shape, f"u{item}", data, record.offset * item, strides)
+    if not (may_keep and stored.flags.c_contiguous and stored.flags.aligned and stored.flags.writeable):
+        stored = stored.copy(order="C")
+    return array_from_bytes(stored.reshape(-1).view(np.uint8), record.dtype, big_endian).reshape(shape)
 
 
 def _wrong(path: Path, name: str, reason: str) -> WeightsError:
-    return WeightsError(f"{path}: tensor {name!r} is corrupt: {reason}")
+    return WeightsError(f"{path}: tensor {name[:_LONGEST_SHOWN]!r} is corrupt: {reason}")

@@ -1,27 +1,28 @@
 """Reading the zip container of torch.save (PyTorch 1.6 and later).
 
 One folder at the top holds `data.pkl` (the object), `data/<key>` (the bytes of each storage, stored
-plainly) and, in newer files, `byteorder`.
+plainly) and, in newer files, `byteorder`. What else there is (versions, alignment, an id) is not needed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-
-import numpy as np
+from typing import Final
 
 from gradcli.checkpoints.checkpoint import Checkpoint
+from gradcli.checkpoints.dtypes import SUPPORTED_DTYPES, item_size
+from gradcli.checkpoints.mapped_file import Bytes, map_file
 from gradcli.checkpoints.torch_pickle import read_torch_pickle
-from gradcli.checkpoints.torch_state_dict import find_state_dict
+from gradcli.checkpoints.torch_state_dict import TorchStateDict, find_state_dict
 from gradcli.checkpoints.torch_tensors import arrays_from_records
+from gradcli.checkpoints.zip_archive import ZipArchive
+from gradcli.checkpoints.zip_directory import STORED, cut_short, has_directory, opening_members
 from gradcli.errors import WeightsError
 
-if TYPE_CHECKING:
-    import zipfile
-
-_ENCRYPTED: Final = 0x1
-_PIECE: Final = 2**20
+_PICKLE: Final = "data.pkl"
+_WEIGHTS_SUFFIXES: Final = (".pth", ".pt", ".bin", ".safetensors", ".npz", ".tar")
+_ADVICE: Final = "load it with PyTorch, and save its state_dict() with torch.save"
 
 
 def looks_like_zip(opening: bytes) -> bool:
@@ -32,77 +33,75 @@ def looks_like_zip(opening: bytes) -> bool:
 def read_torch_zip(path: Path) -> Checkpoint:
     """The state dict in a zip file of torch.save, without PyTorch.
 
-    WeightsError if the archive is cut short or corrupt, is of another kind, its pickle is refused, or a
-    tensor does not fit its storage.
+    Tensors are a private map of the file where their elements lie in order there. The CRC-32 of every record
+    that is used is checked. WeightsError if the archive is cut short or corrupt, is of another kind (a
+    TorchScript or torch.export archive is told by its members), its pickle is refused, or a tensor does not fit
+    its storage.
     """
-    import zipfile
+    data = map_file(path)
+    if not has_directory(data):
+        raise cut_short(path, data, _length_needed(path, data))
+    archive = ZipArchive(path, data)
+    folder = _top_folder(path, archive.members)
 
-    if not zipfile.is_zipfile(path):
-        raise WeightsError(
-            f"{path}: cut short after {path.stat().st_size} bytes: the directory at the end of its zip "
-            "archive is missing; download or write it again"
-        )
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return _read_archive(path, archive)
-    except (WeightsError, OSError):
-        raise
-    except Exception as error:  # a damaged directory makes zipfile raise more than BadZipFile
-        raise WeightsError(f"{path}: its zip archive is corrupt ({' '.join(str(error).split())})") from error
-
-
-def _read_archive(path: Path, archive: zipfile.ZipFile) -> Checkpoint:
-    members = _members(path, archive)
-    folder = _top_folder(path, members)
-
-    def read(record: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        if folder + record not in members:
-            raise WeightsError(f"{path}: is corrupt: its archive has no record {record!r}")
-        return _read_record(path, archive, members[folder + record])
-
-    byte_order = read("byteorder").tobytes() if folder + "byteorder" in members else b"little"
+    byte_order = b"little"
+    if folder + "byteorder" in archive.members:
+        byte_order = archive.read(folder + "byteorder").tobytes()
     if byte_order not in (b"little", b"big"):
         raise WeightsError(f"{path}: is corrupt: its byte order is {byte_order[:20]!r}, not little or big")
-    found = find_state_dict(read_torch_pickle(read("data.pkl").tobytes(), path), path)
-    tensors = arrays_from_records(found.records, lambda key: read(f"data/{key}"), path, big_endian=byte_order == b"big")
+
+    pickled = archive.read(folder + _PICKLE)
+    content, end = read_torch_pickle(pickled, path)
+    if end != pickled.size:
+        raise WeightsError(f"{path}: its pickle is corrupt ({pickled.size - end} bytes follow its end)")
+    found = find_state_dict(content, path)
+
+    def read_storage(key: str) -> Bytes:
+        name = f"{folder}data/{key}"
+        if name in archive.members and archive.members[name].method != STORED:
+            raise WeightsError(f"{path}: record {name!r} is compressed, as torch.save never makes it")
+        return archive.read(name)
+
+    tensors = arrays_from_records(found.records, read_storage, path, big_endian=byte_order == b"big")
     dtypes = {name: record.dtype for name, record in found.records.items()}
     return Checkpoint(tensors, found.metadata, path, "torch-zip", dtypes, found.ignored)
 
 
-def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    members = {info.filename: info for info in archive.infolist()}
-    if len(members) < len(archive.infolist()):
-        raise WeightsError(f"{path}: is corrupt: its archive holds two records of one name; refused")
-    return members
-
-
-def _top_folder(path: Path, members: dict[str, zipfile.ZipInfo]) -> str:
+def _top_folder(path: Path, members: Iterable[str]) -> str:
     """The folder that holds everything, with its slash; torch.save names it after the file."""
-    folders = [name.removesuffix("data.pkl") for name in members if name.endswith("/data.pkl")]
+    names = list(members)
+    inside = [name.partition("/")[2] for name in names]  # torch.save's folder is any, and the only one
+    if any(name == "constants.pkl" or name.startswith("code/") for name in inside):
+        raise WeightsError(f"{path}: is a TorchScript archive, which holds code; {_ADVICE}")
+    if "archive_format" in inside or "serialized_exported_program.json" in (*inside, *names):
+        raise WeightsError(f"{path}: is a program of torch.export (.pt2), not a state dict; {_ADVICE}")
+    folders = [name.removesuffix(_PICKLE) for name in names if name.endswith("/" + _PICKLE)]
     folders = [folder for folder in folders if folder.count("/") == 1]
-    if len(folders) != 1:
-        count = "no" if not folders else "more than one"
-        raise WeightsError(f"{path}: is a zip archive with {count} data.pkl, not a file of torch.save")
-    return folders[0]
+    if len(folders) == 1:
+        return folders[0]
+    if not folders and (packed := [name for name in names if name.endswith(_WEIGHTS_SUFFIXES)]):
+        raise WeightsError(f"{path}: is a zip archive that holds {packed[0]!r}; unpack it and name that file")
+    count = "no" if not folders else "more than one"
+    raise WeightsError(f"{path}: is a zip archive with {count} {_PICKLE}, not a file of torch.save")
 
 
-def _read_record(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """The bytes of one member, checked against its CRC-32."""
-    import zipfile
+def _length_needed(path: Path, data: Bytes) -> int:
+    """A length below which the file can't be whole, from the pickle at its start; 0 where that is cut as well."""
+    for member in opening_members(data):
+        if member.name.endswith("/" + _PICKLE):
+            try:
+                content, end = read_torch_pickle(data, path, start=member.start)
+                return end + _storage_bytes(find_state_dict(content, path))
+            except WeightsError:
+                return 0
+    return 0
 
-    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & _ENCRYPTED:
-        raise WeightsError(f"{path}: record {info.filename!r} is compressed or encrypted, as torch.save never makes it")
-    # A stored member can't be longer than its file: this bounds the allocation below.
-    if info.file_size != info.compress_size or info.file_size > path.stat().st_size:
-        raise WeightsError(f"{path}: is corrupt: record {info.filename!r} declares {info.file_size} bytes")
-    if info.CRC == 0:
-        # What PyTorch writes where checksums are switched off; zipfile checks none if there is none.
-        del info.CRC
-    data = np.empty(info.file_size, np.uint8)
-    position = 0
-    with archive.open(info) as stream:
-        while count := stream.readinto(data[position : position + _PIECE]):  # type: ignore[attr-defined]
-            position += count
-    if position < data.size:
-        raise WeightsError(f"{path}: is corrupt: record {info.filename!r} ends after {position} bytes")
-    return data
+
+def _storage_bytes(found: TorchStateDict) -> int:
+    """The bytes that the tensors' storages take, those whose size makes sense."""
+    sizes = {}
+    for record in found.records.values():
+        key, dtype, elements = record.storage.key, record.storage.dtype, record.storage.elements
+        if isinstance(key, str) and dtype in (None, *SUPPORTED_DTYPES) and type(elements) is int:
+            sizes[key] = max(0, elements) * (item_size(dtype) if dtype else 1)
+    return sum(sizes.values())
