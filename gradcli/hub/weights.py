@@ -32,9 +32,9 @@ logger = logging.getLogger(__name__)
 def find_weights(name: str, *, verify: bool = True) -> Path | None:
     """A file with these known weights on this machine, its checksum right; None if there is none.
 
-    That is the one that `fetch_weights` made, else the published file, under its own name, among gradcli's
-    downloads or in `torch.hub`'s cache folders. A file that is damaged is passed over, and the log says so. `verify` False trusts
-    every file by its name. WeightsError for a name that isn't known.
+    That is the one that `fetch_weights` made, else the published file, under its own name, among gradcli's downloads
+    or in `torch.hub`'s cache folders. A file that is damaged is passed over, and the log says so. `verify` False
+    trusts every file by its name. WeightsError for a name that isn't known.
     """
     entry = known_entry(name)
     return _find_converted(entry, verify) or _find_published(entry, verify)
@@ -43,8 +43,8 @@ def find_weights(name: str, *, verify: bool = True) -> Path | None:
 def fetch_weights(name: str, *, url: str | None = None, force: bool = False, progress: bool = True) -> Path:
     """The safetensors file of these known weights in gradcli's cache folder, fetched now if it isn't there.
 
-    The published file is taken from the places that `find_weights` looks at if it lies there, else downloaded, from the mirror
-    `url` if one is given; its checksum is verified, its tensors are written under torchvision's names, and the
+    The published file is taken from where `find_weights` looks for it if it lies there, else downloaded, from the
+    mirror `url` if one is given; its checksum is verified, its tensors are written under torchvision's names, and the
     download is removed. The metadata of the result holds `gradcli.weights` (the name), `gradcli.class_names`,
     `gradcli.preprocessing`, `licence`, `source_url` and `source_sha256`. `force` downloads whatever is here. Progress
     is shown on standard error as `gradcli.hub.progress` says.
@@ -72,7 +72,8 @@ def fetch_weights(name: str, *, url: str | None = None, force: bool = False, pro
                 size=entry.size,
                 sha256=entry.sha256,
                 description=name,
-                advice=f"name a mirror with gradcli weights fetch {name} --url URL, or put {entry.file} into {downloaded.parent}",
+                advice=f"name a mirror with gradcli weights fetch {name} --url URL, "
+                f"or put {entry.file} into {downloaded.parent}",
                 progress=progress,
             )
         converted = _converted(entry, downloaded, shown_url(url or entry.url))

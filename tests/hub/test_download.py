@@ -1,0 +1,357 @@
+"""Downloads from servers that drop, stall, lie, forget and refuse: the whole right file under its name, or none."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from http_file_server import FileServer
+
+from gradcli.errors import DataError, WeightsError
+from gradcli.hub.download import download
+from gradcli.hub.file_lock import locked
+
+Serve = Callable[..., FileServer]
+
+CONTENT = np.random.default_rng(0).bytes(204_001)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+OTHER = np.random.default_rng(1).bytes(204_001)
+
+fetch = partial(download, size=len(CONTENT), sha256=SHA256, first_pause=0.0, timeouts=(5.0, 5.0))
+
+
+@pytest.fixture
+def destination(tmp_path: Path) -> Path:
+    return tmp_path / "folder" / "file.bin"
+
+
+def files_beside(destination: Path) -> list[str]:
+    return sorted(path.name for path in destination.parent.iterdir())
+
+
+def test_a_whole_file_gets_its_name_and_nothing_else_stays(serve: Serve, destination: Path) -> None:
+    server = serve(CONTENT)
+    assert fetch(f"{server.url}/file.bin", destination) == destination
+    assert destination.read_bytes() == CONTENT
+    assert files_beside(destination) == ["file.bin"]
+    [(path, headers)] = server.requests
+    assert path == "/file.bin"
+    assert headers["Accept-Encoding"] == "identity"
+    assert "Range" not in headers
+
+
+def test_fifty_drops_in_one_download(serve: Serve, destination: Path) -> None:
+    server = serve(CONTENT, drops=50, bytes_before_drop=4000)
+    fetch(f"{server.url}/file.bin", destination)
+    assert destination.read_bytes() == CONTENT
+    assert server.asked("Range") == [None, *(f"bytes={4000 * count}-" for count in range(1, 51))]
+    assert server.asked("If-Range") == [None, *['"1"'] * 50]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"etag": None, "last_modified": "Wed, 21 Oct 2015 07:28:00 GMT"},
+        {"etag": 'W/"1"'},
+        {"etag": None},
+        {"sends_length": False},
+        {"chunk_length": 3000},
+    ],
+    ids=["last-modified", "weak etag", "nothing names the version", "no length", "in small pieces"],
+)
+def test_a_drop_is_followed_by_the_rest(serve: Serve, destination: Path, settings: dict[str, object]) -> None:
+    server = serve(CONTENT, drops=3, bytes_before_drop=10_000, **settings)
+    fetch(f"{server.url}/file.bin", destination)
+    assert destination.read_bytes() == CONTENT
+    assert server.asked("Range") == [None, "bytes=10000-", "bytes=20000-", "bytes=30000-"]
+    condition = settings.get("last_modified") if "etag" in settings else '"1"'
+    assert server.asked("If-Range") == [None, *[condition] * 3]
+
+
+def test_without_validator_and_checksum_it_starts_over(serve: Serve, destination: Path) -> None:
+    server = serve(CONTENT, drops=1, bytes_before_drop=10_000, etag=None)
+    fetch(f"{server.url}/file.bin", destination, sha256=None)
+    assert destination.read_bytes() == CONTENT
+    assert server.asked("Range") == [None, None]
+
+
+def test_a_silent_server_is_asked_again(serve: Serve, destination: Path) -> None:
+    server = serve(CONTENT, drops=2, bytes_before_drop=50_000, stalls=True)
+    fetch(f"{server.url}/file.bin", destination, timeouts=(5.0, 0.2), fruitless_tries=50)
+    assert destination.read_bytes() == CONTENT
+
+
+def test_a_server_that_ignores_ranges_is_read_from_the_start(serve: Serve, destination: Path) -> None:
+    server = serve(CONTENT, drops=2, bytes_before_drop=50_000, ranges=False)
+    fetch(f"{server.url}/file.bin", destination)
+    assert destination.read_bytes() == CONTENT
+    assert server.asked("Range") == [None, "bytes=50000-", "bytes=50000-"]
+
+
+def test_a_server_that_lies_about_ranges_is_read_from_the_start(serve: Serve, destination: Path) -> None:
+    server = serve(CONTENT, drops=1, bytes_before_drop=50_000, shift=7)
+    fetch(f"{server.url}/file.bin", destination)
+    assert destination.read_bytes() == CONTENT
+    assert server.asked("Range") == [None, "bytes=50000-", None]
+
+
+def test_a_file_that_changes_between_drops_is_never_mixed(serve: Serve, destination: Path) -> None:
+    server = serve(OTHER, drops=2, bytes_before_drop=50_000, changes=[(OTHER, '"2"'), (CONTENT, '"3"')])
+    fetch(f"{server.url}/file.bin", destination)
+    assert destination.read_bytes() == CONTENT
+    assert server.asked("If-Range") == [None, '"1"', '"2"']
+
+
+def test_mixed_pieces_are_noticed_and_fetched_anew(serve: Serve, destination: Path) -> None:
+    server = serve(OTHER, drops=1, bytes_before_drop=50_000, changes=[(CONTENT, '"1"')])
+    fetch(f"{server.url}/file.bin", destination)
+    assert destination.read_bytes() == CONTENT
+    assert server.asked("Range") == [None, "bytes=50000-", None]
+
+
+def test_a_compressed_answer_is_unpacked(serve: Serve, destination: Path) -> None:
+    server = serve(CONTENT, drops=1, bytes_before_drop=50_000, compresses=True)
+    fetch(f"{server.url}/file.bin", destination)
+    assert destination.read_bytes() == CONTENT
+    assert server.asked("Range") == [None, None]
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 429])
+def test_errors_that_pass_are_waited_out(serve: Serve, destination: Path, status: int) -> None:
+    server = serve(CONTENT, statuses=[status, status], headers={"Retry-After": "0"})
+    fetch(f"{server.url}/file.bin", destination)
+    assert destination.read_bytes() == CONTENT
+    assert len(server.requests) == 3
+
+
+def test_redirects_are_followed(serve: Serve, destination: Path) -> None:
+    server = serve(CONTENT)
+    fetch(f"{server.url}/redirected", destination)
+    assert [path for path, _ in server.requests] == ["/redirected", "/file.bin"]
+
+
+def test_a_proxy_of_the_environment_is_used(serve: Serve, destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = serve(CONTENT)
+    monkeypatch.setenv("http_proxy", proxy.url)
+    fetch("http://weights.invalid/file.bin", destination)
+    assert [path for path, _ in proxy.requests] == ["http://weights.invalid/file.bin"]
+
+
+def test_a_download_that_was_given_up_goes_on_at_the_next_call(serve: Serve, destination: Path) -> None:
+    server = serve(CONTENT, drops=1, bytes_before_drop=60_000)
+    with pytest.raises(WeightsError, match="the first 60,000 bytes are kept") as error:
+        fetch(f"{server.url}/file.bin?token=1", destination, fruitless_tries=0, advice="wait")
+    assert str(error.value).startswith(f"{server.url}/file.bin: ")
+    assert str(error.value).endswith("; wait")
+    assert "\n" not in str(error.value)
+    assert files_beside(destination) == ["file.bin.part", "file.bin.part.json"]
+    fetch(f"{server.url}/file.bin?token=2", destination)
+    assert destination.read_bytes() == CONTENT
+    assert server.asked("Range") == [None, "bytes=60000-"]
+    assert files_beside(destination) == ["file.bin"]
+
+
+def test_ctrl_c_keeps_what_came(serve: Serve, destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve(CONTENT, drops=1, bytes_before_drop=60_000)
+
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "sleep", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(f"{server.url}/file.bin", destination)
+    assert (destination.parent / "file.bin.part").read_bytes() == CONTENT[:60_000]
+    fetch(f"{server.url}/file.bin", destination)
+    assert server.asked("Range") == [None, "bytes=60000-"]
+
+
+def keep_part(destination: Path, kept: bytes, **state: object) -> None:
+    """Leave behind what a download that was stopped leaves behind."""
+    destination.parent.mkdir()
+    (destination.parent / "file.bin.part").write_bytes(kept)
+    (destination.parent / "file.bin.part.json").write_text(json.dumps(state))
+
+
+@pytest.mark.parametrize(
+    ("kept", "asked"),
+    [(CONTENT, ["bytes=204001-"]), (CONTENT + b"more", ["bytes=204005-", None]), (CONTENT[:9], ["bytes=9-"])],
+    ids=["whole", "too long", "short"],
+)
+@pytest.mark.parametrize("size", [len(CONTENT), None], ids=["known size", "unknown size"])
+def test_what_an_earlier_process_left_is_gone_on_with(
+    serve: Serve, destination: Path, kept: bytes, asked: list[str | None], size: int | None
+) -> None:
+    server = serve(CONTENT)
+    keep_part(destination, kept, source=f"{server.url}/file.bin", validator='"1"', total=None)
+    fetch(f"{server.url}/file.bin", destination, size=size)
+    assert destination.read_bytes() == CONTENT
+    if size is None:
+        assert server.asked("Range") == asked
+    else:
+        assert len(server.requests) == (0 if kept == CONTENT else 1)
+
+
+def test_a_part_that_was_damaged_on_disk_is_fetched_anew(serve: Serve, destination: Path) -> None:
+    server = serve(CONTENT)
+    keep_part(destination, bytes(1000), source=f"{server.url}/file.bin", validator='"1"', total=len(CONTENT))
+    fetch(f"{server.url}/file.bin", destination)
+    assert destination.read_bytes() == CONTENT
+    assert server.asked("Range") == ["bytes=1000-", None]
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"source": 3}', '{"source": "http://elsewhere.invalid/file.bin"}'])
+def test_a_part_of_something_else_is_not_gone_on_with(serve: Serve, destination: Path, damage: str) -> None:
+    destination.parent.mkdir()
+    (destination.parent / "file.bin.part").write_bytes(b"part of something else")
+    (destination.parent / "file.bin.part.json").write_text(damage)
+    server = serve(CONTENT)
+    fetch(f"{server.url}/file.bin", destination)
+    assert server.asked("Range") == [None]
+    assert destination.read_bytes() == CONTENT
+    assert files_beside(destination) == ["file.bin"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"content": OTHER}, f"is {hashlib.sha256(OTHER).hexdigest()}, expected {SHA256}; another file"),
+        ({"content": b"<!DOCTYPE html><p>Sign in</p>", "content_type": "text/html"}, "a web page (HTML), 29 bytes"),
+        ({"content": b"<html>sign in", "sends_length": False}, "answers with a web page (HTML) instead of the file"),
+        ({"content": b"<p>", "content_type": "text/html", "sends_length": False}, "a web page (HTML) instead"),
+        ({"content": CONTENT[:-1]}, "is 204,000 bytes instead of the 204,001 expected; another file"),
+        ({"content": CONTENT + b"!", "sends_length": False}, "sends more than the 204,001 bytes of the file"),
+        ({"content": CONTENT, "statuses": [404]}, "the server says 404 Not Found: there is no such file any more"),
+        ({"content": CONTENT, "statuses": [403]}, "the server says 403 Forbidden: it does not give the file to you"),
+        ({"content": CONTENT, "statuses": [416]}, "answers 416 to a request for the whole file"),
+        ({"content": CONTENT, "statuses": [418]}, "the server says 418"),
+        ({"content": CONTENT, "statuses": [503] * 5}, "cannot be fetched: the server says 503 Service Unavailable"),
+        ({"content": CONTENT, "drops": 5}, "cannot be fetched: "),
+    ],
+)
+def test_what_is_refused_is_said_in_one_line_and_leaves_nothing(
+    serve: Serve, destination: Path, settings: dict[str, object], message: str
+) -> None:
+    server = serve(**settings)
+    with pytest.raises(WeightsError) as error:
+        fetch(f"{server.url}/file.bin", destination, size=len(CONTENT))
+    assert str(error.value).startswith(f"{server.url}/file.bin: ")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert files_beside(destination) == []
+
+
+def test_a_connection_that_always_drops_at_the_same_byte_is_given_up(serve: Serve, destination: Path) -> None:
+    server = serve(CONTENT, drops=100, bytes_before_drop=5000, ranges=False)
+    with pytest.raises(WeightsError, match="cannot be fetched"):
+        fetch(f"{server.url}/file.bin", destination)
+    assert len(server.requests) == 6
+
+
+def test_a_wrong_file_leaves_the_old_one_alone(serve: Serve, destination: Path) -> None:
+    destination.parent.mkdir()
+    destination.write_bytes(b"old")
+    with pytest.raises(WeightsError):
+        fetch(serve(OTHER).url, destination)
+    assert destination.read_bytes() == b"old"
+
+
+def test_a_prefix_of_the_checksum_is_enough(serve: Serve, destination: Path) -> None:
+    fetch(serve(CONTENT).url, destination, size=None, sha256=SHA256[:8])
+    with pytest.raises(WeightsError, match=f"expected {SHA256[:8]}…; another file"):
+        fetch(serve(OTHER).url, destination, size=None, sha256=SHA256[:8])
+
+
+def test_nobody_listens(serve: Serve, destination: Path) -> None:
+    with FileServer(CONTENT) as server:
+        url = server.url
+    with pytest.raises(WeightsError, match=r"127\.0\.0\.1 cannot be reached .*; put it there by hand") as error:
+        fetch(f"{url}/file.bin", destination, advice="put it there by hand")
+    assert "\n" not in str(error.value)
+    assert files_beside(destination) == []
+
+
+def test_a_server_without_tls_is_not_spoken_to_by_https(serve: Serve, destination: Path) -> None:
+    with pytest.raises(WeightsError, match="cannot be fetched: "):
+        fetch(serve(CONTENT).url.replace("http:", "https:"), destination)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("file:///etc/passwd", "not an http or https address; a file on disk is loaded by its path"),
+        ("weights/file.pth", "not an http or https address"),
+        ("ftp://host/file.pth", "by http and https only"),
+        ("http://ho st/file.pth", "by http and https only"),
+        ("http://", "cannot be fetched"),
+        ("http://host:port/file.pth", "cannot be fetched"),
+    ],
+)
+def test_addresses_that_are_none(destination: Path, url: str, message: str) -> None:
+    with pytest.raises(WeightsError, match=message):
+        fetch(url, destination)
+
+
+def test_passwords_are_not_shown(serve: Serve, destination: Path) -> None:
+    url = serve(CONTENT, statuses=[404]).url.replace("http://", "http://user:secret@")
+    with pytest.raises(WeightsError) as error:
+        fetch(f"{url}/file.bin?key=hidden", destination)
+    assert "secret" not in str(error.value)
+    assert "hidden" not in str(error.value)
+
+
+def test_a_second_download_of_the_same_file_waits_for_the_first(
+    serve: Serve, destination: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = serve(CONTENT)
+    destination.parent.mkdir()
+    second = threading.Thread(target=fetch, args=(f"{server.url}/file.bin", destination))
+    with caplog.at_level(logging.INFO, "gradcli"):
+        with locked(destination.parent / "file.bin.lock", "fetching"):
+            second.start()
+            while "another process is fetching file.bin; waiting for it" not in caplog.messages:
+                assert second.is_alive()
+            destination.write_bytes(CONTENT)
+        second.join()
+    assert server.requests == []
+    assert files_beside(destination) == ["file.bin"]
+
+
+def test_a_folder_that_cannot_be_made(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot be made"):
+        fetch(serve(CONTENT).url, tmp_path / "file" / "file.bin")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs limits of file sizes")
+def test_a_full_disk_is_one_line(serve: Serve, destination: Path) -> None:
+    program = (
+        "import resource, sys\n"
+        "from gradcli.errors import DataError\n"
+        "from gradcli.hub.download import download\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "try:\n"
+        "    download(*sys.argv[1:])\n"
+        "except DataError as error:\n"
+        "    print(error)\n"
+    )
+    url = serve(CONTENT).url
+    run = subprocess.run(
+        [sys.executable, "-c", program, url, str(destination)], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.startswith(f"{destination}: cannot be written: ")
+    assert run.stdout.count("\n") == 1
+    assert not destination.exists()
+    fetch(url, destination)  # with more room, from where it stood
+    assert destination.read_bytes() == CONTENT
