@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from models.cached_weights import cache_known_weights
 
 import gradcli
+from gradcli.models import load_model as load_random
+from gradcli.models.loading import state_arrays
 
 IMPORTS = """
 import gradcli as torch
@@ -36,18 +38,25 @@ class Notebook:
         return self.names[name]
 
 
+@pytest.fixture(scope="module")
+def downloaded_weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Random weights where the pretrained ones would lie once they are downloaded."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("GRADCLI_HOME", "TORCH_HOME"):
+            patch.setenv(variable, str(tmp_path_factory.mktemp(variable.lower())))
+        cache_known_weights(state_arrays(load_random("random:0").model))
+        yield
+
+
 @pytest.fixture
-def notebook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Notebook:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # no pretrained file, whatever is downloaded
+def notebook(downloaded_weights: None) -> Notebook:
     gradcli.manual_seed(0)
     return Notebook()
 
 
 def load_model(notebook: Notebook) -> Any:
-    """Run the cell that loads the model; without a pretrained file it warns once."""
-    with pytest.warns(UserWarning, match="needs resnet18-f37072fd.pth") as caught:
-        notebook.run("model = resnet18(weights=ResNet18_Weights.DEFAULT)")
-    assert len(caught) == 1
+    """Run the cell that loads the model."""
+    notebook.run("model = resnet18(weights=ResNet18_Weights.DEFAULT)")
     return notebook["model"]
 
 

@@ -1,33 +1,40 @@
-"""From the name of weights to a model: random, pretrained, a checkpoint file, or the run folder of a finetuning."""
+"""From the name of weights to a model: random, known by name, a checkpoint file, or the run folder of a finetuning."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import warnings
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from gradcli import nn
-from gradcli.checkpoints import Checkpoint, load_checkpoint
+from gradcli.checkpoints import load_checkpoint
 from gradcli.errors import WeightsError
 from gradcli.kernels.random import Generator
-from gradcli.models.pretrained import DEFAULT_WEIGHTS, ResNet18_Weights
+from gradcli.models.imagenet import imagenet_classes
+from gradcli.models.pretrained import ResNet18_Weights
 from gradcli.models.resnet import ResNet, build_resnet18
-from gradcli.nn import init
-from gradcli.nn.state import StateDictError
+from gradcli.models.weights_metadata import metadata_entries, names_entry, preprocessing_entry
+from gradcli.models.weights_source import RUN_WEIGHTS, WeightsSource, find_source, known_origin, weights_file
 from gradcli.ops import random
+
+__all__ = [
+    "RUN_WEIGHTS",
+    "LoadedModel",
+    "load_model",
+    "metadata_entries",
+    "replace_head",
+    "resnet18",
+    "state_arrays",
+    "weights_file",
+]
 
 logger = logging.getLogger(__name__)
 
-RUN_WEIGHTS = "model.safetensors"
-"""The weights file of a run folder."""
-
-KNOWN_WEIGHTS = {"imagenet1k-v1": ResNet18_Weights.IMAGENET1K_V1}
+_CLASS_LISTS = {"imagenet1k": imagenet_classes}
 
 
 @dataclass(frozen=True)
@@ -40,65 +47,64 @@ class LoadedModel:
     frozen: tuple[str, ...] = ()
     """Parameters that the file says are frozen; `requires_grad` is off for them."""
     classes: list[str] | None = None
+    """Names of the outputs: the file's own, or those of the known weights it is a copy of."""
     preprocessing: dict[str, Any] | None = None
+    """What images go through, as `gradcli.data.preprocessing.Preprocessing.to_dict` says it; as `classes`."""
     metadata: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def num_classes(self) -> int:
+        """The size of the head."""
+        return self.model.fc.out_features
 
 
 def resnet18(
-    *, weights: ResNet18_Weights | str | os.PathLike[str] | None = None, num_classes: int | None = None
+    *,
+    weights: ResNet18_Weights | str | os.PathLike[str] | None = None,
+    progress: bool = True,
+    num_classes: int | None = None,
+    pretrained: bool | None = None,
 ) -> ResNet:
     """ResNet-18 with torchvision's names, shapes and initial values.
 
-    `weights` None draws them from the default generator. A member of `ResNet18_Weights` loads torchvision's file
-    where `torch.hub` has downloaded it; without one it warns and gives gradcli's default weights. Otherwise it is
-    what `gradcli --weights` takes: `random:SEED`, a known name, a `.safetensors` or `.pth` file, a run folder.
-    Raises WeightsError for a file that is missing, corrupt or doesn't fit.
+    `weights` None draws them from the default generator. A member of `ResNet18_Weights`, or its name as torchvision
+    takes it (`"DEFAULT"`, `"IMAGENET1K_V1"`), loads torchvision's weights, which are fetched on first use, with a bar
+    on standard error if `progress`. Otherwise it is what `gradcli --weights` takes: `random:SEED`, a known name, a
+    checkpoint file, a run folder. `pretrained=True` is the old way to ask for `IMAGENET1K_V1`, and warns as in
+    torchvision. Unlike there, `num_classes` may differ from that of the weights: the head is new then.
+    Raises WeightsError for weights that can't be fetched, are missing, corrupt or don't fit.
     """
+    if pretrained is not None:
+        warnings.warn(
+            "The parameter 'pretrained' is deprecated; use weights=ResNet18_Weights.IMAGENET1K_V1, or None for False.",
+            stacklevel=2,
+        )
+        if pretrained and weights is None:
+            weights = ResNet18_Weights.IMAGENET1K_V1
+    if isinstance(weights, str):
+        weights = ResNet18_Weights.__members__.get(weights.removeprefix("ResNet18_Weights."), weights)
     if weights is None:
         return build_resnet18(1000 if num_classes is None else num_classes)
     if isinstance(weights, ResNet18_Weights):
-        path = weights.find()
-        if path is None:
-            warnings.warn(
-                f"ResNet18_Weights.{weights.name} needs {weights.value}, which is not in torch.hub's cache; "
-                f"using gradcli's default weights {DEFAULT_WEIGHTS} instead",
-                stacklevel=2,
-            )
-        return load_model(DEFAULT_WEIGHTS if path is None else path, num_classes).model
+        weights.fetch(progress=progress)
+        return load_model(weights.value, num_classes).model
     return load_model(weights, num_classes).model
 
 
-def load_model(weights: str | os.PathLike[str], num_classes: int | None = None) -> LoadedModel:
+def load_model(
+    weights: str | os.PathLike[str], num_classes: int | None = None, *, verify: bool = True, needs_head: bool = True
+) -> LoadedModel:
     """Build ResNet-18 and load what `weights` names.
 
-    `num_classes` asks for a head of that size: where the weights have another one, a new head is drawn from the
-    default generator in its place. Raises WeightsError, one line, naming what is wrong with the weights.
+    `num_classes` asks for a head of that size: where the weights have another one or none, a new head is drawn from the
+    default generator. Weights without a head are refused if it isn't given, unless `needs_head` is false: the model's
+    head has no outputs then. With `verify`, copies of known weights must have the published SHA-256.
+    Raises WeightsError, one line, naming what is wrong with the weights.
     """
     name = os.fspath(weights)
     if name == "random" or name.startswith("random:"):
         return _random_model(name, num_classes)
-    if name in KNOWN_WEIGHTS:
-        path = KNOWN_WEIGHTS[name].find()
-        if path is None:
-            raise WeightsError(
-                f"weights {name}: torch.hub has not downloaded {KNOWN_WEIGHTS[name].path}; give the path of that file"
-            )
-        return _model_of(load_checkpoint(path), name, num_classes)
-    path = weights_file(name)
-    if not path.exists() and path.suffix == "" and os.sep not in name:
-        known = ", ".join(["random[:SEED]", *KNOWN_WEIGHTS])
-        raise WeightsError(f"{name}: no such weights or file; known names are {known}")
-    return _model_of(load_checkpoint(path), name, num_classes)
-
-
-def weights_file(name: str) -> Path:
-    """The file that a path means: itself, or the weights of a run folder. WeightsError for another folder."""
-    path = Path(name)
-    if not path.is_dir():
-        return path
-    if not (path / RUN_WEIGHTS).is_file():
-        raise WeightsError(f"{name}: a folder without {RUN_WEIGHTS}; give a run folder or a weights file")
-    return path / RUN_WEIGHTS
+    return _model_of(find_source(name, verify=verify), name, num_classes, needs_head)
 
 
 def _random_model(name: str, num_classes: int | None) -> LoadedModel:
@@ -114,20 +120,18 @@ def _random_model(name: str, num_classes: int | None) -> LoadedModel:
     return LoadedModel(model, f"random:{seed}")
 
 
-def _model_of(checkpoint: Checkpoint, name: str, num_classes: int | None) -> LoadedModel:
-    head = checkpoint.tensors.get(f"{ResNet.classifier_name}.weight")
-    own_classes = int(head.shape[0]) if head is not None and head.ndim == 2 else 1000
-    with init.no_values():
-        model = build_resnet18(own_classes)
-    narrow = sorted({dtype for dtype in checkpoint.dtypes.values() if dtype in ("float16", "bfloat16")})
-    if narrow:
-        logger.info("%s holds %s; computing in float32", checkpoint.path, " and ".join(narrow))
-    try:
-        model.load_state_dict(checkpoint.tensors)
-    except StateDictError as error:
-        raise WeightsError(f"{checkpoint.path}: {_misfit(error)}") from None
-    metadata = checkpoint.metadata
-    frozen = tuple(_names_entry(checkpoint, "frozen") or ())
+def _model_of(source: WeightsSource, name: str, num_classes: int | None, needs_head: bool) -> LoadedModel:
+    from gradcli.models.fitting import fitted_model
+
+    checkpoint = load_checkpoint(source.path)
+    model = fitted_model(checkpoint)
+    own_classes = model.fc.out_features
+    if own_classes == 0 and num_classes is None and needs_head:
+        raise WeightsError(
+            f"{checkpoint.path}: has no classifier that is one linear layer (fc.weight and fc.bias); "
+            "gradcli finetune gives it a new one"
+        )
+    frozen = tuple(names_entry(checkpoint, "frozen") or ())
     parameters = dict(model.named_parameters())
     for parameter_name in frozen:
         if parameter_name not in parameters:
@@ -135,16 +139,27 @@ def _model_of(checkpoint: Checkpoint, name: str, num_classes: int | None) -> Loa
                 f"{checkpoint.path}: its metadata freezes {parameter_name}, which the model doesn't have"
             )
         parameters[parameter_name].requires_grad = False
-    classes = _names_entry(checkpoint, "classes")
+    classes = names_entry(checkpoint, "classes")
     if classes is not None and len(classes) != own_classes:
         raise WeightsError(
             f"{checkpoint.path}: its metadata names {len(classes)} classes, but its head has {own_classes}"
         )
+    preprocessing = preprocessing_entry(checkpoint)
+    known = source.known or known_origin(checkpoint.metadata)
+    if known is not None:
+        if classes is None and known.class_names in _CLASS_LISTS:
+            published = _CLASS_LISTS[known.class_names]()
+            classes = list(published) if len(published) == own_classes else None
+        preprocessing = known.preprocessing if preprocessing is None else preprocessing
     if num_classes is not None and num_classes != own_classes:
+        replaced = f"in place of its {own_classes}" if own_classes else "which it has none of"
+        logger.info("%s: a new head of %d classes, %s", checkpoint.path, num_classes, replaced)
         replace_head(model, num_classes)
         classes = None
         frozen = tuple(entry for entry in frozen if not entry.startswith(f"{model.classifier_name}."))
-    return LoadedModel(model, name, frozen, classes, _json_entry(checkpoint, "preprocessing", dict), dict(metadata))
+    elif own_classes != 1000:
+        logger.info("%s: its head of %d classes is kept", checkpoint.path, own_classes)
+    return LoadedModel(model, name, frozen, classes, preprocessing, dict(checkpoint.metadata))
 
 
 def replace_head(model: ResNet, num_classes: int) -> None:
@@ -152,53 +167,6 @@ def replace_head(model: ResNet, num_classes: int) -> None:
     setattr(model, model.classifier_name, nn.Linear(model.fc.in_features, num_classes))
 
 
-def metadata_entries(
-    *, frozen: list[str] | None = None, classes: list[str] | None = None, preprocessing: dict[str, Any] | None = None
-) -> dict[str, str]:
-    """The text entries with which a weights file tells `load_model` what else belongs to it."""
-    entries = {"frozen": frozen, "classes": classes, "preprocessing": preprocessing}
-    return {f"gradcli.{key}": json.dumps(value) for key, value in entries.items() if value is not None}
-
-
 def state_arrays(model: nn.Module) -> dict[str, np.ndarray[Any, Any]]:
     """The state of a model as arrays by name, shared with it."""
     return {name: tensor.array for name, tensor in model.state_dict().items()}
-
-
-def _json_entry(checkpoint: Checkpoint, key: str, kind: type) -> Any:
-    text = checkpoint.metadata.get(f"gradcli.{key}")
-    if text is None:
-        return None
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, kind):
-        raise WeightsError(f"{checkpoint.path}: its metadata gradcli.{key} is no JSON {kind.__name__}")
-    return value
-
-
-def _names_entry(checkpoint: Checkpoint, key: str) -> list[str] | None:
-    names = _json_entry(checkpoint, key, list)
-    if names is not None and not all(isinstance(entry, str) for entry in names):
-        raise WeightsError(f"{checkpoint.path}: its metadata gradcli.{key} must be a JSON list of names")
-    return cast("list[str] | None", names)
-
-
-def _misfit(error: StateDictError) -> str:
-    """A state dict error in one line: what differs, a few names of each kind."""
-    parts = []
-    if error.keys.missing_keys:
-        parts.append(f"missing {_some(error.keys.missing_keys)}")
-    if error.keys.unexpected_keys:
-        parts.append(f"unexpected {_some(error.keys.unexpected_keys)}")
-    for name, found, wanted in error.mismatched[:1]:
-        parts.append(f"{name} has shape {list(found)}, not {list(wanted)}")
-    if len(error.mismatched) > 1:
-        parts.append(f"{len(error.mismatched) - 1} more of other shapes")
-    return "not the weights of a ResNet-18: " + "; ".join(parts)
-
-
-def _some(names: list[str], most: int = 3) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -14,9 +14,10 @@ from gradcli.ops.random import fork_default_generator
 
 
 @pytest.fixture(autouse=True)
-def _no_downloaded_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Look for torch.hub's files in an empty place, whatever this machine has downloaded."""
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch-home"))
+def _empty_caches(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Give each test caches of its own that hold nothing."""
+    for variable in ("GRADCLI_HOME", "TORCH_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path_factory.mktemp(variable.lower())))
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +32,13 @@ def ten_class_state() -> dict[str, np.ndarray]:
         elif name.endswith("num_batches_tracked"):
             values[...] = 17
     return state
+
+
+@pytest.fixture(scope="session")
+def thousand_class_state() -> dict[str, np.ndarray]:
+    """The state of a ResNet-18 with ImageNet's number of classes and random weights."""
+    with fork_default_generator(6):
+        return state_arrays(build_resnet18())
 
 
 @pytest.fixture(scope="session")

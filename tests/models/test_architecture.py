@@ -77,7 +77,6 @@ def test_titles(blocks, convolutions, title):
         {name: shape for name, shape in RESNET18.items() if not name.startswith("layer3")},
         {**RESNET18, "layer1.0.conv2.weight": (64, 64)},
         {**RESNET18, "layer1.0.conv2.weight": (0, 0, 3, 3)},
-        shapes_of((3, 4, 6, 3), 3, 64, 0),
     ],
     ids=[
         "nothing",
@@ -90,7 +89,6 @@ def test_titles(blocks, convolutions, title):
         "a stage is missing",
         "no convolution",
         "empty",
-        "no columns",
     ],
 )
 def test_others_are_not_named(shapes):

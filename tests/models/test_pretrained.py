@@ -1,102 +1,104 @@
-"""Pretrained weights: where their files are looked for, and what happens without one."""
+"""torchvision's pretrained weights: which there are, what is said of them, and what happens with and without a copy."""
 
 from __future__ import annotations
 
-import warnings
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from checkpoints.conftest import TorchZip
+from models.cached_weights import FILE, URL, cache_known_weights, write_manifest
 
+import gradcli
 from gradcli.errors import WeightsError
-from gradcli.models import DEFAULT_WEIGHTS, ResNet18_Weights, load_model, resnet18
+from gradcli.models import ResNet18_Weights, load_model, resnet18
+from gradcli.models.imagenet import imagenet_classes
 from gradcli.models.loading import state_arrays
 
-FILE = "resnet18-f37072fd.pth"
+MEMBER = ResNet18_Weights.IMAGENET1K_V1
 
 
-def checkpoints_folder(torch_home: Path) -> Path:
-    folder = torch_home / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    return folder
+@pytest.fixture
+def cached_file(ten_class_state) -> Path:
+    return cache_known_weights(ten_class_state)
+
+
+def assert_values(model, state) -> None:
+    found = state_arrays(model)
+    for name, values in state.items():
+        if not name.endswith("num_batches_tracked"):
+            np.testing.assert_array_equal(found[name], values, err_msg=name)
 
 
 def test_default_is_the_only_member_there_is():
-    assert ResNet18_Weights.DEFAULT is ResNet18_Weights.IMAGENET1K_V1
-    assert list(ResNet18_Weights) == [ResNet18_Weights.IMAGENET1K_V1]
-    assert ResNet18_Weights.DEFAULT.value == FILE
+    assert ResNet18_Weights.DEFAULT is MEMBER
+    assert list(ResNet18_Weights) == [MEMBER]
+    assert repr(MEMBER) == "ResNet18_Weights.IMAGENET1K_V1"
+    assert ResNet18_Weights["DEFAULT"] is MEMBER
+    assert MEMBER.url == "https://download.pytorch.org/models/resnet18-f37072fd.pth"
+
+
+def test_meta_says_what_torchvision_says():
+    assert MEMBER.meta == {
+        "min_size": (1, 1),
+        "categories": list(imagenet_classes()),
+        "num_params": sum(parameter.numel() for parameter in load_model("random:0").model.parameters()),
+        "_metrics": {"ImageNet-1K": {"acc@1": 69.758, "acc@5": 89.078}},
+        "_file_size": 44.661,
+    }
 
 
 @pytest.mark.parametrize(
-    ("variable", "folder"),
-    [("TORCH_HOME", ""), ("XDG_CACHE_HOME", "torch"), ("HOME", ".cache/torch")],
+    "weights",
+    [ResNet18_Weights.DEFAULT, "DEFAULT", "IMAGENET1K_V1", "ResNet18_Weights.IMAGENET1K_V1", "imagenet1k-v1"],
 )
-def test_the_file_is_found_where_torch_hub_keeps_it(monkeypatch, tmp_path, variable, folder):
-    for name in ("TORCH_HOME", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path / "elsewhere"))
-    monkeypatch.setenv(variable, str(tmp_path))
-    assert ResNet18_Weights.DEFAULT.find() is None
-    path = checkpoints_folder(tmp_path / folder) / FILE
-    path.write_bytes(b"")
-    assert ResNet18_Weights.DEFAULT.find() == path
+def test_a_copy_of_torch_hub_is_used(cached_file, ten_class_state, weights):
+    assert_values(resnet18(weights=weights), ten_class_state)
+    assert MEMBER.fetch() == cached_file
 
 
-def test_torch_home_wins_and_may_start_at_home(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("TORCH_HOME", "~/torch")
-    (checkpoints_folder(tmp_path / "cache" / "torch") / FILE).write_bytes(b"")
-    assert ResNet18_Weights.DEFAULT.find() is None
-    path = checkpoints_folder(tmp_path / "torch") / FILE
-    path.write_bytes(b"")
-    assert ResNet18_Weights.DEFAULT.find() == path
+def test_another_number_of_classes_gives_a_new_head(cached_file, ten_class_state):
+    gradcli.manual_seed(4)
+    model = resnet18(weights=ResNet18_Weights.DEFAULT, num_classes=3)
+    gradcli.manual_seed(4)
+    assert model.fc.weight.tolist() == gradcli.nn.Linear(512, 3).weight.tolist()
+    assert_values(model, {"conv1.weight": ten_class_state["conv1.weight"]})
 
 
-def test_a_folder_of_that_name_is_no_file(monkeypatch, tmp_path):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    (checkpoints_folder(tmp_path) / FILE).mkdir()
-    assert ResNet18_Weights.DEFAULT.find() is None
+def test_the_state_dict_alone(cached_file, ten_class_state):
+    state = MEMBER.get_state_dict(progress=False, check_hash=True)
+    assert list(state) == [name for name in ten_class_state if not name.endswith("num_batches_tracked")]
+    assert isinstance(state["fc.weight"], gradcli.Tensor)
+    model = resnet18(num_classes=10)
+    model.load_state_dict(state)
+    assert_values(model, ten_class_state)
 
 
-def test_without_a_file_one_warning_and_the_default_weights():
-    with pytest.warns(UserWarning, match=FILE) as caught:
-        model = resnet18(weights=ResNet18_Weights.DEFAULT)
-    assert len(caught) == 1
-    assert caught[0].filename == __file__
-    message = str(caught[0].message)
-    assert "\n" not in message
-    assert message.startswith(f"ResNet18_Weights.IMAGENET1K_V1 needs {FILE}")
-    assert DEFAULT_WEIGHTS in message
-    expected = state_arrays(load_model(DEFAULT_WEIGHTS).model)
-    for name, values in state_arrays(model).items():
-        np.testing.assert_array_equal(values, expected[name], err_msg=name)
+def test_pretrained_warns_and_means_the_weights(cached_file, ten_class_state):
+    with pytest.warns(UserWarning, match="'pretrained' is deprecated") as caught:
+        model = resnet18(pretrained=True)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert_values(model, ten_class_state)
+    with pytest.warns(UserWarning, match="'pretrained' is deprecated"):
+        assert resnet18(pretrained=False, num_classes=2).fc.out_features == 2
 
 
-def test_with_the_file_its_weights_and_no_warning(monkeypatch, tmp_path, ten_class_state):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    builder = TorchZip(checkpoints_folder(tmp_path))
-    # As torchvision's own file, which is older than num_batches_tracked.
-    state = {name: values for name, values in ten_class_state.items() if not name.endswith("num_batches_tracked")}
-    builder.write({name: builder.whole(values) for name, values in state.items()}, name=FILE)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        models = [
-            resnet18(weights=ResNet18_Weights.DEFAULT),
-            resnet18(weights=ResNet18_Weights.IMAGENET1K_V1, num_classes=10),
-            load_model("imagenet1k-v1").model,
-        ]
-    for model in models:
-        for name, values in state.items():
-            np.testing.assert_array_equal(state_arrays(model)[name], values, err_msg=name)
-    assert load_model("imagenet1k-v1").weights == "imagenet1k-v1"
-
-
-def test_a_corrupt_file_is_named_and_not_replaced_by_random_weights(monkeypatch, tmp_path):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    path = checkpoints_folder(tmp_path) / FILE
-    path.write_bytes(b"<html>not found</html>")
-    with pytest.raises(WeightsError, match="web page") as caught:
+def test_without_a_copy_and_offline_one_line_says_what_to_do():
+    write_manifest("imagenet1k-v1", sha256="0" * 64, size=1, classes=1000)
+    with pytest.raises(WeightsError) as caught:
         resnet18(weights=ResNet18_Weights.DEFAULT)
-    assert str(caught.value).startswith(f"{path}: ")
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(f"{URL}: ")
+    assert "gradcli weights fetch imagenet1k-v1 --url URL" in message
+    assert FILE in message
+    assert os.environ["GRADCLI_HOME"] in message
+
+
+def test_a_damaged_copy_is_not_used(cached_file, caplog):
+    with cached_file.open("r+b") as stream:
+        stream.seek(1_000_000)
+        stream.write(b"damage")
+    with pytest.raises(WeightsError, match="cannot be reached"):
+        resnet18(weights=ResNet18_Weights.DEFAULT)
+    assert f"{cached_file}: not used" in caplog.text

@@ -1,0 +1,114 @@
+"""Fitting the tensors of a weights file to a ResNet-18: their names, their numbers, and the head."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+import numpy as np
+
+from gradcli.checkpoints import Checkpoint
+from gradcli.checkpoints.naming import Naming, recognise_naming
+from gradcli.errors import WeightsError
+from gradcli.models.architecture import architecture_of
+from gradcli.models.resnet import ResNet, build_resnet18
+from gradcli.nn import init
+from gradcli.nn.state import StateDictError
+
+logger = logging.getLogger(__name__)
+
+State = dict[str, np.ndarray[Any, Any]]
+
+_HEAD_WEIGHT: Final = f"{ResNet.classifier_name}.weight"
+_HEAD_BIAS: Final = f"{ResNet.classifier_name}.bias"
+_FEATURES: Final = 512
+_MOST_NAMES: Final = 3
+
+
+def fitted_model(checkpoint: Checkpoint) -> ResNet:
+    """A ResNet-18 with the file's values, whatever naming style the file has, and a head of the file's size.
+
+    A file without a head that is one linear layer with a bias gives a model with a head of no classes. Batch norms
+    without `num_batches_tracked` start at 0, as in PyTorch. Values become float32. What is done beyond a plain copy is
+    logged. WeightsError names the file and what doesn't fit: another network of the family, names that are missing or
+    unexpected, shapes, or integers where weights should be.
+    """
+    naming = recognise_naming(checkpoint.tensors)
+    _refuse_other_architectures(checkpoint, naming)
+    left_out = {*naming.other_head, *naming.training_only}
+    state = {
+        naming.name_of.get(name, name): array for name, array in checkpoint.tensors.items() if name not in left_out
+    }
+    weight, bias = state.get(_HEAD_WEIGHT), state.get(_HEAD_BIAS)
+    if weight is None or bias is None:
+        state[_HEAD_WEIGHT] = np.zeros((0, _FEATURES), np.float32)
+        state[_HEAD_BIAS] = np.zeros(0, np.float32)
+        num_classes = 0
+    else:
+        num_classes = int(weight.shape[0]) if weight.ndim == 2 else 1000
+    with init.no_values():
+        model = build_resnet18(num_classes)
+    in_file = {torchvision: name for name, torchvision in naming.name_of.items()}
+    try:
+        _refuse_integers(checkpoint, state, in_file)
+        model.load_state_dict(state)
+    except StateDictError as error:
+        raise WeightsError(f"{checkpoint.path}: {_misfit(error, in_file)}") from None
+    _log(checkpoint, naming, in_file)
+    return model
+
+
+def _refuse_other_architectures(checkpoint: Checkpoint, naming: Naming) -> None:
+    shapes = {naming.torchvision_name(name): array.shape for name, array in checkpoint.tensors.items()}
+    architecture = architecture_of(shapes)
+    if architecture is not None and architecture.difference:
+        raise WeightsError(
+            f"{checkpoint.path}: is a {architecture.title} ({architecture.difference}); gradcli reads ResNet-18"
+        )
+
+
+def _refuse_integers(checkpoint: Checkpoint, state: State, in_file: dict[str, str]) -> None:
+    for name, array in state.items():
+        if array.dtype.kind != "f" and not name.endswith(".num_batches_tracked"):
+            raise WeightsError(
+                f"{checkpoint.path}: {in_file.get(name, name)} holds {array.dtype.name}; "
+                "expected floating-point weights, not quantised ones"
+            )
+
+
+def _log(checkpoint: Checkpoint, naming: Naming, in_file: dict[str, str]) -> None:
+    """Say what loading did beyond copying tensors of the same names and dtype."""
+    path = checkpoint.path
+    if naming.style == "hf":
+        logger.info("%s names its tensors as Hugging Face does; they are read under torchvision's names", path)
+    if naming.prefix:
+        logger.info("%s: the prefix %s is left out of the names", path, naming.prefix)
+    head = in_file.get(_HEAD_WEIGHT, _HEAD_WEIGHT)
+    if naming.style == "torchvision" and head.removeprefix(naming.prefix) != _HEAD_WEIGHT:
+        logger.info("%s: %s is taken as %s", path, head, _HEAD_WEIGHT)
+    for names, what in ((naming.training_only, "belongs to its training only"), (naming.other_head, "is another head")):
+        if names:
+            logger.info("%s: left out what %s: %s", path, what, _some(names))
+    dtypes = {checkpoint.dtypes.get(name, array.dtype.name) for name, array in checkpoint.tensors.items()}
+    other = sorted(dtypes & {"float16", "bfloat16", "float64"})
+    if other:
+        logger.info("%s holds %s; computing in float32", path, " and ".join(other))
+
+
+def _misfit(error: StateDictError, in_file: dict[str, str]) -> str:
+    """A state dict error in one line: what differs, a few names of each kind, missing ones as torchvision's."""
+    parts = []
+    if error.keys.missing_keys:
+        parts.append(f"missing {_some(error.keys.missing_keys)}")
+    if error.keys.unexpected_keys:
+        parts.append(f"unexpected {_some(error.keys.unexpected_keys)}")
+    for name, found, wanted in error.mismatched[:1]:
+        parts.append(f"{in_file.get(name, name)} has shape {list(found)}, not {list(wanted)}")
+    if len(error.mismatched) > 1:
+        parts.append(f"{len(error.mismatched) - 1} more of other shapes")
+    return "not the weights of a ResNet-18: " + "; ".join(parts)
+
+
+def _some(names: list[str] | tuple[str, ...]) -> str:
+    shown = ", ".join(names[:_MOST_NAMES])
+    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"
