@@ -3,7 +3,7 @@
 Nothing here knows of layers or tensors that record gradients: a checkpoint is a dictionary from names to
 NumPy arrays. The container of a file is told by its content, never by its name.
 
-The names below are loaded when first used, and zipfile, pickle and safetensors are imported inside the functions that
+The names below are loaded when first used, and the readers of each container are imported inside the functions that
 need them, so that a command pays at start-up for no more than it does.
 """
 

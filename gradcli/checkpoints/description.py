@@ -1,65 +1,129 @@
-"""What a checkpoint holds, as values to print: container, checksum, and every tensor in a line."""
+"""What a checkpoint holds, as values to print: container, naming, checksum, and every tensor in a line."""
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from gradcli.checkpoints.checkpoint import Checkpoint
 from gradcli.checkpoints.checksum import file_sha256
+from gradcli.checkpoints.naming import recognise_naming
+from gradcli.errors import WeightsError
+
+_BLOCK_ELEMENTS: Final = 1 << 17  # 1 MB in double precision, which stays in the processor's cache
+_FLOATING_POINT: Final = ("float16", "bfloat16", "float32", "float64")
+# A batch norm's running statistics, which are no parameters.
+_BUFFERS: Final = ("running_mean", "running_var", "num_batches_tracked")
 
 
 @dataclass(frozen=True)
 class TensorDescription:
-    """One tensor: the dtype that the file has, the L2 norm, and how many elements are NaN or infinite."""
+    """One tensor: the dtype that the file has, the L2 norm, extremes, and how many elements are zero, NaN or infinite.
+
+    Extremes are NaN where an element is, and where there is none."""
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     norm: float
+    min: float
+    max: float
+    zeros: int
     nonfinite: int
 
 
 @dataclass(frozen=True)
 class CheckpointDescription:
-    """One weights file. `elements` counts those of all tensors, buffers included; sizes are in bytes."""
+    """One weights file.
+
+    `naming` and `prefix` are as `recognise_naming` says. `elements` counts those of all tensors, `parameters` those of
+    floating-point tensors that are no running statistics of a batch norm, `nonfinite` those that are NaN or infinite.
+    `dtypes` counts tensors. Sizes are in bytes; `file_size` and `sha256` are of `path` alone, so of the index where
+    `shards` hold the tensors.
+    """
 
     path: Path
     container: str
+    naming: str
+    prefix: str
     file_size: int
     sha256: str
     elements: int
+    parameters: int
+    nonfinite: int
+    dtypes: dict[str, int]
     tensors: tuple[TensorDescription, ...]
     metadata: dict[str, str]
     ignored: tuple[str, ...]
+    shards: tuple[Path, ...]
 
 
 def describe_checkpoint(checkpoint: Checkpoint) -> CheckpointDescription:
-    """Sizes, checksum and per-tensor statistics of a checkpoint whose file is still in its place.
+    """Sizes, checksum, naming and per-tensor statistics of a checkpoint whose file is still in its place.
 
     Norms are computed in float64 whatever the tensor's dtype, and are NaN or infinite where an element
     is. WeightsError if the file can no longer be read.
     """
+    naming = recognise_naming(checkpoint.tensors)
+    dtypes = {name: checkpoint.dtypes.get(name, array.dtype.name) for name, array in checkpoint.tensors.items()}
+    tensors = tuple(_describe_tensor(name, array, dtypes[name]) for name, array in checkpoint.tensors.items())
     return CheckpointDescription(
         path=checkpoint.path,
         container=checkpoint.container,
+        naming=naming.style,
+        prefix=naming.prefix,
+        file_size=_file_size(checkpoint.path),
         sha256=file_sha256(checkpoint.path),
-        file_size=checkpoint.path.stat().st_size,
         elements=sum(array.size for array in checkpoint.tensors.values()),
-        tensors=tuple(
-            _describe_tensor(name, array, checkpoint.dtypes.get(name, array.dtype.name))
+        parameters=sum(
+            array.size
             for name, array in checkpoint.tensors.items()
+            if dtypes[name] in _FLOATING_POINT and name.rpartition(".")[2] not in _BUFFERS
         ),
+        nonfinite=sum(tensor.nonfinite for tensor in tensors),
+        dtypes=dict(Counter(dtypes.values())),
+        tensors=tensors,
         metadata=checkpoint.metadata,
         ignored=checkpoint.ignored,
+        shards=checkpoint.shards,
     )
 
 
+def _file_size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
 def _describe_tensor(name: str, array: np.ndarray[Any, Any], dtype: str) -> TensorDescription:
-    nonfinite = array.size - int(np.count_nonzero(np.isfinite(array)))
-    with np.errstate(over="ignore", invalid="ignore"):
-        norm = float(np.linalg.norm(array.astype(np.float64).reshape(-1)))
-    return TensorDescription(name, array.shape, dtype, norm, nonfinite)
+    """The statistics of one tensor, block by block: one pass through memory."""
+    flat = array.reshape(-1)
+    squares, zeros, nonfinite = 0.0, 0, 0
+    lowest, highest = [], []
+    for start in range(0, flat.size, _BLOCK_ELEMENTS):
+        block = flat[start : start + _BLOCK_ELEMENTS]
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = block.astype(np.float64)
+            block_squares = float(np.dot(values, values))
+            lowest.append(block.min())
+            highest.append(block.max())
+        squares += block_squares
+        zeros += block.size - int(np.count_nonzero(block))
+        if not math.isfinite(block_squares):
+            nonfinite += block.size - int(np.count_nonzero(np.isfinite(block)))
+    return TensorDescription(
+        name=name,
+        shape=array.shape,
+        dtype=dtype,
+        norm=math.sqrt(squares),
+        min=float(np.min(lowest)) if lowest else math.nan,
+        max=float(np.max(highest)) if highest else math.nan,
+        zeros=zeros,
+        nonfinite=nonfinite,
+    )

@@ -51,6 +51,19 @@ SAFETENSORS_DTYPES: Final = {
     "BF16": "bfloat16",
 }
 
+# Known by name as well; PyTorch has no elements of 4 or 6 bits.
+UNSUPPORTED_SAFETENSORS_DTYPES: Final = {
+    "C64": "complex64",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E4M3FNUZ": "float8_e4m3fnuz",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz",
+    "F8_E8M0": "float8_e8m0fnu",
+    "F4": "4-bit floats, packed",
+    "F6_E2M3": "6-bit floats, packed",
+    "F6_E3M2": "6-bit floats, packed",
+}
+
 TORCH_STORAGE_DTYPES: Final = {
     "BoolStorage": "bool",
     "ByteStorage": "uint8",
@@ -86,8 +99,34 @@ def array_from_bytes(
         return truth
     stored = np.dtype("uint16" if dtype == "bfloat16" else dtype).newbyteorder(">" if big_endian else "<")
     array: np.ndarray[Any, Any] = data.view(stored).astype(stored.newbyteorder("="), copy=False)
-    if dtype == "bfloat16":
-        wide = array.astype(np.uint32)
-        np.left_shift(wide, 16, out=wide)
-        array = wide.view(np.float32)
-    return array
+    return float32_from_bfloat16_bits(array) if dtype == "bfloat16" else array
+
+
+def bfloat16_bits(array: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.uint16]]:
+    """The bits of the bfloat16 nearest to each element of a floating-point array, ties to the even one.
+
+    Wider types than float32 are rounded to float32 first, as PyTorch does it. What lies beyond the largest bfloat16
+    becomes infinite. A NaN keeps its sign and the upper bits of its payload, and stays a NaN where those are zero
+    (PyTorch makes every NaN the same).
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        single = np.asarray(array).astype(np.float32, copy=False)
+        bits = single.view(np.uint32)
+        upper = bits >> 16
+        # Half of the last place that stays, less one where that is even already, carries into it.
+        rounded = (bits + (np.uint32(0x7FFF) + (upper & 1))) >> 16
+    quiet_nan = upper | np.where(upper & 0x7F, np.uint32(0), np.uint32(0x40))
+    nearest: np.ndarray[Any, np.dtype[np.uint16]] = np.where(np.isnan(single), quiet_nan, rounded).astype(np.uint16)
+    return nearest
+
+
+def is_bfloat16(array: np.ndarray[Any, Any]) -> bool:
+    """Whether every element of a float32 array is a bfloat16, NaN payloads included."""
+    return not np.any(array.view(np.uint32) & np.uint32(0xFFFF))
+
+
+def float32_from_bfloat16_bits(bits: np.ndarray[Any, np.dtype[np.uint16]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """The float32 array with the values of these bfloat16 bits, NaN payloads included: they are its upper half."""
+    wide = bits.astype(np.uint32)
+    np.left_shift(wide, 16, out=wide)
+    return wide.view(np.float32)

@@ -23,10 +23,48 @@ def test_description_of_a_safetensors_file(tmp_path: Path) -> None:
     assert described.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert described.elements == 3
     assert described.metadata == {"k": "v"}
-    assert sorted(described.tensors, key=lambda tensor: tensor.name) == [
-        TensorDescription("a", (1, 2), "float32", 5.0, 0),
-        TensorDescription("n", (), "int64", 2.0, 0),
-    ]
+    assert described.tensors == (
+        TensorDescription("a", (1, 2), "float32", norm=5.0, min=-4.0, max=3.0, zeros=0, nonfinite=0),
+        TensorDescription("n", (), "int64", norm=2.0, min=2.0, max=2.0, zeros=0, nonfinite=0),
+    )
+    assert described.dtypes == {"float32": 1, "int64": 1}
+    assert (described.naming, described.prefix) == ("unknown", "")
+    assert (described.ignored, described.shards) == ((), ())
+
+
+def test_parameters_are_floating_point_and_no_running_statistics(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_safetensors(
+        path,
+        {
+            "module.layer1.0.conv1.weight": np.zeros((2, 3), np.float32),
+            "module.layer1.0.bn1.weight": np.ones(2, np.float16),
+            "module.layer1.0.bn1.bias": np.float32([1.5, -2.0]),
+            "module.layer1.0.bn1.running_mean": np.full(2, np.nan),
+            "module.layer1.0.bn1.running_var": np.ones(2, np.float32),
+            "module.layer1.0.bn1.num_batches_tracked": np.array(5),
+        },
+        dtypes={"module.layer1.0.bn1.bias": "bfloat16"},
+    )
+    described = describe_checkpoint(load_checkpoint(path))
+    assert (described.parameters, described.elements, described.nonfinite) == (10, 15, 2)
+    assert described.dtypes == {"float32": 2, "float16": 1, "bfloat16": 1, "float64": 1, "int64": 1}
+    assert (described.naming, described.prefix) == ("torchvision", "module.")
+
+
+def test_statistics_of_more_than_one_block(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).standard_normal((7, 50_000)).astype(np.float32)
+    values[0, :10], values[6, -1], values[3, 3] = 0, -99, 99
+    path = tmp_path / "w.safetensors"
+    save_safetensors(path, {"w": values})
+    [tensor] = describe_checkpoint(load_checkpoint(path)).tensors
+    assert tensor.norm == pytest.approx(np.linalg.norm(values.astype(np.float64)), rel=1e-14)
+    assert (tensor.min, tensor.max, tensor.zeros, tensor.nonfinite) == (-99, 99, 10, 0)
+    values[6, 100], values[0, 0] = np.inf, np.nan
+    save_safetensors(path, {"w": values})
+    [tensor] = describe_checkpoint(load_checkpoint(path)).tensors
+    assert np.isnan([tensor.norm, tensor.min, tensor.max]).all()
+    assert (tensor.zeros, tensor.nonfinite) == (9, 2)
 
 
 def test_norms_and_counts_of_special_values(tmp_path: Path) -> None:
@@ -48,14 +86,16 @@ def test_norms_and_counts_of_special_values(tmp_path: Path) -> None:
     assert (described["inf"].norm, described["inf"].nonfinite) == (np.inf, 1)
     assert described["half"].norm == 2 * float(np.float16(60000))
     assert described["huge"].norm == np.inf
+    assert (described["inf"].min, described["inf"].max) == (-np.inf, 1.0)
     assert described["bool"].norm == 2.0
-    assert (described["empty"].norm, described["empty"].nonfinite) == (0.0, 0)
+    assert (described["empty"].norm, described["empty"].zeros, described["empty"].nonfinite) == (0.0, 0, 0)
+    assert np.isnan([described["empty"].min, described["empty"].max]).all()
 
 
 def test_the_dtype_described_is_the_files(torch_zip: Any) -> None:
     path = torch_zip.write({"w": torch_zip.whole(np.array([0x3F80], np.uint16), "BFloat16Storage"), "x": [1]})
     described = describe_checkpoint(load_checkpoint(path))
-    assert described.tensors == (TensorDescription("w", (1,), "bfloat16", 1.0, 0),)
+    assert described.tensors == (TensorDescription("w", (1,), "bfloat16", 1.0, 1.0, 1.0, 0, 0),)
     assert described.ignored == ("x",)
 
 

@@ -106,10 +106,10 @@ def test_a_cut_file_says_how_much_is_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "data", "message"),
     [
-        (b"{not json", b"", "header is not valid"),
-        (b'{"a": [1, 2]}', b"", "header is not valid"),
-        (b'{"a": {"data_offsets": [0, Infinity]}}', b"", "header is not valid"),
-        (b"{" + b'"a":{' * 5000, b"", "header is not valid"),
+        (b"{not json", b"", "not a valid safetensors file: .* invalid JSON"),
+        (b'{"a": [1, 2]}', b"", "not a valid safetensors file: .* invalid JSON"),
+        (b'{"a": {"data_offsets": [0, Infinity]}}', b"", "not a valid safetensors file: .* invalid JSON"),
+        (b"{" + b'"a":{' * 5000, b"", "not a valid safetensors file: .* invalid JSON"),
         ({"a": entry("F32", [1], 0, 4)}, b"12345", "not a valid safetensors file"),
         ({"a": entry("F32", [2], 0, 4)}, b"1234", "not a valid safetensors file"),
         ({"a": entry("F32", [-1], 0, 4)}, b"1234", "not a valid safetensors file"),
@@ -122,7 +122,21 @@ def test_a_cut_file_says_how_much_is_there(tmp_path: Path) -> None:
             b"1",
             "a name occurs twice",
         ),
-        ({"a": entry("F8_E4M3", [4], 0, 4)}, b"1234", "tensor 'a' has the dtype F8_E4M3; supported are"),
+        (b'{"__metadata__":{"k":"1","k":"2"}}', b"", "a name occurs twice"),
+        ({"a": entry("F32", [1], 0, 4)}, b"1234 and more", "it has 9 bytes after its last tensor"),
+        ({"a": entry("F32", [2**40, 2**40], 0, 4)}, b"1234", "not a valid safetensors file"),
+        ({"a": entry("F32", [1], 2**63, 2**63 + 4)}, b"1234", "not a valid safetensors file|cut short"),
+        ({"a": entry("I8", [1] * 65, 0, 1)}, b"1", "tensor 'a' has a shape that NumPy does not take"),
+        (
+            {"a": entry("F8_E4M3", [4], 0, 4)},
+            b"1234",
+            r"'a' has the dtype F8_E4M3 \(float8_e4m3fn\); supported are BOOL",
+        ),
+        ({"a": entry("F8_E5M2", [4], 0, 4)}, b"1234", r"'a' has the dtype F8_E5M2 \(float8_e5m2\); supported are"),
+        ({"a": entry("F8_E8M0", [4], 0, 4)}, b"1234", r"'a' has the dtype F8_E8M0 \(float8_e8m0fnu\); supported are"),
+        ({"a": entry("F4", [8], 0, 4)}, b"1234", r"'a' has the dtype F4 \(4-bit floats, packed\); supported are"),
+        ({"a": entry("C64", [1], 0, 8)}, b"12345678", r"'a' has the dtype C64 \(complex64\); supported are"),
+        ({"a": entry("F99", [1], 0, 8)}, b"12345678", "unknown variant `F99`"),
     ],
 )
 def test_a_corrupt_or_unsupported_file_is_refused(tmp_path: Path, header: object, data: bytes, message: str) -> None:
@@ -150,3 +164,36 @@ def test_flipped_bytes_in_the_header_never_raise_anything_else(tmp_path: Path) -
         except WeightsError:
             refused += 1
     assert refused > 300
+
+
+@pytest.mark.parametrize("length", [2**60, 2**63, 2**64 - 1, 10_000_001])
+def test_a_header_of_absurd_length_is_refused_by_its_length(tmp_path: Path, length: int) -> None:
+    text = json.dumps({"a": entry("F32", [1], 0, 4)}).encode()
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(length.to_bytes(8, "little") + text + b"1234")
+    with pytest.raises(WeightsError, match=f"its header would be {length} bytes long, more than 10000000"):
+        load_checkpoint(path)
+
+
+def test_an_empty_tensor_of_a_shape_beyond_numpy_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(safetensors_bytes({"a": entry("F32", [0, 2**63], 0, 0)}, b""))
+    with pytest.raises(WeightsError, match="tensor 'a' has a shape that NumPy does not take"):
+        load_checkpoint(path)
+
+
+def test_the_tensors_are_views_of_one_map(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_safetensors(path, {"a": np.arange(6.0), "b": np.arange(4, dtype=np.float32)})
+    tensors = load_checkpoint(path).tensors
+    a_address, b_address = (tensors[name].__array_interface__["data"][0] for name in ("a", "b"))
+    assert b_address - a_address == 48
+
+
+def test_names_and_metadata_beyond_ascii(tmp_path: Path) -> None:
+    header = {"__metadata__": {"autor": "Zoë \U0001f40d", "": "\u0000"}, "größe": entry("F32", [1], 0, 4)}
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(safetensors_bytes(header, np.float32(1.5).tobytes()))
+    checkpoint = load_checkpoint(path)
+    assert checkpoint.metadata == {"autor": "Zoë \U0001f40d", "": "\u0000"}
+    assert list(checkpoint.tensors) == ["größe"]

@@ -182,9 +182,9 @@ def test_a_file_that_reads_back_differently_is_not_kept(
     path.write_bytes(b"old")
     honest = safetensors_writer._first_difference
 
-    def on_a_bad_disk(file: Path, arrays: Any, metadata: Any) -> str | None:
+    def on_a_bad_disk(file: Path, *arguments: Any) -> str | None:
         damage(file, position)
-        return honest(file, arrays, metadata)
+        return honest(file, *arguments)
 
     monkeypatch.setattr(safetensors_writer, "_first_difference", on_a_bad_disk)
     with pytest.raises(DataError, match=r"w\.safetensors: what was read back differs \(") as caught:
@@ -225,3 +225,42 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
         signal.signal(signal.SIGXFSZ, previous)
     np.testing.assert_array_equal(load_checkpoint(path).tensors["w"], np.zeros(3))
     assert list(tmp_path.iterdir()) == [path]
+
+
+BFLOAT16_WORDS = np.array([0x0000, 0x8000, 0x3F80, 0x0001, 0x7F80, 0xFF80, 0x7FC1, 0xFF81, 0x7F7F], np.uint16)
+
+
+def test_bfloat16_is_written_bit_for_bit(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    brain = (BFLOAT16_WORDS.astype(np.uint32) << 16).view(np.float32)
+    tensors = {"n": np.arange(3), "brain": brain.reshape(3, 3).T, "scalar": brain[2].reshape(()), "empty": brain[:0]}
+    dtypes = {"brain": "bfloat16", "scalar": "bfloat16", "empty": "bfloat16", "n": "int64"}
+    save_safetensors(path, tensors, dtypes=dtypes)
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    offsets = json.loads(data[8 : 8 + length])["brain"]["data_offsets"]
+    words = np.frombuffer(data[8 + length :][slice(*offsets)], "<u2")
+    np.testing.assert_array_equal(words.reshape(3, 3), BFLOAT16_WORDS.reshape(3, 3).T)
+    checkpoint = load_checkpoint(path)
+    assert checkpoint.dtypes == dtypes
+    for name, array in tensors.items():
+        assert safetensors_writer._same_bits(checkpoint.tensors[name], array)
+    save_safetensors(tmp_path / "again.safetensors", checkpoint.tensors, dtypes=checkpoint.dtypes)
+    assert (tmp_path / "again.safetensors").read_bytes() == data
+
+
+@pytest.mark.parametrize(
+    ("array", "dtype", "message"),
+    [
+        (np.float32([1, 1 + 2**-8]), "bfloat16", "tensor 'w' has values that are no bfloat16"),
+        (np.uint32([0x7F800001]).view(np.float32), "bfloat16", "tensor 'w' has values that are no bfloat16"),
+        (np.zeros(2), "bfloat16", "tensor 'w' is float64 and is not written as bfloat16"),
+        (np.zeros(2), "float32", "tensor 'w' is float64 and is not written as float32"),
+    ],
+)
+def test_a_dtype_that_would_change_values_is_refused(
+    tmp_path: Path, array: np.ndarray, dtype: str, message: str
+) -> None:
+    with pytest.raises(WeightsError, match=message):
+        save_safetensors(tmp_path / "w.safetensors", {"w": array}, dtypes={"w": dtype})
+    assert list(tmp_path.iterdir()) == []
