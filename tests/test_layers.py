@@ -223,6 +223,12 @@ def test_starting_up_loads_no_numpy(arguments):
     assert not {"numpy", "PIL", "safetensors"} & loaded
 
 
+def test_looking_for_known_weights_loads_no_http_client():
+    loaded = loaded_modules("-c", "import gradcli.hub.weights, gradcli.models.loading")
+    assert "gradcli.hub.weights" in loaded
+    assert not {"requests", "urllib3", "platformdirs", "rich"} & loaded
+
+
 def test_using_tensors_loads_no_command_line_and_no_file_formats():
     loaded = loaded_modules("-c", "import gradcli; gradcli.tensor([1.0]).exp()")
     assert "numpy" in loaded

@@ -49,8 +49,8 @@ def identify(path: str | os.PathLike[str]) -> KnownWeights | None:
     """
     path = Path(path)
     known = known_weights()
-    entry = known.get(path.stem)
-    if entry is not None and os.path.realpath(path) == os.path.realpath(converted_path(entry.name)):
+    entry = known.get(Path(os.path.realpath(path)).stem)
+    if entry is not None and _is_converted(path, entry):
         return entry
     for entry in known.values():
         if claims_to_be(path, entry):
@@ -84,7 +84,7 @@ def compare_weights(path: str | os.PathLike[str], known: KnownWeights | None = N
         return Verification(path, None, None, found, _size(path), False, reason)
     expected, size = known.sha256, known.size
     record = read_record(known.name)
-    if record is not None and os.path.realpath(path) == os.path.realpath(converted_path(known.name)):
+    if record is not None and _is_converted(path, known):
         expected, size = record.sha256, record.size
     verification = Verification(path, known.name, expected, found, _size(path), found.startswith(expected), "")
     if verification.ok:
@@ -100,6 +100,11 @@ def verify_weights(path: str | os.PathLike[str], known: KnownWeights | None = No
     if not verification.ok:
         raise WeightsError(f"{verification.path}: {verification.reason}")
     return verification
+
+
+def _is_converted(path: Path, known: KnownWeights) -> bool:
+    """Whether this is the file that gradcli made of the published one."""
+    return os.path.realpath(path) == os.path.realpath(converted_path(known.name))
 
 
 def _digits_in_name(path: Path) -> str | None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gradcli.checkpoints import convert_checkpoint, file_sha256
+from gradcli.errors import WeightsError
 from gradcli.hub import cache
 from gradcli.hub.cache_record import CacheRecord, converted_path, read_record, write_record
 from gradcli.hub.checksums import cached_sha256
@@ -76,11 +77,19 @@ def fetch_weights(name: str, *, url: str | None = None, force: bool = False, pro
                 f"or put {entry.file} into {downloaded.parent}",
                 progress=progress,
             )
-        converted = _converted(entry, downloaded, shown_url(url or entry.url))
-        with suppress(OSError):
-            downloaded.unlink()
-            cache.downloads_folder().rmdir()  # if it's empty
+        try:
+            converted = _converted(entry, downloaded, shown_url(url or entry.url))
+        except WeightsError:  # the next try would end as this one
+            _remove_download(downloaded)
+            raise
+        _remove_download(downloaded)
     return converted
+
+
+def _remove_download(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
+        path.parent.rmdir()  # if it's empty
 
 
 def _find_converted(entry: KnownWeights, verify: bool = True) -> Path | None:
