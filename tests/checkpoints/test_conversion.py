@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 
 from gradcli.checkpoints import convert_checkpoint, load_checkpoint, save_safetensors
 from gradcli.errors import DataError, UsageError, WeightsError
+from tests.checkpoints.torch_legacy_writer import LegacyStorage, legacy_tensor, write_torch_legacy
+from tests.checkpoints.torch_tar_writer import whole_tensor, write_torch_tar
 
 
 def test_a_torch_file_becomes_safetensors(torch_zip: Any, tmp_path: Path) -> None:
@@ -111,6 +114,43 @@ def test_without_a_dtype_every_bit_is_kept(tmp_path: Path) -> None:
     first = destination.read_bytes()
     convert_checkpoint(source, destination, metadata={"note": "ü"})
     assert destination.read_bytes() == first
+
+
+# Both zeros, 1, a subnormal, both infinities, quiet and signalling NaNs with payloads
+BFLOAT16_WORDS = np.array([0, 0x8000, 0x3F80, 1, 0x7F80, 0xFF80, 0x7FC5, 0x7F81, 0xFFFF], "<u2")
+
+
+def bfloat16_zip(folder: Path, torch_zip: Any) -> Path:
+    return torch_zip.write({"w": torch_zip.whole(BFLOAT16_WORDS, "BFloat16Storage")})
+
+
+def bfloat16_legacy(folder: Path, torch_zip: Any) -> Path:
+    storage = LegacyStorage("0", BFLOAT16_WORDS, "BFloat16Storage")
+    return write_torch_legacy(folder / "w.pth", {"w": legacy_tensor(storage, 0, (9,), (1,))})
+
+
+def bfloat16_tar(folder: Path, torch_zip: Any) -> Path:
+    return write_torch_tar(folder / "w.pth", {"w": whole_tensor(BFLOAT16_WORDS, "BFloat16Storage")})
+
+
+def bfloat16_shards(folder: Path, torch_zip: Any) -> Path:
+    values = (BFLOAT16_WORDS.astype(np.uint32) << 16).view(np.float32)
+    save_safetensors(folder / "1.safetensors", {"w": values}, dtypes={"w": "bfloat16"})
+    (folder / "index.json").write_text('{"weight_map": {"w": "1.safetensors"}}')
+    return folder / "index.json"
+
+
+@pytest.mark.parametrize("write", [bfloat16_zip, bfloat16_legacy, bfloat16_tar, bfloat16_shards])
+def test_bfloat16_of_every_container_is_kept_bit_for_bit(
+    tmp_path: Path, torch_zip: Any, write: Callable[[Path, Any], Path]
+) -> None:
+    destination = tmp_path / "out.safetensors"
+    conversion = convert_checkpoint(write(tmp_path, torch_zip), destination)
+    assert conversion.dtypes == {"bfloat16": 1}
+    assert destination.read_bytes().endswith(BFLOAT16_WORDS.tobytes())
+    convert_checkpoint(destination, tmp_path / "wide.safetensors", dtype="float32")
+    convert_checkpoint(tmp_path / "wide.safetensors", tmp_path / "back.safetensors", dtype="bfloat16")
+    assert (tmp_path / "back.safetensors").read_bytes().endswith(BFLOAT16_WORDS.tobytes())
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])

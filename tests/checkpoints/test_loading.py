@@ -16,6 +16,8 @@ import pytest
 from gradcli import checkpoints
 from gradcli.checkpoints import load_checkpoint, save_safetensors
 from gradcli.errors import WeightsError
+from tests.checkpoints.torch_legacy_writer import LegacyStorage, legacy_tensor, write_torch_legacy
+from tests.checkpoints.torch_tar_writer import whole_tensor, write_torch_tar
 
 WEIGHT = np.float32([[1.5, -2.0]])
 
@@ -36,10 +38,25 @@ def npz_bytes(folder: Path) -> bytes:
     return buffer.getvalue()
 
 
+def legacy_bytes(folder: Path) -> bytes:
+    tensor = legacy_tensor(LegacyStorage("0", WEIGHT), 0, (1, 2), (2, 1))
+    return write_torch_legacy(folder / "w", {"weight": tensor}).read_bytes()
+
+
+def tar_bytes(folder: Path) -> bytes:
+    return write_torch_tar(folder / "w", {"weight": whole_tensor(WEIGHT)}).read_bytes()
+
+
 @pytest.mark.parametrize("name", ["weights", "weights.pth", "weights.safetensors", "weights.json", "weights.npz"])
 @pytest.mark.parametrize(
     ("write", "container"),
-    [(safetensors_bytes, "safetensors"), (index_bytes, "safetensors-sharded"), (npz_bytes, "npz")],
+    [
+        (safetensors_bytes, "safetensors"),
+        (index_bytes, "safetensors-sharded"),
+        (npz_bytes, "npz"),
+        (legacy_bytes, "torch-legacy"),
+        (tar_bytes, "torch-tar"),
+    ],
 )
 def test_the_content_tells_the_container_whatever_the_name(
     tmp_path: Path, write: Callable[[Path], bytes], container: str, name: str
