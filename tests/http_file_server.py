@@ -12,7 +12,10 @@ from typing import Any
 
 @dataclass
 class FileServer:
-    """Serves `content` at every path. What is set here changes how; `requests` are those that came."""
+    """Serves `content` at every path but those that redirect. What is set here changes how.
+
+    `requests` are those that came.
+    """
 
     content: bytes
     etag: str | None = '"1"'
@@ -79,6 +82,10 @@ class _Handler(BaseHTTPRequestHandler):
         server.requests.append((self.path, dict(self.headers)))
         if self.path == "/redirected":
             return self.answer_without_content(302, {"Location": f"{server.url}/file.bin"})
+        if self.path == "/around":
+            return self.answer_without_content(302, {"Location": f"{server.url}/around"})
+        if self.path == "/away":
+            return self.answer_without_content(302, {"Location": "ftp://host/file.bin"})
         if server.statuses:
             return self.answer_without_content(server.statuses.pop(0), server.headers)
         match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))

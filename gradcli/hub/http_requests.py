@@ -70,15 +70,19 @@ def open_url(
     try:
         with session.get(url, headers=headers, stream=True, timeout=timeouts) as response:
             yield response
-    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.TooManyRedirects) as error:
-        raise WeightsError(f"{shown_url(url)}: cannot be fetched: {_shortened(error)}") from error
+    except (requests.exceptions.InvalidURL, urllib3.exceptions.LocationParseError) as error:
+        raise WeightsError(f"{shown_url(url)}: is not a valid address") from error
+    except requests.exceptions.InvalidSchema as error:
+        raise WeightsError(f"{shown_url(url)}: is redirected to an address that is not http or https") from error
+    except requests.exceptions.TooManyRedirects as error:
+        raise WeightsError(f"{shown_url(url)}: is redirected again and again") from error
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         causes = list(_causes(error))
         reason = _reason(causes)
-        if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
-            raise WeightsError(
-                f"{shown_url(url)}: the server's certificate is not trusted ({reason}); {_CERTIFICATE_ADVICE}"
-            ) from error
+        for cause in causes:
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                refusal = f"the server's certificate is not trusted ({cause.verify_message})"
+                raise WeightsError(f"{shown_url(url)}: {refusal}; {_CERTIFICATE_ADVICE}") from error
         if any(isinstance(cause, urllib3.exceptions.NewConnectionError) for cause in causes):
             proxy = isinstance(error, requests.exceptions.ProxyError)
             server = "the proxy" if proxy else urllib3.util.parse_url(url).host
@@ -158,14 +162,14 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _reason(causes: list[BaseException]) -> str:
     """The plainest of the causes: what the operating system said, else what the library says."""
+    import http.client
+
     for cause in causes:
         if isinstance(cause, TimeoutError) or "timed out" in str(cause).lower():
             return "it does not answer in time"
+        if isinstance(cause, http.client.IncompleteRead | http.client.RemoteDisconnected):
+            return "the connection breaks off"
     for cause in reversed(causes):
         if isinstance(cause, OSError) and cause.strerror:
             return str(cause.strerror)
-    return _shortened(causes[-1])
-
-
-def _shortened(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return " ".join(str(causes[-1]).split())[:200] or type(causes[-1]).__name__

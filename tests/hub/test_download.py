@@ -141,6 +141,14 @@ def test_redirects_are_followed(serve: Serve, destination: Path) -> None:
     assert [path for path, _ in server.requests] == ["/redirected", "/file.bin"]
 
 
+@pytest.mark.parametrize(
+    ("path", "message"), [("around", "is redirected again and again"), ("away", "that is not http or https")]
+)
+def test_redirects_that_lead_nowhere(serve: Serve, destination: Path, path: str, message: str) -> None:
+    with pytest.raises(WeightsError, match=message):
+        fetch(f"{serve(CONTENT).url}/{path}", destination)
+
+
 def test_a_proxy_of_the_environment_is_used(serve: Serve, destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     proxy = serve(CONTENT)
     monkeypatch.setenv("http_proxy", proxy.url)
@@ -237,7 +245,7 @@ def test_a_part_of_something_else_is_not_gone_on_with(serve: Serve, destination:
         ({"content": CONTENT, "statuses": [416]}, "answers 416 to a request for the whole file"),
         ({"content": CONTENT, "statuses": [418]}, "the server says 418"),
         ({"content": CONTENT, "statuses": [503] * 5}, "cannot be fetched: the server says 503 Service Unavailable"),
-        ({"content": CONTENT, "drops": 5}, "cannot be fetched: "),
+        ({"content": CONTENT, "drops": 5}, "cannot be fetched: the connection breaks off"),
     ],
 )
 def test_what_is_refused_is_said_in_one_line_and_leaves_nothing(
@@ -294,8 +302,9 @@ def test_a_server_without_tls_is_not_spoken_to_by_https(serve: Serve, destinatio
         ("weights/file.pth", "not an http or https address"),
         ("ftp://host/file.pth", "by http and https only"),
         ("http://ho st/file.pth", "by http and https only"),
-        ("http://", "cannot be fetched"),
-        ("http://host:port/file.pth", "cannot be fetched"),
+        ("http://", "is not a valid address"),
+        ("http://user:secret@host:port/file.pth", "^http://host:port/file.pth: is not a valid address"),
+        ("http://a..b/file.pth", "is not a valid address"),
     ],
 )
 def test_addresses_that_are_none(destination: Path, url: str, message: str) -> None:
