@@ -16,7 +16,7 @@ from gradcli.checkpoints.torch_pickle import StorageRecord, TensorRecord
 from gradcli.errors import WeightsError
 
 # Tensors may share storages and repeat elements (stride 0), so a small file can describe terabytes.
-_LARGEST_EXPANSION: Final = 16
+_LARGEST_EXPANSION: Final = 4
 _ALWAYS_ALLOWED_BYTES: Final = 2**28
 _LARGEST_RANK: Final = 64  # NumPy's limit
 _LARGEST_NUMBER: Final = 2**63 - 1  # PyTorch's sizes, strides and offsets are int64
@@ -102,7 +102,10 @@ def _check_record(path: Path, name: str, record: TensorRecord) -> None:
 
 
 def _check_total(path: Path, records: Mapping[str, TensorRecord]) -> None:
-    total = sum(math.prod(record.shape) * item_size(record.dtype) for record in records.values())
+    total = 0
+    for record in records.values():
+        loaded_size = 4 if record.dtype == "bfloat16" else item_size(record.dtype)
+        total += math.prod(record.shape) * loaded_size
     limit = max(_ALWAYS_ALLOWED_BYTES, _LARGEST_EXPANSION * path.stat().st_size)
     if total > limit:
         raise WeightsError(

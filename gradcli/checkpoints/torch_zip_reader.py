@@ -17,7 +17,7 @@ from gradcli.checkpoints.torch_pickle import read_torch_pickle
 from gradcli.checkpoints.torch_state_dict import TorchStateDict, find_state_dict
 from gradcli.checkpoints.torch_tensors import arrays_from_records
 from gradcli.checkpoints.zip_archive import ZipArchive
-from gradcli.checkpoints.zip_directory import STORED, cut_short, has_directory, opening_members
+from gradcli.checkpoints.zip_directory import cut_short, has_directory, opening_members
 from gradcli.errors import WeightsError
 
 _PICKLE: Final = "data.pkl"
@@ -57,10 +57,7 @@ def read_torch_zip(path: Path) -> Checkpoint:
     found = find_state_dict(content, path)
 
     def read_storage(key: str) -> Bytes:
-        name = f"{folder}data/{key}"
-        if name in archive.members and archive.members[name].method != STORED:
-            raise WeightsError(f"{path}: record {name!r} is compressed, as torch.save never makes it")
-        return archive.read(name)
+        return archive.read(f"{folder}data/{key}")
 
     tensors = arrays_from_records(found.records, read_storage, path, big_endian=byte_order == b"big")
     dtypes = {name: record.dtype for name, record in found.records.items()}

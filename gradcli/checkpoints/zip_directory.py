@@ -95,16 +95,19 @@ def cut_short(path: Path, data: Bytes, needed: int = 0) -> WeightsError:
 def opening_members(data: Bytes) -> Iterator[ZipMember]:
     """The members from the start of an archive, read from their local headers, as far as lengths are known.
 
-    For archives without directory. The last one may reach beyond the end of `data`, and its sizes are 0 where
-    the file gives them only behind the data.
+    For archives without directory. The content of the last one may reach beyond the end of `data`, and its sizes
+    are 0 where the file gives them only behind the data.
     """
     offset = 0
-    while True:
+    for _ in range(_MOST_MEMBERS):
         try:
             header, start = _read_local(data, offset)
+            member = _member(header, start)
         except (struct.error, ValueError):
             return
-        yield _member(header, start)
+        if start > data.size:
+            return
+        yield member
         if header.flags & _SIZES_FOLLOW:
             return
         offset = start + header.stored

@@ -180,7 +180,7 @@ def test_flipped_bits_never_change_a_value_or_raise_anything_else(tmp_path: Path
     whole = path.read_bytes()
     generator = np.random.default_rng(0)
     refused = 0
-    for _ in range(1000):
+    for _ in range(400):
         damaged = bytearray(whole)
         damaged[generator.integers(len(whole))] ^= 1 << generator.integers(8)
         path.write_bytes(damaged)
@@ -190,4 +190,4 @@ def test_flipped_bits_never_change_a_value_or_raise_anything_else(tmp_path: Path
             refused += 1
         else:
             assert [array.tobytes() for array in tensors.values()] == [NUMBERS.tobytes()] * 2
-    assert refused > 700
+    assert refused > 280

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ DTYPES = [
     "float64",
 ]
 
+# PyTorch has no typed storages of these. It can't read its own legacy files of them, and does not swap their bytes.
+UNTYPED = ["uint16", "uint32", "uint64"]
+
 
 def assert_same_bits(loaded: np.ndarray, expected: Any) -> None:
     """Compare with a torch tensor, bfloat16 widened as gradcli widens it."""
@@ -48,9 +52,34 @@ def sample(dtype: str) -> Any:
     return torch.randint(0, 100, (4, 6)).to(getattr(torch, dtype))
 
 
+class WriteOnly:
+    """A stream that can't be gone back in."""
+
+    def __init__(self, stream: Any) -> None:
+        self.write = stream.write
+        self.flush = stream.flush
+
+
+def swap_byte_order(path: Path, item_size: int) -> None:
+    """Make of a file what a machine of the other byte order writes."""
+    torch = pytest.importorskip("torch")
+    reader = torch._C.PyTorchFileReader(str(path))
+    records = {name: reader.get_record(name) for name in reader.get_all_records()}
+    writer = torch._C.PyTorchFileWriter(str(path))
+    for name, record in records.items():
+        if name == "byteorder":
+            record = b"big"
+        elif name.startswith("data/"):
+            record = np.frombuffer(record, f"u{item_size}").byteswap().tobytes()
+        if name not in ("version", ".data/serialization_id"):  # the writer's own
+            writer.write_record(name, record, len(record))
+    writer.write_end_of_file()
+
+
 @pytest.mark.parity
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_every_dtype_and_layout(tmp_path: Path, dtype: str) -> None:
+@pytest.mark.parametrize("container", ["zip", "zip, streamed", "zip, big-endian", "legacy"])
+def test_every_dtype_and_layout(tmp_path: Path, dtype: str, container: str) -> None:
     torch = pytest.importorskip("torch")
     base = sample(dtype)
     tensors = {
@@ -62,17 +91,31 @@ def test_every_dtype_and_layout(tmp_path: Path, dtype: str) -> None:
         "channels last": base.clone().reshape(1, 2, 3, 4).permute(0, 3, 1, 2),
         "scalar": base[1, 2],
         "empty": base[:0],
+        "tied": base,
+        "no storage": torch.empty(0, 3, dtype=base.dtype),
     }
-    torch.save(tensors, tmp_path / "w.pth")
-    checkpoint = load_checkpoint(tmp_path / "w.pth")
+    path = tmp_path / "w.pth"
+    if container == "zip, streamed":
+        with path.open("wb") as stream:
+            torch.save(tensors, WriteOnly(stream))
+    else:
+        torch.save(tensors, path, _use_new_zipfile_serialization=container != "legacy")
+    if container == "zip, big-endian":
+        swap_byte_order(path, base.element_size())
+    reference = tensors
+    if dtype not in UNTYPED or container.endswith(("zip", "streamed")):
+        reference = torch.load(path, weights_only=True)
+    checkpoint = load_checkpoint(path)
     assert list(checkpoint.tensors) == list(tensors)
+    assert checkpoint.container == ("torch-legacy" if container == "legacy" else "torch-zip")
     for name, expected in tensors.items():
         assert_same_bits(checkpoint.tensors[name], expected)
+        assert_same_bits(checkpoint.tensors[name], reference[name])
         assert checkpoint.dtypes[name] == dtype
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("protocol", [2, 3, 4])
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_parameters_and_a_training_checkpoint(tmp_path: Path, protocol: int) -> None:
     torch = pytest.importorskip("torch")
     nn = torch.nn
@@ -90,9 +133,9 @@ def test_parameters_and_a_training_checkpoint(tmp_path: Path, protocol: int) -> 
     torch.save(content, tmp_path / "w.pt", pickle_protocol=protocol)
     checkpoint = load_checkpoint(tmp_path / "w.pt")
     expected = model.state_dict()
-    assert list(checkpoint.tensors) == list(expected)
+    assert list(checkpoint.tensors) == [f"module.{name}" for name in expected]
     for name, tensor in expected.items():
-        assert_same_bits(checkpoint.tensors[name], tensor)
+        assert_same_bits(checkpoint.tensors[f"module.{name}"], tensor)
     assert checkpoint.metadata == {"epoch": "5"}
     assert checkpoint.ignored == ("optimizer", "parameter")
     torch.save(dict(model.named_parameters()), tmp_path / "p.pt")
@@ -110,11 +153,37 @@ def test_a_whole_pickled_model_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parity
-def test_the_legacy_format_is_recognised(tmp_path: Path) -> None:
+def test_files_without_checksums_and_of_another_alignment(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    torch.save({"w": torch.ones(2)}, tmp_path / "w.pth", _use_new_zipfile_serialization=False)
-    with pytest.raises(WeightsError, match=r"legacy format of torch\.save"):
-        load_checkpoint(tmp_path / "w.pth")
+    from torch.utils.serialization import config
+
+    tensors = {"w": torch.randn(33), "half": torch.randn(7).half(), "b": torch.randn(5)}
+    with config.patch({"save.storage_alignment": 4096}):
+        torch.save(tensors, tmp_path / "aligned.pth")
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(tensors, tmp_path / "unchecked.pth")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    for name in ("aligned.pth", "unchecked.pth"):
+        checkpoint = load_checkpoint(tmp_path / name)
+        for key, tensor in tensors.items():
+            assert_same_bits(checkpoint.tensors[key], tensor)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("kind", ["TorchScript", "torch.export"])
+def test_archives_of_programs_are_refused_by_name(tmp_path: Path, kind: str) -> None:
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "net.pt2"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch warns that TorchScript is on its way out
+        if kind == "TorchScript":
+            torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), path)
+        else:
+            torch.export.save(torch.export.export(torch.nn.Linear(2, 2), (torch.ones(1, 2),)), path)
+    with pytest.raises(WeightsError, match=f"is a (program of )?{kind}"):
+        load_checkpoint(path)
 
 
 @pytest.mark.parity

@@ -159,7 +159,7 @@ def test_untyped_storages_that_do_not_fit_are_refused(
         (0, (2,), (1,), 2, "has 96 bytes, not the 8 declared"),
         (0, (2,), (1,), -24, "-24 is no size"),
         (0, (2,), (1,), "24", "a str is no size"),
-        (0, (2**40,), (0,), None, "more than 16 times its size"),
+        (0, (2**40,), (0,), None, "more than 4 times its size"),
         (0, (2**63,), (0,), None, f"{2**63} is no size|a number of 64 bits is no size"),
         (0, (10**70,), (1,), None, "a number of 233 bits is no size"),
         (0, (-(10**70),), (1,), None, "a number of 233 bits is no size"),
@@ -239,9 +239,9 @@ def test_storages_may_lie_at_any_address(dtype: str, big_endian: bool) -> None:
 
 
 def test_a_storage_of_many_windows_is_converted_window_by_window() -> None:
-    # Converted whole for each of them, these 40,000 windows would take minutes.
-    words = np.arange(200_000, dtype=np.uint16)
+    # Converted whole for each of them, these 20,000 windows would take a minute.
+    words = np.arange(100_000).astype(np.uint16)
     storage = StorageRecord("bfloat16", "0", words.size)
-    records = {str(i): TensorRecord(storage, 5 * i, (5,), (1,), "bfloat16") for i in range(40_000)}
+    records = {str(i): TensorRecord(storage, 5 * i, (5,), (1,), "bfloat16") for i in range(20_000)}
     arrays = arrays_from_records(records, lambda key: words.view(np.uint8), Path(__file__))
     np.testing.assert_array_equal(np.concatenate(list(arrays.values())).view(np.uint32) >> 16, words)

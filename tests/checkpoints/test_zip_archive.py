@@ -88,9 +88,8 @@ def test_compressed_data_that_end_early_or_are_none() -> None:
 def test_bombs_are_refused_before_memory_is_taken() -> None:
     with pytest.raises(WeightsError, match=r"member 'a' can't hold 1073741824 bytes in \d+ compressed"):
         archive(lying(bytes(1000), 2**30))
-    bomb = zlib.compressobj(9, zlib.DEFLATED, -15)
-    stored = b"".join(bomb.compress(bytes(2**20)) for _ in range(257)) + bomb.flush()
-    sizes = {"stored": len(stored), "size": 257 * 2**20, "method": 8}
+    stored = bytes(300_000)  # what is in it does not matter: it is not inflated
+    sizes = {"size": 257 * 2**20, "method": 8}
     with pytest.raises(WeightsError, match="would need 269484032 bytes of memory, more than 16 times its size"):
         archive(Member(b"a", stored, directory=sizes, local=sizes))
 

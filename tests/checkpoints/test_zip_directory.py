@@ -102,6 +102,13 @@ def test_opening_members_end_where_a_size_is_not_known() -> None:
     assert [(member.name, member.stored) for member in members] == [("a", 2), ("b", 0)]
 
 
+def test_opening_members_end_where_a_header_is_damaged() -> None:
+    no_text = {"flags": 0x800}
+    for second in (Member(b"\xff", local=no_text), Member(b"b", local={"size": IN_EXTRA_FIELD})):
+        data = build_zip([Member(b"a"), second])
+        assert [member.name for member in opening_members(np.frombuffer(data, np.uint8))] == ["a"]
+
+
 LIES = {
     "two members of one name": ([Member(b"a"), Member(b"a")], "two members have the name 'a'"),
     "overlap": ([Member(b"a"), Member(b"b", directory={"offset": 0, "name": b"a"})], "two members|inside"),
