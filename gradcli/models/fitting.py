@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Final
 
 import numpy as np
 
 from gradcli.checkpoints import Checkpoint
-from gradcli.checkpoints.naming import Naming, recognise_naming
+from gradcli.checkpoints.naming import Naming, recognise_naming, shown_name
 from gradcli.errors import WeightsError
 from gradcli.models.architecture import architecture_of
 from gradcli.models.resnet import ResNet, build_resnet18
 from gradcli.nn import init
 from gradcli.nn.state import StateDictError
-
-logger = logging.getLogger(__name__)
 
 State = dict[str, np.ndarray[Any, Any]]
 
@@ -25,13 +22,13 @@ _FEATURES: Final = 512
 _MOST_NAMES: Final = 3
 
 
-def fitted_model(checkpoint: Checkpoint) -> ResNet:
-    """A ResNet-18 with the file's values, whatever naming style the file has, and a head of the file's size.
+def fitted_model(checkpoint: Checkpoint) -> tuple[ResNet, list[str]]:
+    """A ResNet-18 with the file's values, and in words what was done beyond copying tensors of the same name and dtype.
 
-    A file without a head that is one linear layer with a bias gives a model with a head of no classes. Batch norms
-    without `num_batches_tracked` start at 0, as in PyTorch. Values become float32. What is done beyond a plain copy is
-    logged. WeightsError names the file and what doesn't fit: another network of the family, names that are missing or
-    unexpected, shapes, or integers where weights should be.
+    The file may have any naming style; the head has the file's size. A file without a head that is one linear layer
+    with a bias gives a model with a head of no classes. Batch norms without `num_batches_tracked` start at 0, as in
+    PyTorch. Values become float32. WeightsError names the file and what doesn't fit: another network of the family,
+    names that are missing or unexpected, shapes, or integers where weights should be.
     """
     naming = recognise_naming(checkpoint.tensors)
     _refuse_other_architectures(checkpoint, naming)
@@ -54,8 +51,7 @@ def fitted_model(checkpoint: Checkpoint) -> ResNet:
         model.load_state_dict(state)
     except StateDictError as error:
         raise WeightsError(f"{checkpoint.path}: {_misfit(error, in_file)}") from None
-    _log(checkpoint, naming, in_file)
-    return model
+    return model, _notes(checkpoint, naming, in_file)
 
 
 def _refuse_other_architectures(checkpoint: Checkpoint, naming: Naming) -> None:
@@ -71,28 +67,29 @@ def _refuse_integers(checkpoint: Checkpoint, state: State, in_file: dict[str, st
     for name, array in state.items():
         if array.dtype.kind != "f" and not name.endswith(".num_batches_tracked"):
             raise WeightsError(
-                f"{checkpoint.path}: {in_file.get(name, name)} holds {array.dtype.name}; "
+                f"{checkpoint.path}: {shown_name(in_file.get(name, name))} holds {array.dtype.name}; "
                 "expected floating-point weights, not quantised ones"
             )
 
 
-def _log(checkpoint: Checkpoint, naming: Naming, in_file: dict[str, str]) -> None:
-    """Say what loading did beyond copying tensors of the same names and dtype."""
+def _notes(checkpoint: Checkpoint, naming: Naming, in_file: dict[str, str]) -> list[str]:
     path = checkpoint.path
+    notes = []
     if naming.style == "hf":
-        logger.info("%s names its tensors as Hugging Face does; they are read under torchvision's names", path)
+        notes.append(f"{path} names its tensors as Hugging Face does; they are read under torchvision's names")
     if naming.prefix:
-        logger.info("%s: the prefix %s is left out of the names", path, naming.prefix)
+        notes.append(f"{path}: the prefix {naming.prefix} is left out of the names")
     head = in_file.get(_HEAD_WEIGHT, _HEAD_WEIGHT)
     if naming.style == "torchvision" and head.removeprefix(naming.prefix) != _HEAD_WEIGHT:
-        logger.info("%s: %s is taken as %s", path, head, _HEAD_WEIGHT)
-    for names, what in ((naming.training_only, "belongs to its training only"), (naming.other_head, "is another head")):
-        if names:
-            logger.info("%s: left out what %s: %s", path, what, _some(names))
+        notes.append(f"{path}: {head} is taken as {_HEAD_WEIGHT}")
+    if naming.training_only:
+        notes.append(f"{path}: left out what belongs to its training only: {_some(naming.training_only)}")
+    if naming.other_head:
+        notes.append(f"{path}: left out its head, which is not one linear layer: {_some(naming.other_head)}")
     dtypes = {checkpoint.dtypes.get(name, array.dtype.name) for name, array in checkpoint.tensors.items()}
-    other = sorted(dtypes & {"float16", "bfloat16", "float64"})
-    if other:
-        logger.info("%s holds %s; computing in float32", path, " and ".join(other))
+    if other := sorted(dtypes & {"float16", "bfloat16", "float64"}):
+        notes.append(f"{path} holds {' and '.join(other)}; computing in float32")
+    return notes
 
 
 def _misfit(error: StateDictError, in_file: dict[str, str]) -> str:
@@ -110,5 +107,5 @@ def _misfit(error: StateDictError, in_file: dict[str, str]) -> str:
 
 
 def _some(names: list[str] | tuple[str, ...]) -> str:
-    shown = ", ".join(names[:_MOST_NAMES])
+    shown = ", ".join(shown_name(name) for name in names[:_MOST_NAMES])
     return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"

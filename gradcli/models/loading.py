@@ -12,6 +12,7 @@ import numpy as np
 
 from gradcli import nn
 from gradcli.checkpoints import load_checkpoint
+from gradcli.checkpoints.naming import shown_name
 from gradcli.errors import WeightsError
 from gradcli.kernels.random import Generator
 from gradcli.models.imagenet import imagenet_classes
@@ -124,7 +125,7 @@ def _model_of(source: WeightsSource, name: str, num_classes: int | None, needs_h
     from gradcli.models.fitting import fitted_model
 
     checkpoint = load_checkpoint(source.path)
-    model = fitted_model(checkpoint)
+    model, notes = fitted_model(checkpoint)
     own_classes = model.fc.out_features
     if own_classes == 0 and num_classes is None and needs_head:
         raise WeightsError(
@@ -136,7 +137,7 @@ def _model_of(source: WeightsSource, name: str, num_classes: int | None, needs_h
     for parameter_name in frozen:
         if parameter_name not in parameters:
             raise WeightsError(
-                f"{checkpoint.path}: its metadata freezes {parameter_name}, which the model doesn't have"
+                f"{checkpoint.path}: its metadata freezes {shown_name(parameter_name)}, which the model doesn't have"
             )
         parameters[parameter_name].requires_grad = False
     classes = names_entry(checkpoint, "classes")
@@ -152,13 +153,14 @@ def _model_of(source: WeightsSource, name: str, num_classes: int | None, needs_h
             classes = list(published) if len(published) == own_classes else None
         preprocessing = known.preprocessing if preprocessing is None else preprocessing
     if num_classes is not None and num_classes != own_classes:
-        replaced = f"in place of its {own_classes}" if own_classes else "which it has none of"
-        logger.info("%s: a new head of %d classes, %s", checkpoint.path, num_classes, replaced)
+        before = f"in place of its {own_classes}" if own_classes else "as it has none that fits"
+        notes.append(f"{checkpoint.path}: a new head of {num_classes} classes, {before}")
         replace_head(model, num_classes)
         classes = None
         frozen = tuple(entry for entry in frozen if not entry.startswith(f"{model.classifier_name}."))
-    elif own_classes != 1000:
-        logger.info("%s: its head of %d classes is kept", checkpoint.path, own_classes)
+    for note in notes:
+        logger.info("%s", note)
+    logger.debug("%s: a head of %d classes", checkpoint.path, model.fc.out_features)
     return LoadedModel(model, name, frozen, classes, preprocessing, dict(checkpoint.metadata))
 
 

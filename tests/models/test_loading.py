@@ -15,10 +15,11 @@ from checkpoints.conftest import TorchZip
 from models.cached_weights import FILE, cache_known_weights, write_manifest
 
 import gradcli
-from gradcli.checkpoints import file_sha256, save_safetensors
+from gradcli.checkpoints import Checkpoint, file_sha256, save_safetensors
 from gradcli.checkpoints.naming import names_in
 from gradcli.errors import ExitCode, WeightsError
 from gradcli.models import load_model, resnet18
+from gradcli.models.fitting import fitted_model
 from gradcli.models.imagenet import imagenet_classes
 from gradcli.models.loading import RUN_WEIGHTS, metadata_entries, replace_head, state_arrays
 
@@ -188,9 +189,9 @@ def test_old_files_without_num_batches_tracked_load(tmp_path, ten_class_state):
 def test_every_naming_gives_the_same_model_and_the_log_says_how(tmp_path, ten_class_state, caplog, renamed, said):
     path = tmp_path / "renamed.safetensors"
     save_safetensors(path, renamed(ten_class_state))
-    with caplog.at_level(logging.INFO, "gradcli"):
+    with caplog.at_level(logging.DEBUG, "gradcli"):
         assert_equal_states(state_arrays(load_model(path).model), ten_class_state)
-    for text in [*said, "its head of 10 classes is kept"]:
+    for text in [*said, f"{path}: a head of 10 classes"]:
         assert text in caplog.text
 
 
@@ -215,6 +216,12 @@ def test_other_floating_point_types_are_computed_in_float32(tmp_path, ten_class_
     for name, values in state.items():
         np.testing.assert_array_equal(found[name], values.astype(ten_class_state[name].dtype), err_msg=name)
         assert found[name].dtype == ten_class_state[name].dtype
+
+
+def test_bfloat16_is_said_under_its_own_name(ten_class_state):
+    # NumPy has no bfloat16: a checkpoint holds such tensors as float32 and keeps the name beside them.
+    checkpoint = Checkpoint(dict(ten_class_state), {}, Path("b.pth"), "torch-zip", {"conv1.weight": "bfloat16"})
+    assert fitted_model(checkpoint)[1] == ["b.pth holds bfloat16; computing in float32"]
 
 
 # --- weights that are known -------------------------------------------------------------------------------------------
@@ -318,7 +325,7 @@ def test_weights_without_a_head_get_one_only_if_it_is_asked_for(tmp_path, ten_cl
     gradcli.manual_seed(4)
     with caplog.at_level(logging.INFO, "gradcli"):
         loaded = load_model(path, num_classes=10)
-    assert "a new head of 10 classes, which it has none of" in caplog.text
+    assert "a new head of 10 classes, as it has none that fits" in caplog.text
     gradcli.manual_seed(4)
     assert loaded.model.fc.weight.tolist() == gradcli.nn.Linear(512, 10).weight.tolist()
     state = without(state_arrays(loaded.model), "fc.weight", "fc.bias")
@@ -419,6 +426,7 @@ def test_a_file_that_holds_no_weights(tmp_path):
             lambda state: state | {"fc.weight": np.zeros(10)},
             "fc.weight has shape [10], not [1000, 512]; 1 more of other shapes",
         ),
+        (lambda state: state | {"a\nb": np.zeros(2)}, r"unexpected 'a\nb'"),
         (
             lambda state: under("backbone.", without(state, "bn1.weight")) | {"head.bias": np.zeros(2)},
             "missing bn1.weight; unexpected head.bias",
