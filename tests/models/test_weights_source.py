@@ -1,0 +1,82 @@
+"""Weights by name: known ones with what belongs to them, files that claim to be known, and names that mean nothing."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+
+from models.cached_weights import FILE, cache_known_weights, write_manifest
+from models.states import assert_equal_states, refusal, without
+
+from gradcli.checkpoints import file_sha256, save_safetensors
+from gradcli.models import load_model
+from gradcli.models.imagenet import imagenet_classes
+from gradcli.models.loading import RUN_WEIGHTS, metadata_entries, state_arrays
+
+
+def test_known_weights_bring_class_names_and_preprocessing(thousand_class_state, tmp_path):
+    published = cache_known_weights(thousand_class_state)
+    copy = tmp_path / FILE
+    shutil.copy(published, copy)
+    converted = tmp_path / "converted.safetensors"
+    save_safetensors(converted, thousand_class_state, {"source_sha256": file_sha256(published)})
+    for weights in ("imagenet1k-v1", published, copy, converted):
+        loaded = load_model(weights)
+        assert loaded.classes == list(imagenet_classes())
+        assert loaded.preprocessing is not None
+        assert (loaded.preprocessing["size"], loaded.preprocessing["resize"]) == ([224, 224], 256)
+        assert loaded.weights == str(weights)
+    assert load_model("imagenet1k-v1", num_classes=5).classes is None
+
+
+def test_the_files_own_class_names_win(ten_class_state, tmp_path):
+    path = tmp_path / "finetuned.safetensors"
+    classes = [f"digit {index}" for index in range(10)]
+    metadata = metadata_entries(classes=classes, preprocessing={"size": [32, 32]}) | {"source_sha256": "ab" * 32}
+    save_safetensors(path, ten_class_state, metadata)
+    write_manifest("mine", sha256="ab" * 32, size=1, classes=10)
+    loaded = load_model(path)
+    assert (loaded.classes, loaded.preprocessing) == (classes, {"size": [32, 32]})
+
+
+def test_a_list_of_another_length_names_no_classes(ten_class_state):
+    cache_known_weights(ten_class_state)
+    assert load_model("imagenet1k-v1").classes is None
+
+
+def test_a_file_that_only_claims_to_be_known_is_refused_unless_told_otherwise(ten_class_state, tmp_path):
+    path = cache_known_weights(ten_class_state)
+    found = file_sha256(path)
+    write_manifest("imagenet1k-v1", sha256="12" * 32, size=path.stat().st_size, classes=10)
+    message = refusal(path)
+    assert message.startswith(f"{path}: ")
+    assert found in message
+    assert "12" * 32 in message
+    loaded = state_arrays(load_model(path, verify=False).model)
+    tracked = [name for name in loaded if name.endswith("num_batches_tracked")]
+    assert_equal_states(without(loaded, *tracked), without(ten_class_state, *tracked))
+
+
+def test_random_weights_touch_neither_hub_nor_manifest():
+    script = (
+        "import sys; from gradcli.models import load_model; load_model('random:0', 2);"
+        "print([name for name in sys.modules if name.startswith(('gradcli.hub', 'requests', 'tomllib'))])"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    assert refusal("imagenet").startswith(
+        "imagenet: no such weights or file; known names are random[:SEED], imagenet1k-v1, "
+    )
+
+
+def test_a_missing_file(tmp_path):
+    path = tmp_path / "missing.safetensors"
+    assert refusal(path) == f"{path}: no such file"
+
+
+def test_a_folder_that_is_no_run_folder(tmp_path):
+    assert refusal(tmp_path) == f"{tmp_path}: a folder without {RUN_WEIGHTS}; give a run folder or a weights file"
