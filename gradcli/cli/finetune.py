@@ -109,6 +109,7 @@ def finetune(
     settings = FinetuneSettings(
         data=data,
         weights=model.weights,
+        verify=not model.no_verify,
         num_classes=num_classes,
         epochs=epochs,
         batch_size=batch_size,

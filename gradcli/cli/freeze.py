@@ -9,7 +9,7 @@ from typing import Annotated, Literal, get_args
 import typer
 
 from gradcli.cli.option_groups import FreezeOptions, OutputOptions
-from gradcli.cli.options import FORMAT, SaveOption, SeedOption, WeightsOption
+from gradcli.cli.options import FORMAT, NoVerifyOption, SaveOption, SeedOption, WeightsOption
 from gradcli.cli.output import check_weights_path
 from gradcli.cli.tables import Column
 
@@ -25,6 +25,7 @@ def freeze(
         list[str] | None, typer.Argument(metavar="[PATTERN]...", help="Freeze these, before the options' rules.")
     ] = None,
     weights: WeightsOption = "random:0",
+    no_verify: NoVerifyOption = False,
     seed: SeedOption = 0,
     save: SaveOption = None,
     format: Annotated[FreezeFormat | None, FORMAT] = None,
@@ -47,7 +48,7 @@ def freeze(
     from gradcli.training.saving import save_model
 
     manual_seed(seed)
-    loaded = load_model(weights)
+    loaded = load_model(weights, verify=not no_verify)
     apply_freeze_rules(loaded.model, [("freeze", pattern) for pattern in patterns or ()])
     apply_freeze_rules(loaded.model, options.rules)
     listing = describe_parameters(loaded.model)

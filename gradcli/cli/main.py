@@ -12,8 +12,11 @@ from gradcli.cli.app import CommandEntry, command_group
 from gradcli.errors import ExitCode
 
 WEIGHTS_COMMANDS: dict[str, CommandEntry] = {
+    "list": "gradcli.cli.known_weights:list_weights",
+    "fetch": "gradcli.cli.known_weights:fetch",
     "convert": "gradcli.cli.weights:convert",
     "inspect": "gradcli.cli.weights:inspect",
+    "verify": "gradcli.cli.known_weights:verify",
 }
 
 # In the order of the help page: the tutorial's steps, finetuning, the model, files.
@@ -25,7 +28,9 @@ COMMANDS: dict[str, CommandEntry] = {
     "freeze": "gradcli.cli.freeze:freeze",
     "finetune": "gradcli.cli.finetune:finetune",
     "summary": "gradcli.cli.summary:summary",
-    "weights": command_group(WEIGHTS_COMMANDS, help="Inspect and convert checkpoint files."),
+    "weights": command_group(
+        WEIGHTS_COMMANDS, help="Known weights and checkpoint files: list, fetch, convert, inspect, verify."
+    ),
 }
 
 

@@ -26,6 +26,7 @@ from gradcli.cli.options import (
     ModeOption,
     MomentumOption,
     NesterovOption,
+    NoVerifyOption,
     OutputOption,
     QuietOption,
     SeedOption,
@@ -51,6 +52,7 @@ class ModelOptions:
     """Which weights, how batch norm behaves, and the seed of everything random."""
 
     weights: WeightsOption = "random:0"
+    no_verify: NoVerifyOption = False
     mode: ModeOption = None
     seed: SeedOption = 0
 
@@ -103,6 +105,7 @@ class PassOptions(FreezeOptions, LossOptions, InputOptions, ModelOptions):
 
         return PassSettings(
             weights=self.weights,
+            verify=not self.no_verify,
             input=self.input,
             shape=self.shape,
             target=self.target,

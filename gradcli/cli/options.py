@@ -94,7 +94,16 @@ WeightsOption = Annotated[
         metavar="NAME|PATH",
         envvar="GRADCLI_WEIGHTS",
         show_envvar=True,
-        help="A known name, random or random:SEED, a .safetensors, .pth or .pt file, or a run folder.",
+        help="A known name (gradcli weights list), random or random:SEED, a file of weights such as .safetensors, .pth "
+        "or .npz, or a run folder.",
+        rich_help_panel=MODEL_PANEL,
+    ),
+]
+NoVerifyOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-verify",
+        help="Take a file of known weights without checking its SHA-256.",
         rich_help_panel=MODEL_PANEL,
     ),
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, get_args
 
 from gradcli.cli.option_groups import FreezeOptions, OutputOptions
-from gradcli.cli.options import FORMAT, ShapeOption, WeightsOption
+from gradcli.cli.options import FORMAT, NoVerifyOption, ShapeOption, WeightsOption
 from gradcli.cli.tables import Column
 
 SummaryFormat = Literal["table", "json", "jsonl", "csv"]
@@ -24,6 +24,7 @@ def summary(
     options: FreezeOptions,
     output: OutputOptions,
     weights: WeightsOption = "random:0",
+    no_verify: NoVerifyOption = False,
     shape: ShapeOption = None,
     format: Annotated[SummaryFormat | None, FORMAT] = None,
 ) -> None:
@@ -34,7 +35,7 @@ def summary(
     from gradcli.training.freezing import apply_freeze_rules
     from gradcli.training.passes import checked_shape
 
-    loaded = load_model(weights)
+    loaded = load_model(weights, verify=not no_verify)
     apply_freeze_rules(loaded.model, options.rules)
     model = summarize(loaded.model, checked_shape(shape))
     destination.write_records(

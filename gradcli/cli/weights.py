@@ -1,8 +1,9 @@
-"""`gradcli weights`: convert and inspect checkpoint files."""
+"""`gradcli weights inspect` and `convert`: what a checkpoint file holds, and turning it into safetensors."""
 
 from __future__ import annotations
 
 import dataclasses
+import logging
 from typing import Annotated, Literal, get_args
 
 import typer
@@ -10,6 +11,8 @@ import typer
 from gradcli.cli.option_groups import OutputOptions
 from gradcli.cli.options import FORMAT
 from gradcli.cli.tables import Column
+
+logger = logging.getLogger(__name__)
 
 InspectFormat = Literal["table", "json", "jsonl", "csv"]
 ConvertFormat = Literal["table", "json", "csv"]
@@ -19,59 +22,107 @@ TENSOR_COLUMNS = [
     Column("shape"),
     Column("dtype"),
     Column("norm", format=".6g"),
-    Column("nonfinite"),
+    Column("min", format=".4g", optional=2),
+    Column("max", format=".4g", optional=2),
+    Column("zeros", format=",", optional=1),
+    Column("nonfinite", format=","),
 ]
 CONVERSION_COLUMNS = [
     Column("source"),
     Column("destination"),
-    Column("container", optional=True),
+    Column("container", optional=3),
     Column("tensors"),
-    Column("elements", format=","),
-    Column("source_sha256", optional=True),
-    Column("destination_sha256", optional=True),
+    Column("elements", "numbers", ",", optional=4),
+    Column("dtypes", optional=5),
+    Column("source_naming", "from", optional=2),
+    Column("naming", "naming", optional=2),
+    Column("source_sha256", optional=7),
+    Column("destination_sha256", optional=6),
 ]
 
 
 def convert(
-    source: Annotated[str, typer.Argument(metavar="IN", help="A .pth, .pt or .safetensors file.")],
+    source: Annotated[
+        str, typer.Argument(metavar="IN", help="A file of weights, such as .pth, .pt, .bin, .npz or .safetensors.")
+    ],
     destination: Annotated[str, typer.Argument(metavar="OUT", help="The .safetensors file to write.")],
     output: OutputOptions,
+    dtype: Annotated[
+        Literal["float16", "bfloat16", "float32", "float64"] | None,
+        typer.Option("--dtype", help="Round floating-point tensors to this. Left out: every tensor stays as it is."),
+    ] = None,
+    naming: Annotated[
+        Literal["torchvision", "timm", "hf"] | None,
+        typer.Option(
+            "--naming",
+            help="Names of the tensors, for a ResNet: torchvision's (timm's are the same), or those of Hugging Face's "
+            "transformers. Left out: every name stays.",
+        ),
+    ] = None,
     format: Annotated[ConvertFormat | None, FORMAT] = None,
 ) -> None:
     """Convert a checkpoint to safetensors, without PyTorch.
 
     What was written is read back and compared, bit for bit.
+
+    \b
+    gradcli weights convert resnet18-f37072fd.pth imagenet.safetensors
+    gradcli weights convert trained.pt half.safetensors --dtype float16 --naming timm
     """
     report = output.resolve(format, get_args(ConvertFormat))
     from gradcli.checkpoints import convert_checkpoint
 
-    report.write_records([convert_checkpoint(source, destination)], CONVERSION_COLUMNS)
+    conversion = convert_checkpoint(source, destination, dtype=dtype, naming=naming)
+    if conversion.ignored:
+        logger.info("%s: left out, because they are no tensors of the network: %s", source, _some(conversion.ignored))
+    if conversion.not_renamed:
+        logger.info("%s: kept under their names: %s", source, _some(conversion.not_renamed))
+    report.write_records([conversion], CONVERSION_COLUMNS)
 
 
 def inspect(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A .pth, .pt or .safetensors file, or a run folder.")],
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="A file of weights, a known name (fetched if need be), or a run folder."),
+    ],
     output: OutputOptions,
     format: Annotated[InspectFormat | None, FORMAT] = None,
 ) -> None:
-    """What a checkpoint holds.
+    """What a checkpoint holds, of whatever network.
 
-    Tensors with shapes, dtypes and norms; JSON adds metadata and checksum.
+    Tensors with shapes, dtypes and norms; JSON adds names, architecture, metadata and checksum.
     """
     destination = output.resolve(format, get_args(InspectFormat))
-    from gradcli.checkpoints import describe_checkpoint, load_checkpoint
-    from gradcli.models.loading import weights_file
+    from gradcli.inspection.weights import inspect_weights
 
-    description = describe_checkpoint(load_checkpoint(weights_file(file)))
+    inspected = inspect_weights(file)
+    description = inspected.description
     document = {
-        field.name: getattr(description, field.name)
-        for field in dataclasses.fields(description)
-        if field.name != "tensors"
+        field.name: getattr(value, field.name)
+        for value in (description, inspected)
+        for field in dataclasses.fields(value)
+        if field.name not in ("tensors", "description")
     }
+    if inspected.suspicion is not None:
+        logger.warning("%s: %s", description.path, inspected.suspicion)
+    if description.ignored:
+        logger.info("%s: not looked at: %s", description.path, _some(description.ignored))
+    named = [f"names as in {description.naming}" if description.naming != "unknown" else "names of no known style"]
+    named += [f"behind {description.prefix}"] if description.prefix else []
+    network = [inspected.architecture or "no known network"]
+    network += [f"{inspected.classes:,} classes"] if inspected.classes is not None else []
+    known = [f"known as {inspected.known_as}"] if inspected.known_as else []
     destination.write_records(
         description.tensors,
         TENSOR_COLUMNS,
         document=document,
         records_field="tensors",
-        caption=f"{description.container}, {len(description.tensors)} tensors, {description.elements:,} numbers, "
-        f"{description.file_size:,} bytes, SHA-256 {description.sha256}",
+        caption=f"{description.container}, {' '.join(named)}: {', '.join([*network, *known])}\n"
+        f"{len(description.tensors)} tensors, {description.parameters:,} parameters, {description.elements:,} numbers, "
+        f"{description.nonfinite:,} not finite, {description.file_size:,} bytes\nSHA-256 {description.sha256}",
     )
+
+
+def _some(names: tuple[str, ...], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"

@@ -41,13 +41,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneSettings:
-    """What a run is made of; the fields are the options of the same names.
+    """What a run is made of; the fields are the options of the same names, `verify` the opposite of `--no-verify`.
 
     `image_size` None keeps the data's own. `validation_split` is used for data without a validation part.
     """
 
     data: str
     weights: str = DEFAULT_WEIGHTS
+    verify: bool = True
     num_classes: int | None = None
     epochs: int = 10
     batch_size: int = 32
@@ -92,7 +93,7 @@ class Finetuning:
         self.settings = settings
         self.stopped: int | None = None
         manual_seed(settings.seed)
-        self.loaded: LoadedModel = load_model(settings.weights)
+        self.loaded: LoadedModel = load_model(settings.weights, verify=settings.verify, needs_head=False)
         self.train_data, self.val_data = _open_data(settings, self.loaded)
         classes = self.train_data.classes
         self.num_classes = len(classes) if settings.num_classes is None else settings.num_classes
@@ -130,9 +131,9 @@ class Finetuning:
         options = {
             name: value
             for name, value in asdict(self.settings).items()
-            if name not in ("freeze", "optimizer", "num_classes")
+            if name not in ("freeze", "optimizer", "num_classes", "verify")
         }
-        options |= {"num_classes": self.num_classes, **asdict(self.settings.optimizer)}
+        options |= {"num_classes": self.num_classes, "no_verify": not self.settings.verify, **asdict(self.settings.optimizer)}
         return {name.replace("_", "-"): value for name, value in options.items()} | freeze_options(
             self.settings.freeze, self.model
         )

@@ -40,7 +40,7 @@ BYTES_PER_PIXEL = 4 * (3 + 2 * 64 // 4)
 
 @dataclass(frozen=True, kw_only=True)
 class PassSettings:
-    """What a pass is made of; the fields are the options of the same names.
+    """What a pass is made of; the fields are the options of the same names, `verify` the opposite of `--no-verify`.
 
     The order of draws from `seed` is: a new head if one is needed, the random input, the random target. With weights
     that need no draws, input and labels are those of a PyTorch script that calls `torch.manual_seed(seed)`,
@@ -48,6 +48,7 @@ class PassSettings:
     """
 
     weights: str = DEFAULT_WEIGHTS
+    verify: bool = True
     input: str | None = None
     shape: Shape | None = None
     target: str | None = None
@@ -113,7 +114,7 @@ def prepare(settings: PassSettings) -> Pass:
     Raises WeightsError, DataError or UsageError for what can't be used.
     """
     manual_seed(settings.seed)
-    loaded = load_model(settings.weights)
+    loaded = load_model(settings.weights, verify=settings.verify)
     apply_freeze_rules(loaded.model, settings.freeze)
     set_mode(loaded.model, settings.mode)
     moving = moving_frozen_statistics(loaded.model)

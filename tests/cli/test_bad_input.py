@@ -21,7 +21,7 @@ CASES = [
     ("step -w none.safetensors", 4, "none.safetensors: no such file"),
     ("step -w nonsense", 4, "nonsense: no such weights or file; known names are random[:SEED]"),
     ("step -w random:x", 4, "weights random:x: the seed must be an integer"),
-    ("step -w TEXT", 4, "TEXT: neither a safetensors file nor a zip file of torch.save"),
+    ("step -w TEXT", 4, "TEXT: is a text file (starts with"),
     ("step -w EMPTY", 4, "EMPTY: is empty; download or write it again"),
     ("step -w CUT.safetensors", 4, "CUT.safetensors: cut short after"),
     ("step -w FOLDER", 4, "FOLDER: a folder without model.safetensors; give a run folder or a weights file"),
@@ -30,7 +30,7 @@ CASES = [
     (
         "step -w SHAPED.safetensors",
         4,
-        "SHAPED.safetensors: not the weights of a ResNet-18: conv1.weight has shape [64, 3, 3, 3], not [64, 3, 7, 7]",
+        "SHAPED.safetensors: is a ResNet-18 for CIFAR's small images (conv1 has 3x3 filters, not 7x7)",
     ),
     # input
     ("forward -i none.jpg", 3, "none.jpg: no such file; expected an image"),

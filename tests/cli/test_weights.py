@@ -40,6 +40,82 @@ def test_a_converted_file_has_the_same_tensors(gradcli: Run, model_file: Path) -
     }
 
 
+def test_inspect_tells_what_network_it_is_and_how_its_tensors_are_named(gradcli_json: Run, model_file: Path) -> None:
+    tensors = {f"module.{name}": array for name, array in load_file(model_file).items()}
+    tensors["module.fc.bias"][0] = np.nan
+    save_file(tensors, "wrapped.safetensors", {"note": "für Zoë"})
+    document = gradcli_json("weights", "inspect", "wrapped.safetensors")
+    told = ("naming", "prefix", "architecture", "classes", "known_as", "nonfinite", "parameters", "metadata")
+    assert {key: document[key] for key in told} == {
+        "naming": "torchvision",
+        "prefix": "module.",
+        "architecture": "resnet18",
+        "classes": 10,
+        "known_as": None,
+        "nonfinite": 1,
+        "parameters": 11_181_642,
+        "metadata": {"note": "für Zoë"},
+    }
+    assert document["dtypes"] == {"float32": 102, "int64": 20}
+    bias = next(record for record in document["tensors"] if record["name"] == "module.fc.bias")
+    assert (bias["nonfinite"], bias["norm"], bias["max"]) == (1, "nan", "nan")
+
+
+def test_inspect_takes_files_of_no_known_network(gradcli: Run, gradcli_json: Run) -> None:
+    np.savez("pairs.npz", left=np.zeros((2, 3)), right=np.arange(4))
+    document = gradcli_json("weights", "inspect", "pairs.npz")
+    assert (document["container"], document["naming"]) == ("npz", "unknown")
+    assert (document["architecture"], document["classes"], document["ignored"]) == (None, None, [])
+    lines = gradcli("weights", "inspect", "pairs.npz").stdout.splitlines()
+    assert lines[1:] == ["left\t2x3\tfloat64\t0.0\t0.0\t0.0\t6\t0", f"right\t4\tint64\t{14**0.5!r}\t0.0\t3.0\t1\t0"]
+
+
+@pytest.mark.parametrize("naming", ["torchvision", "timm", "hf"])
+def test_converted_names_and_dtypes_come_back(naming: str, gradcli: Run, gradcli_json: Run, model_file: Path) -> None:
+    result = gradcli("weights", "convert", model_file, "there.safetensors", "--naming", naming, "--json")
+    record = json.loads(result.stdout)
+    assert (record["source_naming"], record["naming"], record["not_renamed"]) == ("torchvision", naming, [])
+    style = "hf" if naming == "hf" else "torchvision"
+    assert gradcli_json("weights", "inspect", "there.safetensors")["naming"] == style
+    assert (
+        gradcli("weights", "convert", "there.safetensors", "back.safetensors", "--naming", "torchvision").exit_code == 0
+    )
+    before, after = load_file(model_file), load_file("back.safetensors")
+    assert {name: array.tobytes() for name, array in before.items()} == {
+        name: array.tobytes() for name, array in after.items()
+    }
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_converted_to_another_dtype(dtype: str, gradcli: Run, gradcli_json: Run, model_file: Path) -> None:
+    result = gradcli("weights", "convert", model_file, "other.safetensors", "--dtype", dtype, "--json")
+    assert json.loads(result.stdout)["dtypes"] == {dtype: 102, "int64": 20}
+    assert gradcli_json("weights", "inspect", "other.safetensors")["dtypes"] == {dtype: 102, "int64": 20}
+    losses = [
+        gradcli_json("backward", "-w", path, "--mode", "eval", "--shape", "1,3,32,32")["loss"]
+        for path in ("other.safetensors", model_file)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=0 if dtype == "float64" else 0.05)
+
+
+@pytest.mark.parametrize(
+    ("options", "exit_code", "message"),
+    [
+        ("--naming hf", 4, "other.npz: its names are not those of a ResNet"),
+        ("--dtype float16", 4, "other.npz: 1 value would become infinite in float16"),
+        ("--dtype int8", 2, "'int8' is not one of"),
+        ("--naming keras", 2, "'keras' is not one of"),
+    ],
+)
+def test_what_cannot_be_converted(options: str, exit_code: int, message: str, gradcli: Run) -> None:
+    np.savez("other.npz", a=np.array([1e6, 2.0]))
+    result = gradcli("weights", "convert", "other.npz", "out.safetensors", *options.split())
+    assert (result.exit_code, result.stdout) == (exit_code, "")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert [path.name for path in Path().iterdir()] == ["other.npz"]
+
+
 @pytest.mark.parity
 def test_a_pytorch_file_is_converted_and_used_as_it_is(gradcli: Run, gradcli_json: Run, model_file: Path) -> None:
     torch = pytest.importorskip("torch")
@@ -58,7 +134,7 @@ def test_a_pytorch_file_is_converted_and_used_as_it_is(gradcli: Run, gradcli_jso
     [
         (["inspect", "none.safetensors"], 4, "none.safetensors: no such file"),
         (["convert", "none.pth", "out.safetensors"], 4, "none.pth: no such file"),
-        (["convert", "text.pth", "out.safetensors"], 4, "text.pth: neither a safetensors file nor a zip file"),
+        (["convert", "text.pth", "out.safetensors"], 4, "text.pth: is a text file"),
         (["convert", "text.pth", "out.pth"], 2, "name it out.safetensors"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -88,3 +164,27 @@ def test_weights_of_half_precision_are_said_to_be_widened(gradcli: Run, model_fi
     save_file(halves, "half.safetensors")
     result = gradcli("step", "-w", "half.safetensors", "--shape", "2,3,32,32")
     assert result.stderr == "half.safetensors holds float16; computing in float32\n"
+
+
+def test_weights_without_a_head_are_finetuned_and_refused_elsewhere(
+    gradcli: Run, model_file: Path, images_file: Path
+) -> None:
+    backbone = {name: array for name, array in load_file(model_file).items() if not name.startswith("fc.")}
+    save_file(backbone, "backbone.safetensors")
+    refused = gradcli("step", "-w", "backbone.safetensors", "--shape", "2,3,32,32")
+    assert (refused.exit_code, refused.stdout, refused.stderr.count("\n")) == (4, "", 1)
+    assert "backbone.safetensors: has no classifier" in refused.stderr
+    options = ("--epochs", 1, "--freeze-backbone", "--run", "run")
+    trained = gradcli("finetune", images_file, "-w", "backbone.safetensors", *options)
+    assert trained.exit_code == 0, trained.stderr
+    assert load_file("run/model.safetensors")["fc.weight"].shape == (3, 512)
+
+
+def test_the_readmes_recipes_for_weights_work(gradcli: Run) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    section = readme[readme.index("**Weights.**") : readme.index("Known weights are downloaded")]
+    recipes = [line.strip().partition(" | ")[0] for line in section.splitlines() if line.startswith("    gradcli ")]
+    assert len(recipes) == 7
+    for recipe in recipes:
+        result = gradcli(*recipe.split()[1:])
+        assert result.exit_code == 0, (recipe, result.stderr)

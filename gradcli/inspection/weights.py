@@ -1,0 +1,122 @@
+"""Weights files as they are: what one holds, which known weights are here, whether a file is the published one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gradcli.checkpoints import CheckpointDescription, describe_checkpoint, file_sha256, load_checkpoint
+from gradcli.checkpoints.file_opening import read_opening
+from gradcli.checkpoints.naming import recognise_naming
+from gradcli.errors import WeightsError
+from gradcli.hub.cache import weights_folder
+from gradcli.hub.manifest import KnownWeights, known_entry, known_weights
+from gradcli.hub.weights import Verification, compare_weights, fetch_weights, find_weights
+from gradcli.models.architecture import recognise_architecture
+from gradcli.models.weights_source import find_source, known_origin, weights_file
+
+Place = Literal["cached", "torch.hub", "not here"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectedWeights:
+    """What a weights file holds, of whatever network."""
+
+    description: CheckpointDescription
+    architecture: str | None
+    """The network of the ResNet family that it is, as torchvision or timm names it; None if it is none of them."""
+    classes: int | None
+    """The number of outputs of the head; None without one."""
+    known_as: str | None
+    """The known weights whose published file this is, or gradcli's converted copy; None if it is neither."""
+    converted_from: str | None
+    """The known weights that the file was converted from, as its metadata says."""
+    suspicion: str | None
+    """Why it is not what its name says it is; None if its name says nothing or is right."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedWeights:
+    """Known weights, and where a copy is: in gradcli's cache, where `torch.hub` put it, or nowhere (None)."""
+
+    weights: KnownWeights
+    place: Place
+    path: Path | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchedWeights:
+    """Known weights that are in gradcli's cache now, as a safetensors file of `size` bytes."""
+
+    name: str
+    path: Path
+    size: int
+    sha256: str
+
+
+def inspect_weights(name: str) -> InspectedWeights:
+    """What is in the file that `--weights NAME` means, whether it fits ResNet-18 or not.
+
+    Raises WeightsError for a file that can't be read or is refused.
+    """
+    path = find_source(name, verify=False).path
+    checkpoint = load_checkpoint(path)
+    naming = recognise_naming(checkpoint.tensors)
+    shapes = {naming.torchvision_name(each): array.shape for each, array in checkpoint.tensors.items()}
+    head = shapes.get("fc.weight", ())
+    verification = compare_weights(path)
+    origin = known_origin(checkpoint.metadata)
+    return InspectedWeights(
+        description=describe_checkpoint(checkpoint),
+        architecture=recognise_architecture(shapes),
+        classes=head[0] if len(head) == 2 else None,
+        known_as=verification.name if verification.ok and verification.name in known_weights() else None,
+        converted_from=None if origin is None else origin.name,
+        suspicion=verification.reason if verification.expected is not None and not verification.ok else None,
+    )
+
+
+def list_known_weights() -> list[ListedWeights]:
+    """All known weights in the manifest's order. Nothing is fetched; files that are damaged count as not here."""
+    return [_listed(weights) for weights in known_weights().values()]
+
+
+def _listed(weights: KnownWeights) -> ListedWeights:
+    path = find_weights(weights.name)
+    place: Place = "not here"
+    if path is not None:
+        place = "cached" if path.parent == weights_folder() else "torch.hub"
+    return ListedWeights(weights=weights, place=place, path=path)
+
+
+def fetch_known_weights(
+    names: Sequence[str], *, url: str | None = None, force: bool = False
+) -> Iterator[FetchedWeights]:
+    """Fetch these known weights one after the other, as `gradcli.hub.weights.fetch_weights` does.
+
+    A name that isn't known raises WeightsError before anything is downloaded.
+    """
+    for name in names:
+        known_entry(name)
+    for name in dict.fromkeys(names):
+        path = fetch_weights(name, url=url, force=force)
+        yield FetchedWeights(name=name, path=path, size=path.stat().st_size, sha256=file_sha256(path))
+
+
+def verify_known_weights(name: str) -> Verification:
+    """Compare a file, or the copy of known weights that is here, with what was published.
+
+    Raises WeightsError if there is no such file or copy, or it can't be read. That it differs, or isn't known, is in
+    the result.
+    """
+    known = known_weights().get(name)
+    if known is not None:
+        path = find_weights(name, verify=False)
+        if path is None:
+            raise WeightsError(f"{name}: is not here; gradcli weights fetch {name} downloads it")
+        return compare_weights(path, known)
+    path = weights_file(name)
+    read_opening(path)  # says what is wrong with a path that is no file, and never waits for a pipe
+    return compare_weights(path)
