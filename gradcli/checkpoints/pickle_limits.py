@@ -14,8 +14,8 @@ MOST_ELEMENTS_GIVEN: Final = 2**21
 # What stands in two places counts twice here: a recursive reader, such as repr, meets it twice.
 MOST_ELEMENTS: Final = 2**24
 _BYTES_LIKE_AN_ELEMENT: Final = 16
-# Writers recurse over what they write, and Python ends that at 1,000 levels.
-DEEPEST_NESTING: Final = 1000
+# Checkpoints are nested some ten levels deep. Python ends a recursion at 1,000, and a reader may take several a level.
+DEEPEST_NESTING: Final = 100
 # Names of tensors have some 50 characters; the text around them is a log at most. Bytes may be an array.
 LONGEST_NAME: Final = 1000
 LONGEST_TEXT: Final = 2**25
@@ -29,6 +29,8 @@ LONGEST_KEY_TUPLE: Final = 16  # a tuple is hashed anew every time
 
 _PLAIN: Final = frozenset((str, bytes, int, float, complex, bool, type(None)))
 _KEYS: Final = _PLAIN - {complex}
+_CONTAINERS: Final = frozenset((tuple, list, dict))
+SIZED: Final = _CONTAINERS | {str, bytes}
 _IN_PROGRESS: Final = 0
 
 
@@ -54,11 +56,8 @@ def check_key(key: Any) -> None:
 
 
 def shallow_elements(value: Any) -> int:
-    """How many elements a constructor looks at that is given this value; 16 bytes of text count as one."""
-    kind = type(value)
-    if kind is str or kind is bytes:
-        return len(value) // _BYTES_LIKE_AN_ELEMENT
-    return len(value) if kind in (tuple, list, dict) else 0
+    """How many elements a constructor looks at that is given a value of `SIZED`; 16 bytes of text count as one."""
+    return len(value) if type(value) in _CONTAINERS else len(value) // _BYTES_LIKE_AN_ELEMENT
 
 
 def check_structure(root: Any) -> None:
@@ -71,8 +70,9 @@ def check_structure(root: Any) -> None:
     while path:
         visit = path[-1]
         for value in visit.children:
-            if type(value) in _PLAIN:
-                visit.size += 1 + shallow_elements(value)
+            kind = type(value)
+            if kind in _PLAIN:
+                visit.size += 1 + (len(value) // _BYTES_LIKE_AN_ELEMENT if kind is str or kind is bytes else 0)
                 continue
             size = sizes.get(id(value))
             if size is None:

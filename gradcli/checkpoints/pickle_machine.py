@@ -13,18 +13,16 @@ from os import PathLike
 from typing import Any, Final
 
 from gradcli.checkpoints.mapped_file import Bytes
+from gradcli.checkpoints.pickle_bytes import CutShortError, PickleBytes
 from gradcli.checkpoints.pickle_limits import (
     DEEPEST_NESTING,
-    LONGEST_BYTES,
-    LONGEST_INTEGER,
     LONGEST_NAME,
-    LONGEST_TEXT,
     MOST_ELEMENTS_GIVEN,
     MOST_NUMBER_KEYS,
     MOST_STEPS,
+    SIZED,
     PickleError,
     check_key,
-    check_length,
     check_structure,
     shallow_elements,
 )
@@ -34,10 +32,6 @@ from gradcli.errors import WeightsError
 _NEWEST_PROTOCOL: Final = 5
 _STOP: Final = ord(".")
 _ADVICE: Final = "only tensors in plain dictionaries are read, as torch.save(model.state_dict(), ...) writes them"
-
-
-class _CutShortError(ValueError):
-    """The bytes end before the pickle does."""
 
 
 class _RefusedError(Exception):
@@ -61,13 +55,13 @@ def read_pickle(
 
     `globals` says what a (module, name) pair stands for; only a `Constructor` among the values can be called,
     and only a `Record` takes state. `persistent_load` turns a persistent id into an object. It and the
-    constructors raise ValueError, with a reason, for arguments that make no sense; other text is never executed.
+    constructors raise ValueError, with a reason, for arguments that make no sense.
     Sets are read as lists. Python 2's text that is no UTF-8 stays bytes; half a surrogate pair becomes U+FFFD.
 
-    WeightsError names the file and says where its pickle is cut short or corrupt, is beyond a limit of this
-    module, or asks for a name that is not in `globals`: then it gives the reason of `why_refused`, if any.
+    WeightsError names the file and says where its pickle is cut short or corrupt, is beyond a limit of
+    `pickle_limits`, or asks for a name that is not in `globals`: then it gives the reason of `why_refused`, if any.
     """
-    machine = _Machine(memoryview(data) if isinstance(data, bytes) else data.data, start, globals, persistent_load)
+    machine = _Machine(data, start, globals, persistent_load)
     try:
         return machine.run(), machine.position
     except _RefusedError as refused:
@@ -77,26 +71,25 @@ def read_pickle(
             f"{path}: refuses to run {f'{module}.{name}'!r}, which its pickle asks for at byte "
             f"{machine.opcode_position}: {reason}"
         ) from None
-    except _CutShortError:
+    except CutShortError:
         raise WeightsError(f"{path}: its pickle is cut short: it is not over after {machine.size} bytes") from None
     except (ValueError, TypeError, IndexError) as error:
         reason = "its stack is empty" if isinstance(error, IndexError) else " ".join(str(error).split())
         raise WeightsError(f"{path}: its pickle is corrupt at byte {machine.opcode_position} ({reason})") from error
 
 
-class _Machine:
+class _Machine(PickleBytes):
     """The stack, the memo and the position of one pickle."""
 
     def __init__(
         self,
-        data: memoryview,
+        data: bytes | Bytes,
         start: int,
         globals: Mapping[tuple[str, str], Any],
         persistent_load: Callable[[Any], Any] | None,
     ) -> None:
-        self.data = data
-        self.size = len(data)
-        self.position = self.opcode_position = start
+        super().__init__(data, start)
+        self.opcode_position = start
         self.frame_end = start
         self.globals = globals
         self.persistent_load = persistent_load
@@ -108,12 +101,10 @@ class _Machine:
 
     def run(self) -> Any:
         data, size, handlers = self.data, self.size, _HANDLERS
-        if not 0 <= self.position <= size:
-            raise _CutShortError
         for _ in range(MOST_STEPS):
             position = self.opcode_position = self.position
             if position >= size:
-                raise _CutShortError
+                raise CutShortError
             self.position = position + 1
             opcode = data[position]
             handler = handlers[opcode]
@@ -127,54 +118,6 @@ class _Machine:
                 name = _REFUSED_OPCODES.get(bytes((opcode,)), f"0x{opcode:02x}")
                 raise PickleError(f"the opcode {name}, which no file of torch.save needs; refused")
         raise PickleError(f"it takes more than {MOST_STEPS} steps; refused")
-
-    # Reading
-
-    def take(self, count: int) -> memoryview:
-        start = self.position
-        end = start + count
-        if end > self.size:
-            raise _CutShortError
-        self.position = end
-        return self.data[start:end]
-
-    def unsigned(self, width: int) -> int:
-        return int.from_bytes(self.take(width), "little")
-
-    def text(self, count: int) -> str:
-        check_length(count, LONGEST_TEXT, "text")
-        encoded = self.take(count)
-        try:
-            return str(encoded, "utf-8")
-        except UnicodeDecodeError:
-            halves = str(encoded, "utf-8", "surrogatepass")
-            return halves.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-    def old_text(self, count: int) -> str | bytes:
-        check_length(count, LONGEST_BYTES, "text")
-        encoded = self.take(count)
-        try:
-            return str(encoded, "utf-8")
-        except UnicodeDecodeError:
-            return bytes(encoded)
-
-    def raw(self, count: int) -> bytes:
-        check_length(count, LONGEST_BYTES, "a piece")
-        return bytes(self.take(count))
-
-    def integer(self, count: int) -> int:
-        check_length(count, LONGEST_INTEGER, "an integer")
-        return int.from_bytes(self.take(count), "little", signed=True)
-
-    def line(self) -> str:
-        opening = bytes(self.data[self.position : self.position + LONGEST_NAME])
-        length = opening.find(b"\n")
-        if length < 0:
-            if self.position + LONGEST_NAME > self.size:
-                raise _CutShortError
-            raise PickleError(f"a name of more than {LONGEST_NAME} bytes")
-        self.position += length + 1
-        return str(opening[:length], "utf-8")
 
     # The stack
 
@@ -204,6 +147,32 @@ class _Machine:
             self.stack.pop()
         else:
             self.pop_mark()
+
+    # The three commonest opcodes, a third of all, without further calls
+
+    def memoize_short(self) -> None:
+        position = self.position
+        if position >= self.size:
+            raise CutShortError
+        self.position = position + 1
+        self.memo[self.data[position]] = self.stack[-1]
+
+    def recall_short(self) -> None:
+        position = self.position
+        if position >= self.size:
+            raise CutShortError
+        self.position = position + 1
+        index = self.data[position]
+        if index not in self.memo:
+            raise PickleError(f"memo index {index} is empty")
+        self.stack.append(self.memo[index])
+
+    def push_byte(self) -> None:
+        position = self.position
+        if position >= self.size:
+            raise CutShortError
+        self.position = position + 1
+        self.stack.append(self.data[position])
 
     def memoize(self, index: int) -> None:
         if index >= MOST_STEPS:
@@ -290,7 +259,10 @@ class _Machine:
             raise PickleError(f"a call of a {type(constructor).__name__}, which is nothing to call")
         if type(arguments) is not tuple:
             raise PickleError("a call whose arguments are no tuple")
-        self.elements_given += len(arguments) + sum(map(shallow_elements, arguments))
+        self.elements_given += len(arguments)
+        for argument in arguments:
+            if type(argument) in SIZED:
+                self.elements_given += shallow_elements(argument)
         if self.elements_given > MOST_ELEMENTS_GIVEN:
             raise PickleError(f"its calls are given more than {MOST_ELEMENTS_GIVEN} elements; refused")
         result = constructor.function(*arguments)
@@ -321,7 +293,7 @@ class _Machine:
     # Framing
 
     def protocol(self) -> None:
-        version = self.unsigned(1)
+        version = self.byte()
         if version > _NEWEST_PROTOCOL:
             raise PickleError(f"pickle protocol {version}; the newest known is {_NEWEST_PROTOCOL}")
 
@@ -330,63 +302,63 @@ class _Machine:
         if self.opcode_position < self.frame_end:
             raise PickleError("a frame begins inside another")
         if length > self.size - self.position:
-            raise _CutShortError
+            raise CutShortError
         self.frame_end = self.position + length
 
 
 # fmt: off
 _OPCODES: Final[dict[bytes, Callable[[_Machine], None]]] = {
-    b"\x80": _Machine.protocol,                                           # PROTO
-    b"\x95": _Machine.frame,                                              # FRAME
-    b"(": _Machine.mark,                                                  # MARK
-    b"0": _Machine.pop,                                                   # POP
-    b"1": _Machine.drop_marked,                                           # POP_MARK
-    b"q": lambda m: m.memoize(m.unsigned(1)),                             # BINPUT
-    b"r": lambda m: m.memoize(m.unsigned(4)),                             # LONG_BINPUT
-    b"\x94": lambda m: m.memoize(len(m.memo)),                            # MEMOIZE
-    b"h": lambda m: m.recall(m.unsigned(1)),                              # BINGET
-    b"j": lambda m: m.recall(m.unsigned(4)),                              # LONG_BINGET
-    b"N": lambda m: m.push(None),                                         # NONE
-    b"\x88": lambda m: m.push(True),                                      # NEWTRUE
-    b"\x89": lambda m: m.push(False),                                     # NEWFALSE
-    b"J": lambda m: m.push(m.integer(4)),                                 # BININT
-    b"K": lambda m: m.push(m.unsigned(1)),                                # BININT1
-    b"M": lambda m: m.push(m.unsigned(2)),                                # BININT2
-    b"\x8a": lambda m: m.push(m.integer(m.unsigned(1))),                  # LONG1
-    b"\x8b": lambda m: m.push(m.integer(m.unsigned(4))),                  # LONG4
-    b"G": lambda m: m.push(struct.unpack(">d", m.take(8))[0]),            # BINFLOAT
-    b"U": lambda m: m.push(m.old_text(m.unsigned(1))),                    # SHORT_BINSTRING
-    b"T": lambda m: m.push(m.old_text(m.unsigned(4))),                    # BINSTRING
-    b"\x8c": lambda m: m.push(m.text(m.unsigned(1))),                     # SHORT_BINUNICODE
-    b"X": lambda m: m.push(m.text(m.unsigned(4))),                        # BINUNICODE
-    b"\x8d": lambda m: m.push(m.text(m.unsigned(8))),                     # BINUNICODE8
-    b"C": lambda m: m.push(m.raw(m.unsigned(1))),                       # SHORT_BINBYTES
-    b"B": lambda m: m.push(m.raw(m.unsigned(4))),                       # BINBYTES
-    b"\x8e": lambda m: m.push(m.raw(m.unsigned(8))),                    # BINBYTES8
-    b"\x96": lambda m: m.push(m.raw(m.unsigned(8))),                    # BYTEARRAY8
-    b")": lambda m: m.push(()),                                           # EMPTY_TUPLE
-    b"\x85": lambda m: m.pack(1),                                        # TUPLE1
-    b"\x86": lambda m: m.pack(2),                                        # TUPLE2
-    b"\x87": lambda m: m.pack(3),                                        # TUPLE3
-    b"t": lambda m: m.push_marked(tuple),                                 # TUPLE
-    b"]": lambda m: m.push([]),                                           # EMPTY_LIST
-    b"l": lambda m: m.push_marked(list),                                  # LIST
-    b"a": _Machine.append,                                                # APPEND
-    b"e": _Machine.extend_marked,                                         # APPENDS
-    b"\x8f": lambda m: m.push([]),                                        # EMPTY_SET
-    b"\x90": _Machine.extend_marked,                                      # ADDITEMS
-    b"\x91": lambda m: m.push_marked(list),                               # FROZENSET
-    b"}": lambda m: m.push({}),                                           # EMPTY_DICT
-    b"d": _Machine.dictionary,                                            # DICT
-    b"s": _Machine.set_item,                                              # SETITEM
-    b"u": _Machine.set_item_list,                                         # SETITEMS
-    b"c": _Machine.find_line,                                             # GLOBAL
-    b"\x93": _Machine.find_from_stack,                                    # STACK_GLOBAL
-    b"R": _Machine.call,                                                  # REDUCE
-    b"\x81": _Machine.call,                                               # NEWOBJ
-    b"\x92": _Machine.call_with_names,                                    # NEWOBJ_EX
-    b"b": _Machine.set_state,                                             # BUILD
-    b"Q": _Machine.load_persistent,                                       # BINPERSID
+    b"\x80": _Machine.protocol,                                 # PROTO
+    b"\x95": _Machine.frame,                                    # FRAME
+    b"(": _Machine.mark,                                        # MARK
+    b"0": _Machine.pop,                                         # POP
+    b"1": _Machine.drop_marked,                                 # POP_MARK
+    b"q": _Machine.memoize_short,                               # BINPUT
+    b"r": lambda m: m.memoize(m.unsigned(4)),                   # LONG_BINPUT
+    b"\x94": lambda m: m.memoize(len(m.memo)),                  # MEMOIZE
+    b"h": _Machine.recall_short,                                # BINGET
+    b"j": lambda m: m.recall(m.unsigned(4)),                    # LONG_BINGET
+    b"N": lambda m: m.push(None),                               # NONE
+    b"\x88": lambda m: m.push(True),                            # NEWTRUE
+    b"\x89": lambda m: m.push(False),                           # NEWFALSE
+    b"J": lambda m: m.push(m.integer(4)),                       # BININT
+    b"K": _Machine.push_byte,                                   # BININT1
+    b"M": lambda m: m.push(m.unsigned(2)),                      # BININT2
+    b"\x8a": lambda m: m.push(m.integer(m.byte())),             # LONG1
+    b"\x8b": lambda m: m.push(m.integer(m.unsigned(4))),        # LONG4
+    b"G": lambda m: m.push(struct.unpack(">d", m.take(8))[0]),  # BINFLOAT
+    b"U": lambda m: m.push(m.old_text(m.byte())),               # SHORT_BINSTRING
+    b"T": lambda m: m.push(m.old_text(m.unsigned(4))),          # BINSTRING
+    b"\x8c": lambda m: m.push(m.text(m.byte())),                # SHORT_BINUNICODE
+    b"X": lambda m: m.push(m.text(m.unsigned(4))),              # BINUNICODE
+    b"\x8d": lambda m: m.push(m.text(m.unsigned(8))),           # BINUNICODE8
+    b"C": lambda m: m.push(m.raw(m.byte())),                    # SHORT_BINBYTES
+    b"B": lambda m: m.push(m.raw(m.unsigned(4))),               # BINBYTES
+    b"\x8e": lambda m: m.push(m.raw(m.unsigned(8))),            # BINBYTES8
+    b"\x96": lambda m: m.push(m.raw(m.unsigned(8))),            # BYTEARRAY8
+    b")": lambda m: m.push(()),                                 # EMPTY_TUPLE
+    b"\x85": lambda m: m.pack(1),                               # TUPLE1
+    b"\x86": lambda m: m.pack(2),                               # TUPLE2
+    b"\x87": lambda m: m.pack(3),                               # TUPLE3
+    b"t": lambda m: m.push_marked(tuple),                       # TUPLE
+    b"]": lambda m: m.push([]),                                 # EMPTY_LIST
+    b"l": lambda m: m.push_marked(list),                        # LIST
+    b"a": _Machine.append,                                      # APPEND
+    b"e": _Machine.extend_marked,                               # APPENDS
+    b"\x8f": lambda m: m.push([]),                              # EMPTY_SET
+    b"\x90": _Machine.extend_marked,                            # ADDITEMS
+    b"\x91": lambda m: m.push_marked(list),                     # FROZENSET
+    b"}": lambda m: m.push({}),                                 # EMPTY_DICT
+    b"d": _Machine.dictionary,                                  # DICT
+    b"s": _Machine.set_item,                                    # SETITEM
+    b"u": _Machine.set_item_list,                               # SETITEMS
+    b"c": _Machine.find_line,                                   # GLOBAL
+    b"\x93": _Machine.find_from_stack,                          # STACK_GLOBAL
+    b"R": _Machine.call,                                        # REDUCE
+    b"\x81": _Machine.call,                                     # NEWOBJ
+    b"\x92": _Machine.call_with_names,                          # NEWOBJ_EX
+    b"b": _Machine.set_state,                                   # BUILD
+    b"Q": _Machine.load_persistent,                             # BINPERSID
 }
 # Those of protocols 0 and 1, of the extension registry and of buffers kept elsewhere; named when refused.
 _REFUSED_OPCODES: Final = {

@@ -43,7 +43,7 @@ class TensorRecord(NamedTuple):
 
 
 class ParameterRecord(Record):
-    """A parameter that is made first and given its tensor later, as the oldest files have them."""
+    """A parameter made by calling its class, as in the oldest files: its tensor comes then, or with its state."""
 
     __slots__ = ()
 
@@ -138,9 +138,14 @@ def _rebuild_parameter(data: Any, requires_grad: Any = True, hooks: Any = None, 
     return data
 
 
-def _parameter(*arguments: Any) -> Any:
-    """With a tensor, that; without, one that waits for its state."""
-    return _rebuild_parameter(*arguments[:1]) if arguments else ParameterRecord("torch.nn.Parameter")
+def _size(lengths: Any = ()) -> tuple[Any, ...]:
+    if type(lengths) not in (list, tuple):
+        raise ValueError(f"a size is made of a {type(lengths).__name__}")
+    return tuple(lengths)
+
+
+def _parameter(*arguments: Any) -> ParameterRecord:
+    return ParameterRecord("torch.nn.Parameter", arguments)
 
 
 _TENSOR_CLASSES: Final = (Name("torch.Tensor"), Constructor("torch.nn.Parameter", _parameter))
@@ -177,11 +182,11 @@ _GLOBALS: Final[dict[tuple[str, str], Any]] = {
     ("torch.nn.parameter", "Parameter"): _TENSOR_CLASSES[1],
     ("torch.nn.parameter", "Buffer"): _TENSOR_CLASSES[1],
     ("torch.autograd.variable", "Variable"): _TENSOR_CLASSES[1],
-    ("torch", "Size"): Constructor("torch.Size", lambda lengths=(): tuple(lengths)),
+    ("torch", "Size"): Constructor("torch.Size", _size),
     ("torch", "device"): record_of("torch.device"),
     ("torch.serialization", "_get_layout"): record_of("torch.layout"),
-    **{("torch", name): Name(f"torch.{name}") for name in ("contiguous_format", "channels_last", "preserve_format")},
     ("torch.storage", "UntypedStorage"): StorageType(None),
+    ("torch.storage", "TypedStorage"): StorageType(None),
     **{(module, name): value for module in ("torch", "torch.cuda") for name, value in _STORAGE_TYPES.items()},
     **{(module, name): value for module in ("torch", "torch.cuda") for name, value in _TENSOR_TYPES.items()},
     **{("torch", name): _DType(name) for name in (*SUPPORTED_DTYPES, *UNSUPPORTED_DTYPES)},
