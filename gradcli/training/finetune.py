@@ -133,7 +133,11 @@ class Finetuning:
             for name, value in asdict(self.settings).items()
             if name not in ("freeze", "optimizer", "num_classes", "verify")
         }
-        options |= {"num_classes": self.num_classes, "no_verify": not self.settings.verify, **asdict(self.settings.optimizer)}
+        options |= {
+            "num_classes": self.num_classes,
+            "no_verify": not self.settings.verify,
+            **asdict(self.settings.optimizer),
+        }
         return {name.replace("_", "-"): value for name, value in options.items()} | freeze_options(
             self.settings.freeze, self.model
         )
