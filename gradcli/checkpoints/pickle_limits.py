@@ -8,7 +8,7 @@ from typing import Any, Final
 from gradcli.checkpoints.pickle_objects import Record
 
 # A state dict of ResNet-18 takes 5,000 steps; one with years of training history, some 100,000. A second of work.
-MOST_STEPS: Final = 2**21
+MOST_STEPS: Final = 2**20
 # Constructors look at every element of their arguments, and a pickle can give one long list to many of them.
 MOST_ELEMENTS_GIVEN: Final = 2**21
 # What stands in two places counts twice here: a recursive reader, such as repr, meets it twice.
