@@ -14,6 +14,7 @@ from gradcli.checkpoints.checkpoint import Checkpoint
 from gradcli.checkpoints.dtypes import SUPPORTED_DTYPES, array_from_bytes
 from gradcli.checkpoints.mapped_file import Bytes, map_file, release_pages
 from gradcli.checkpoints.zip_archive import ZipArchive
+from gradcli.checkpoints.zip_directory import shown
 from gradcli.errors import WeightsError
 
 _SUFFIX: Final = ".npy"
@@ -47,13 +48,13 @@ def read_npz(path: Path) -> Checkpoint:
     dtypes = {}
     for member in archive.members:
         if not member.endswith(_SUFFIX):
-            raise WeightsError(f"{path}: is no .npz file: its member {member[:_LONGEST_SHOWN]!r} is no .npy file")
+            raise WeightsError(f"{path}: is no .npz file: its member {shown(member)} is no .npy file")
         name = member.removesuffix(_SUFFIX)
         content = archive.read(member)
         try:
             tensors[name], dtypes[name] = _array(content)
         except _ArrayError as error:
-            raise WeightsError(f"{path}: array {name[:_LONGEST_SHOWN]!r} {error}") from None
+            raise WeightsError(f"{path}: array {shown(name)} {error}") from None
         if not np.may_share_memory(tensors[name], content):
             release_pages(content)
     return Checkpoint(tensors, {}, path, "npz", dtypes)
@@ -75,7 +76,7 @@ def _array(content: Bytes) -> tuple[np.ndarray[Any, Any], str]:
     declared = math.prod(shape) * stored.itemsize
     data = content[start:]
     if declared != data.size:
-        raise _ArrayError(f"is corrupt: its header declares {_shown(declared)} bytes, {data.size} follow it")
+        raise _ArrayError(f"is corrupt: its header declares {_count(declared)} bytes, {data.size} follow it")
     if math.prod(n or 1 for n in shape) * stored.itemsize >= 2**63:
         raise _ArrayError("is corrupt: its sizes are too large together")
     big_endian = stored.newbyteorder(">") == stored and stored.itemsize > 1
@@ -103,5 +104,5 @@ def _header(content: Bytes) -> tuple[tuple[Any, ...], bool, np.dtype[Any], int]:
     return shape, fortran_order, dtype, stream.tell()
 
 
-def _shown(number: int) -> str:
+def _count(number: int) -> str:
     return str(number) if number < 2**64 else f"over {2**64}"

@@ -225,3 +225,11 @@ def test_damage_anywhere_is_a_weights_error_or_changes_nothing_that_is_used() ->
             starts = [(member.start, member.stored) for member in members.values()]
             assert starts == [(member.start, member.stored) for member in expected.values()]
     assert refused > 1500
+
+
+def test_long_names_are_shown_in_part() -> None:
+    name = b"n\r\n" * 20_000
+    with pytest.raises(WeightsError, match="two members have the name") as caught:
+        read(build_zip([Member(name), Member(name)]))
+    assert len(str(caught.value)) < 500
+    assert "\n" not in str(caught.value)
