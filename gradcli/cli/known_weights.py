@@ -45,6 +45,7 @@ def list_weights(output: OutputOptions, format: Annotated[ListFormat | None, FOR
 
     \b
     cached       in gradcli's cache, ready to use
+    downloaded   as published, in the cache's folder of downloads, and used from there
     torch.hub    downloaded by PyTorch, and used from there
     not here     fetched by `gradcli weights fetch`, or when first used
     """

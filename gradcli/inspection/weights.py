@@ -11,13 +11,13 @@ from gradcli.checkpoints import CheckpointDescription, describe_checkpoint, file
 from gradcli.checkpoints.file_opening import read_opening
 from gradcli.checkpoints.naming import recognise_naming
 from gradcli.errors import WeightsError
-from gradcli.hub.cache import weights_folder
+from gradcli.hub.cache import downloads_folder, weights_folder
 from gradcli.hub.manifest import KnownWeights, known_entry, known_weights
 from gradcli.hub.weights import Verification, compare_weights, fetch_weights, find_weights
 from gradcli.models.architecture import recognise_architecture
 from gradcli.models.weights_source import find_source, known_origin, weights_file
 
-Place = Literal["cached", "torch.hub", "not here"]
+Place = Literal["cached", "downloaded", "torch.hub", "not here"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,10 @@ class InspectedWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class ListedWeights:
-    """Known weights, and where a copy is: in gradcli's cache, where `torch.hub` put it, or nowhere (None)."""
+    """Known weights, and where a copy is (None: nowhere).
+
+    It is in gradcli's cache, as published in the cache's folder of downloads, or where `torch.hub` put it.
+    """
 
     weights: KnownWeights
     place: Place
@@ -85,10 +88,10 @@ def list_known_weights() -> list[ListedWeights]:
 
 def _listed(weights: KnownWeights) -> ListedWeights:
     path = find_weights(weights.name)
-    place: Place = "not here"
-    if path is not None:
-        place = "cached" if path.parent == weights_folder() else "torch.hub"
-    return ListedWeights(weights=weights, place=place, path=path)
+    if path is None:
+        return ListedWeights(weights=weights, place="not here", path=None)
+    places: dict[Path, Place] = {weights_folder(): "cached", downloads_folder(): "downloaded"}
+    return ListedWeights(weights=weights, place=places.get(path.parent, "torch.hub"), path=path)
 
 
 def fetch_known_weights(
