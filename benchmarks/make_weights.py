@@ -1,8 +1,9 @@
-"""Writes one random ResNet-18 twice, for the two sides of a benchmark.
+"""Writes one random ResNet-18 in several containers, for the two sides of a benchmark.
 
     python benchmarks/make_weights.py FOLDER
 
-makes FOLDER/resnet18.pth for PyTorch and FOLDER/resnet18.safetensors, with the same numbers, for gradcli.
+makes FOLDER/resnet18.pth for PyTorch and, with the same numbers, FOLDER/resnet18.safetensors and
+FOLDER/resnet18-legacy.pth, the container that PyTorch wrote before 2020.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from reference.torch_resnet18 import randomize_batch_norm, resnet18
 
 
 def main(folder: Path) -> None:
-    """Write both files into an existing folder."""
+    """Write the files into an existing folder."""
     torch.manual_seed(0)
     model = resnet18()
     randomize_batch_norm(model, seed=0)
     torch.save(model.state_dict(), folder / "resnet18.pth")
+    torch.save(model.state_dict(), folder / "resnet18-legacy.pth", _use_new_zipfile_serialization=False)
     save_file(model.state_dict(), folder / "resnet18.safetensors")
 
 

@@ -16,6 +16,7 @@ from gradcli.checkpoints.checksum import file_sha256
 from gradcli.checkpoints.dtypes import bfloat16_bits, float32_from_bfloat16_bits
 from gradcli.checkpoints.loading import load_checkpoint
 from gradcli.checkpoints.naming import Naming, names_in, recognise_naming
+from gradcli.checkpoints.quoting import quoted
 from gradcli.checkpoints.safetensors_writer import save_safetensors
 from gradcli.errors import UsageError, WeightsError
 
@@ -139,7 +140,7 @@ def _converted(checkpoint: Checkpoint, dtype: ConversionDtype) -> Checkpoint:
         first, total = next(iter(overflows)), sum(overflows.values())
         raise WeightsError(
             f"{checkpoint.path}: {total} {'value' if total == 1 else 'values'} would become infinite in {dtype}, which "
-            f"ends at {_LARGEST[dtype]}: in {len(overflows)} of {len(tensors)} tensors, first {first[:100]!r} "
+            f"ends at {_LARGEST[dtype]}: in {len(overflows)} of {len(tensors)} tensors, first {quoted(first)} "
             f"({overflows[first]}); choose a wider dtype"
         )
     return Checkpoint(tensors, checkpoint.metadata, checkpoint.path, checkpoint.container, dtypes, checkpoint.ignored)

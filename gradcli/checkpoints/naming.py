@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Final, Literal, NamedTuple
 
+from gradcli.checkpoints.quoting import quoted_if_odd
 from gradcli.errors import WeightsError
 
 Style = Literal["torchvision", "hf", "unknown"]
@@ -71,7 +72,6 @@ _PREFIX: Final = re.compile("|".join(map(re.escape, _PREFIXES)))
 _ONE_LAYER_HEAD: Final = re.compile(r"((?:fc|head|classifier|linear)(?:\.fc)?(?:\.[0-9])?)\.(weight|bias)")
 _HEAD: Final = re.compile(r"(fc|head|classifier|linear)\.")
 
-_LONGEST_SHOWN: Final = 100
 
 # What self-supervised training keeps beside the encoder: the momentum encoder, MoCo's queue, projections of features.
 _TRAINING_ONLY: Final = re.compile(
@@ -160,15 +160,9 @@ def names_in(style: str, names: Iterable[str]) -> dict[str, str]:
     first: dict[str, str] = {}
     for name, new in written.items():
         if first.setdefault(new, name) != name:
-            both = f"{shown_name(first[new])} and {shown_name(name)}"
-            raise WeightsError(f"{both} would both be named {shown_name(new)}")
+            both = f"{quoted_if_odd(first[new])} and {quoted_if_odd(name)}"
+            raise WeightsError(f"{both} would both be named {quoted_if_odd(new)}")
     return written
-
-
-def shown_name(name: str) -> str:
-    """A name as a message of one line can quote it, whatever the file has put into it."""
-    short = name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}…"
-    return short if short.isprintable() and short else repr(short)
 
 
 def _match(name: str) -> _Match | None:

@@ -13,8 +13,8 @@ import numpy as np
 from gradcli.checkpoints.checkpoint import Checkpoint
 from gradcli.checkpoints.dtypes import SUPPORTED_DTYPES, array_from_bytes
 from gradcli.checkpoints.mapped_file import Bytes, map_file, release_pages
+from gradcli.checkpoints.quoting import quoted
 from gradcli.checkpoints.zip_archive import ZipArchive
-from gradcli.checkpoints.zip_directory import shown
 from gradcli.errors import WeightsError
 
 _SUFFIX: Final = ".npy"
@@ -26,7 +26,7 @@ _NAME_LENGTH: Final = slice(26, 28)
 _LONGEST_HEADER: Final = 4096
 _LONGEST_PREFIX: Final = 12  # magic, version and length of the header
 _LARGEST_RANK: Final = 64  # NumPy's limit
-_LONGEST_SHOWN: Final = 100
+_LONGEST_REASON: Final = 100
 
 
 def looks_like_npz(opening: bytes) -> bool:
@@ -48,13 +48,13 @@ def read_npz(path: Path) -> Checkpoint:
     dtypes = {}
     for member in archive.members:
         if not member.endswith(_SUFFIX):
-            raise WeightsError(f"{path}: is no .npz file: its member {shown(member)} is no .npy file")
+            raise WeightsError(f"{path}: is no .npz file: its member {quoted(member)} is no .npy file")
         name = member.removesuffix(_SUFFIX)
         content = archive.read(member)
         try:
             tensors[name], dtypes[name] = _array(content)
         except _ArrayError as error:
-            raise WeightsError(f"{path}: array {shown(name)} {error}") from None
+            raise WeightsError(f"{path}: array {quoted(name)} {error}") from None
         if not np.may_share_memory(tensors[name], content):
             release_pages(content)
     return Checkpoint(tensors, {}, path, "npz", dtypes)
@@ -99,7 +99,7 @@ def _header(content: Bytes) -> tuple[tuple[Any, ...], bool, np.dtype[Any], int]:
     except _ArrayError:
         raise
     except Exception as error:  # whatever Python's parser and NumPy's dtypes make of damaged text
-        reason = " ".join(str(error).split())[:_LONGEST_SHOWN]
+        reason = " ".join(str(error).split())[:_LONGEST_REASON]
         raise _ArrayError(f"has a corrupt .npy header ({type(error).__name__}: {reason})") from None
     return shape, fortran_order, dtype, stream.tell()
 

@@ -27,6 +27,7 @@ from gradcli.checkpoints.pickle_limits import (
     shallow_elements,
 )
 from gradcli.checkpoints.pickle_objects import Constructor, Entries, Record
+from gradcli.checkpoints.quoting import quoted
 from gradcli.errors import WeightsError
 
 _NEWEST_PROTOCOL: Final = 5
@@ -68,7 +69,7 @@ def read_pickle(
         module, name = refused.module, refused.name
         reason = why_refused(module, name) or _ADVICE
         raise WeightsError(
-            f"{path}: refuses to run {f'{module}.{name}'!r}, which its pickle asks for at byte "
+            f"{path}: refuses to run {quoted(f'{module}.{name}')}, which its pickle asks for at byte "
             f"{machine.opcode_position}: {reason}"
         ) from None
     except CutShortError:

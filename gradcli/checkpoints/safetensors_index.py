@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from gradcli.checkpoints.checkpoint import Checkpoint
 from gradcli.checkpoints.file_opening import read_opening
+from gradcli.checkpoints.quoting import quoted
 from gradcli.checkpoints.safetensors_reader import looks_like_safetensors, read_safetensors
 from gradcli.errors import WeightsError
 
 _LARGEST_INDEX: Final = 20_000_000  # bytes; an index of two hundred thousand tensors is of this size
-_LONGEST_SHOWN: Final = 100  # of a name
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
@@ -76,7 +76,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     entries = dict(pairs)
     if len(entries) < len(pairs):
         [(name, _)] = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"the name {name[:_LONGEST_SHOWN]!r} occurs twice")
+        raise ValueError(f"the name {quoted(name)} occurs twice")
     return entries
 
 
@@ -87,7 +87,7 @@ def _weight_map(path: Path, index: Mapping[str, Any]) -> dict[str, str]:
     for name, shard_name in weight_map.items():
         if not isinstance(shard_name, str) or shard_name in ("", ".", "..") or set(shard_name) & set("/\\:\0"):
             raise WeightsError(
-                f"{path}: its weight_map puts {name[:_LONGEST_SHOWN]!r} into {str(shard_name)[:_LONGEST_SHOWN]!r}, "
+                f"{path}: its weight_map puts {quoted(name)} into {quoted(str(shard_name))}, "
                 "which is not the name of a file beside it"
             )
     return weight_map
@@ -107,15 +107,11 @@ def _read_shard(path: Path, shard_name: str) -> Checkpoint:
 def _check_places(path: Path, weight_map: Mapping[str, str], shards: Mapping[str, Checkpoint]) -> None:
     for name, shard_name in weight_map.items():
         if name not in shards[shard_name].tensors:
-            raise WeightsError(
-                f"{path}: its weight_map puts {name[:_LONGEST_SHOWN]!r} into {shard_name}, which does not hold it"
-            )
+            raise WeightsError(f"{path}: its weight_map puts {quoted(name)} into {shard_name}, which does not hold it")
     for name, count in Counter(name for shard in shards.values() for name in shard.tensors).items():
         if count > 1:
             holders = " and ".join(shard_name for shard_name, shard in shards.items() if name in shard.tensors)
-            raise WeightsError(
-                f"{path}: the tensor {name[:_LONGEST_SHOWN]!r} is in {holders}; which one is meant is not said"
-            )
+            raise WeightsError(f"{path}: the tensor {quoted(name)} is in {holders}; which one is meant is not said")
 
 
 def _merged_metadata(index: Mapping[str, Any], shards: Mapping[str, Checkpoint]) -> tuple[dict[str, str], list[str]]:
@@ -136,4 +132,4 @@ def _merged_metadata(index: Mapping[str, Any], shards: Mapping[str, Checkpoint])
                 disputed.add(key)
     for key in disputed:
         del metadata[key]
-    return metadata, [f"metadata {key!r}" for key in sorted(disputed)]
+    return metadata, [f"metadata {quoted(key)}" for key in sorted(disputed)]

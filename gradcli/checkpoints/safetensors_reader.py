@@ -18,6 +18,7 @@ import numpy as np
 from gradcli.checkpoints.checkpoint import Checkpoint
 from gradcli.checkpoints.dtypes import SAFETENSORS_DTYPES, UNSUPPORTED_SAFETENSORS_DTYPES, array_from_bytes, item_size
 from gradcli.checkpoints.mapped_file import Bytes, map_file
+from gradcli.checkpoints.quoting import quoted
 from gradcli.errors import WeightsError
 
 _LENGTH_BYTES: Final = 8
@@ -25,7 +26,6 @@ _LENGTH_BYTES: Final = 8
 _LARGEST_HEADER: Final = 10_000_000
 _TEXT: Final = re.compile(rb"[\t\n\r -~]{8}")
 _LONGEST_REASON: Final = 300  # the library's messages quote the file
-_LONGEST_SHOWN: Final = 100  # of a name
 
 
 def looks_like_safetensors(opening: bytes) -> bool:
@@ -68,8 +68,7 @@ class SafetensorsFile:
             torch_name = UNSUPPORTED_SAFETENSORS_DTYPES.get(code, "unknown to PyTorch")
             supported = ", ".join(SAFETENSORS_DTYPES)
             raise WeightsError(
-                f"{self.path}: tensor {name[:_LONGEST_SHOWN]!r} has the dtype {code} ({torch_name}); "
-                f"supported are {supported}"
+                f"{self.path}: tensor {quoted(name)} has the dtype {code} ({torch_name}); supported are {supported}"
             )
         return SAFETENSORS_DTYPES[code]
 
@@ -87,7 +86,7 @@ class SafetensorsFile:
                 array = elements.reshape(shape)
             except (ValueError, OverflowError) as error:  # more than NumPy's 64 dimensions; an empty one of 2**63
                 raise _corrupt(
-                    self.path, f"tensor {name[:_LONGEST_SHOWN]!r} has a shape that NumPy does not take ({error})"
+                    self.path, f"tensor {quoted(name)} has a shape that NumPy does not take ({error})"
                 ) from error
             yield name, array
 
@@ -148,9 +147,9 @@ def _header(path: Path, content: Bytes, data_start: int) -> tuple[dict[str, str]
         for name, entry in header.items():
             start, end = entry["data_offsets"]
             if not all(type(number) is int and number >= 0 for number in (*entry["shape"], start, end)):
-                raise ValueError(f"a size or offset of {name[:_LONGEST_SHOWN]!r} is no whole number")
+                raise ValueError(f"a size or offset of {quoted(name)} is no whole number")
             if not isinstance(entry["dtype"], str):
-                raise TypeError(f"the dtype of {name[:_LONGEST_SHOWN]!r} is no text")
+                raise TypeError(f"the dtype of {quoted(name)} is no text")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:_LONGEST_REASON]
         raise _corrupt(path, f"its header is not valid ({reason})") from error

@@ -17,6 +17,7 @@ import numpy as np
 
 from gradcli.checkpoints.atomic import replace_atomically
 from gradcli.checkpoints.dtypes import SAFETENSORS_DTYPES, bfloat16_bits, is_bfloat16, item_size
+from gradcli.checkpoints.quoting import quoted
 from gradcli.checkpoints.safetensors_reader import open_safetensors
 from gradcli.errors import DataError, WeightsError
 
@@ -63,19 +64,22 @@ def save_safetensors(
 def _code(path: str | os.PathLike[str], name: str, array: np.ndarray[Any, Any], dtype: str | None) -> str:
     """The format's code for what the tensor is to be in the file."""
     if name == "__metadata__":
-        raise WeightsError(f"{os.fspath(path)}: {name!r} cannot be the name of a tensor in a safetensors file")
+        raise WeightsError(f"{os.fspath(path)}: {quoted(name)} cannot be the name of a tensor in a safetensors file")
     if array.dtype.name not in _NUMPY_DTYPES:
         raise WeightsError(
-            f"{os.fspath(path)}: tensor {name!r} has the dtype {array.dtype}, which is not written; "
+            f"{os.fspath(path)}: tensor {quoted(name)} has the dtype {array.dtype}, which is not written; "
             f"convert it to one of {', '.join(_CODES)}"
         )
     if dtype == "bfloat16" and array.dtype.name == "float32":
         if not is_bfloat16(_native(array)):
             raise WeightsError(
-                f"{os.fspath(path)}: tensor {name!r} has values that are no bfloat16; round them, or write float32"
+                f"{os.fspath(path)}: tensor {quoted(name)} has values that are no bfloat16; round them, or write "
+                "float32"
             )
     elif dtype not in (None, array.dtype.name):
-        raise WeightsError(f"{os.fspath(path)}: tensor {name!r} is {array.dtype.name} and is not written as {dtype}")
+        raise WeightsError(
+            f"{os.fspath(path)}: tensor {quoted(name)} is {array.dtype.name} and is not written as {dtype}"
+        )
     return _CODES[dtype or array.dtype.name]
 
 
@@ -123,7 +127,7 @@ def _first_difference(
             return "the list of tensors"
         for name, array in file.arrays():
             if file.entries[name]["dtype"] != codes[name] or not _same_bits(array, arrays[name]):
-                return f"tensor {name!r}"
+                return f"tensor {quoted(name)}"
     except WeightsError as error:
         return str(error).removeprefix(f"{path}: ")
     return None

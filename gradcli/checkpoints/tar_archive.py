@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gradcli.checkpoints.mapped_file import Bytes
+from gradcli.checkpoints.quoting import quoted
 from gradcli.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def find_tar_members(path: Path, data: Bytes, names: Sequence[str]) -> dict[str,
         members[header.name] = TarMember(start, end)
         if end > data.size:
             whole = position if len(members) == len(names) else None
-            raise _cut_short(path, data, whole, f", inside its member {header.name!r}")
+            raise _cut_short(path, data, whole, f", inside its member {quoted(header.name)}")
     if missing := [name for name in names if name not in members]:
         raise WeightsError(f"{path}: is a tar archive without a member {missing[0]!r}, not a file of torch.save")
     if data.size < _archive_size(position):
@@ -82,11 +83,11 @@ def _check_member(path: Path, header: tarfile.TarInfo, names: Sequence[str], mem
     import tarfile
 
     if header.name not in names:
-        raise WeightsError(f"{path}: is a tar archive with a member {header.name!r}, not a file of torch.save")
+        raise WeightsError(f"{path}: is a tar archive with a member {quoted(header.name)}, not a file of torch.save")
     if header.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
-        raise WeightsError(f"{path}: member {header.name!r} of its tar archive is no plain file; refused")
+        raise WeightsError(f"{path}: member {quoted(header.name)} of its tar archive is no plain file; refused")
     if header.name in members:
-        raise WeightsError(f"{path}: its tar archive has two members {header.name!r}; refused")
+        raise WeightsError(f"{path}: its tar archive has two members {quoted(header.name)}; refused")
 
 
 def _check_pax_header(path: Path, data: Bytes, start: int, end: int, earlier: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from gradcli.checkpoints.checkpoint import Checkpoint
 from gradcli.checkpoints.mapped_file import Bytes, map_file
+from gradcli.checkpoints.quoting import quoted
 from gradcli.checkpoints.torch_pickle import StorageRecord, read_torch_pickle, storage_record
 from gradcli.checkpoints.torch_state_dict import find_state_dict
 from gradcli.checkpoints.torch_storage_views import (
@@ -95,7 +96,7 @@ class _DeclaredStorages:
         if len(set(keys)) < len(keys):
             raise self._corrupt("its list of storages has a key twice")
         if other := set(keys) ^ self._roots.keys():
-            raise self._corrupt(f"storage {min(other)[:40]!r} is either listed or used by an object, but not both")
+            raise self._corrupt(f"storage {quoted(min(other))} is either listed or used by an object, but not both")
         return [self._roots[key] for key in keys]
 
     def _root(self, record: StorageRecord) -> StorageRecord:
@@ -103,7 +104,7 @@ class _DeclaredStorages:
             raise ValueError("a storage without a key and a number of elements")
         first = self._roots.setdefault(record.key, record)
         if storage_size(first) != storage_size(record) or record.key in self.views:
-            raise ValueError(f"storage {record.key[:40]!r} is declared twice, differently")
+            raise ValueError(f"storage {quoted(record.key)} is declared twice, differently")
         return record
 
     def _view(self, root: StorageRecord, identifier: Any) -> StorageRecord:
@@ -115,7 +116,7 @@ class _DeclaredStorages:
         view = StorageView(root, offset, elements)
         check_view(self._path, view)
         if self.views.setdefault(key, view) != view or key in self._roots:
-            raise ValueError(f"storage {key[:40]!r} is declared twice, differently")
+            raise ValueError(f"storage {quoted(key)} is declared twice, differently")
         return StorageRecord(root.dtype, key, elements)
 
     def _corrupt(self, reason: str) -> WeightsError:
@@ -135,7 +136,7 @@ def _placed_storages(path: Path, data: Bytes, position: int, records: list[Stora
         count = int.from_bytes(data[position:start].tobytes(), "little", signed=True)
         if count != record.elements:
             raise WeightsError(
-                f"{path}: is corrupt: storage {record.key[:40]!r} has {count} elements at byte {position}, not the "
+                f"{path}: is corrupt: storage {quoted(record.key)} has {count} elements at byte {position}, not the "
                 f"{record.elements} that its pickle declares"
             )
         position = start + storage_size(record)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gradcli.checkpoints.pickle_objects import Record
+from gradcli.checkpoints.quoting import quoted
 from gradcli.checkpoints.torch_pickle import ParameterRecord, TensorRecord
 from gradcli.errors import WeightsError
 
@@ -36,7 +37,6 @@ _ENDINGS: Final = ("weight", "bias", "running_mean", "running_var", "num_batches
 _MOVING_AVERAGE: Final = "ema"
 _PLAIN: Final = (str, int, float)
 _NAMES_SHOWN: Final = 8
-_LONGEST_SHOWN: Final = 60
 
 _Path = tuple[Any, ...]
 
@@ -164,6 +164,6 @@ def _note_entries(entries: Mapping[Any, Any], metadata: dict[str, str], ignored:
 
 
 def _listed(names: Iterable[Any]) -> str:
-    shown = [repr(str(name)[:_LONGEST_SHOWN]) for name in names]
+    shown = [quoted(name) for name in names]
     more = len(shown) - _NAMES_SHOWN
     return ", ".join(shown[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gradcli.checkpoints.dtypes import item_size
+from gradcli.checkpoints.quoting import quoted
 from gradcli.checkpoints.torch_pickle import StorageRecord, TensorRecord
 from gradcli.errors import WeightsError
 
@@ -35,7 +36,7 @@ def check_view(path: Path, view: StorageView) -> None:
     root, offset, elements = view
     if not is_whole_number(offset) or not is_whole_number(elements) or offset + elements > root.elements:
         raise WeightsError(
-            f"{path}: is corrupt: a view of storage {root.key[:40]!r} does not fit its {root.elements} elements"
+            f"{path}: is corrupt: a view of storage {quoted(root.key)} does not fit its {root.elements} elements"
         )
 
 
@@ -54,6 +55,6 @@ def tensor_of_root(path: Path, name: str, record: TensorRecord, views: Mapping[s
     end = offset + sum((length - 1) * stride for length, stride in zip(shape, strides, strict=False)) + 1
     if 0 not in shape and end > view.elements:
         raise WeightsError(
-            f"{path}: tensor {name!r} is corrupt: it reaches element {end} of a view of {view.elements} elements"
+            f"{path}: tensor {quoted(name)} is corrupt: it reaches element {end} of a view of {view.elements} elements"
         )
     return record._replace(storage=view.root, offset=offset + view.offset)

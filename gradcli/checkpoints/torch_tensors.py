@@ -12,6 +12,7 @@ import numpy as np
 
 from gradcli.checkpoints.dtypes import SUPPORTED_DTYPES, array_from_bytes, item_size
 from gradcli.checkpoints.mapped_file import Bytes, release_pages
+from gradcli.checkpoints.quoting import quoted
 from gradcli.checkpoints.torch_pickle import StorageRecord, TensorRecord
 from gradcli.errors import WeightsError
 
@@ -20,7 +21,6 @@ _LARGEST_EXPANSION: Final = 4
 _ALWAYS_ALLOWED_BYTES: Final = 2**28
 _LARGEST_RANK: Final = 64  # NumPy's limit
 _LARGEST_NUMBER: Final = 2**63 - 1  # PyTorch's sizes, strides and offsets are int64
-_LONGEST_SHOWN: Final = 100
 
 
 def arrays_from_records(
@@ -56,7 +56,7 @@ def arrays_from_records(
             raise _wrong(
                 path,
                 name,
-                f"storage {storage.key[:_LONGEST_SHOWN]!r} has {data.size} bytes, not the {declared} declared",
+                f"storage {quoted(storage.key)} has {data.size} bytes, not the {declared} declared",
             )
         uses[storage.key] -= 1
         last_use = uses[storage.key] == 0
@@ -72,9 +72,7 @@ def _check_record(path: Path, name: str, record: TensorRecord) -> None:
     """Everything about one tensor that can be known before its storage is read."""
     if record.dtype not in SUPPORTED_DTYPES:
         supported = ", ".join(SUPPORTED_DTYPES)
-        raise WeightsError(
-            f"{path}: tensor {name[:_LONGEST_SHOWN]!r} has the dtype {record.dtype}; supported are {supported}"
-        )
+        raise WeightsError(f"{path}: tensor {quoted(name)} has the dtype {record.dtype}; supported are {supported}")
     storage = record.storage
     if not isinstance(storage, StorageRecord) or not isinstance(storage.key, str):
         raise _wrong(path, name, "no storage is named")
@@ -129,4 +127,4 @@ def _window(record: TensorRecord, data: Bytes, big_endian: bool, may_keep: bool)
 
 
 def _wrong(path: Path, name: str, reason: str) -> WeightsError:
-    return WeightsError(f"{path}: tensor {name[:_LONGEST_SHOWN]!r} is corrupt: {reason}")
+    return WeightsError(f"{path}: tensor {quoted(name)} is corrupt: {reason}")

@@ -13,11 +13,12 @@ from typing import Final
 from gradcli.checkpoints.checkpoint import Checkpoint
 from gradcli.checkpoints.dtypes import SUPPORTED_DTYPES, item_size
 from gradcli.checkpoints.mapped_file import Bytes, map_file
+from gradcli.checkpoints.quoting import quoted
 from gradcli.checkpoints.torch_pickle import read_torch_pickle
 from gradcli.checkpoints.torch_state_dict import TorchStateDict, find_state_dict
 from gradcli.checkpoints.torch_tensors import arrays_from_records
 from gradcli.checkpoints.zip_archive import ZipArchive
-from gradcli.checkpoints.zip_directory import cut_short, has_directory, opening_members, shown
+from gradcli.checkpoints.zip_directory import cut_short, has_directory, opening_members
 from gradcli.errors import WeightsError
 
 _PICKLE: Final = "data.pkl"
@@ -77,7 +78,7 @@ def _top_folder(path: Path, members: Iterable[str]) -> str:
     if len(folders) == 1:
         return folders[0]
     if not folders and (packed := [name for name in names if name.endswith(_WEIGHTS_SUFFIXES)]):
-        raise WeightsError(f"{path}: is a zip archive that holds {shown(packed[0])}; unpack it and name that file")
+        raise WeightsError(f"{path}: is a zip archive that holds {quoted(packed[0])}; unpack it and name that file")
     count = "no" if not folders else "more than one"
     raise WeightsError(f"{path}: is a zip archive with {count} {_PICKLE}, not a file of torch.save")
 

@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 
 from gradcli.checkpoints.mapped_file import Bytes
-from gradcli.checkpoints.zip_directory import STORED, ZipMember, corrupt, read_directory, shown
+from gradcli.checkpoints.quoting import quoted
+from gradcli.checkpoints.zip_directory import STORED, ZipMember, corrupt, read_directory
 from gradcli.errors import WeightsError
 
 # What inflated members may need together: enough for any that shrank honestly, far from what a bomb asks for.
@@ -37,7 +38,7 @@ class ZipArchive:
                 if member.size > _LARGEST_DEFLATE_RATIO * member.stored:
                     raise corrupt(
                         path,
-                        f"member {shown(member.name)} can't hold {member.size} bytes in {member.stored} compressed",
+                        f"member {quoted(member.name)} can't hold {member.size} bytes in {member.stored} compressed",
                     )
         if inflated > max(_ALWAYS_ALLOWED_BYTES, _LARGEST_RATIO * data.size):
             raise WeightsError(
@@ -54,7 +55,7 @@ class ZipArchive:
         """
         member = self.members.get(name)
         if member is None:
-            raise WeightsError(f"{self.path}: is corrupt: its archive has no record {shown(name)}")
+            raise WeightsError(f"{self.path}: is corrupt: its archive has no record {quoted(name)}")
         content = self._data[member.start : member.start + member.stored]
         if member.method != STORED:
             content = self._inflated(member, content)
@@ -62,7 +63,7 @@ class ZipArchive:
             return content
         crc = zlib.crc32(content.data)
         if crc != member.crc:
-            raise corrupt(self.path, f"member {shown(name)} has the CRC-32 {crc:08x}, not {member.crc:08x} as stored")
+            raise corrupt(self.path, f"member {quoted(name)} has the CRC-32 {crc:08x}, not {member.crc:08x} as stored")
         return content
 
     def _inflated(self, member: ZipMember, compressed: Bytes) -> Bytes:
@@ -77,14 +78,14 @@ class ZipArchive:
                     limit = min(_PIECE, content.size - filled + 1)
                     inflated = np.frombuffer(inflater.decompress(piece, limit), np.uint8)
                     if filled + inflated.size > content.size:
-                        raise corrupt(self.path, f"member {shown(member.name)} is longer than its {member.size} bytes")
+                        raise corrupt(self.path, f"member {quoted(member.name)} is longer than its {member.size} bytes")
                     content[filled : filled + inflated.size] = inflated
                     filled += inflated.size
                     piece = inflater.unconsumed_tail
                     if not piece and inflated.size < limit:  # nothing is left to come from this piece
                         break
         except zlib.error as error:
-            raise corrupt(self.path, f"member {shown(member.name)} does not inflate: {error}") from None
+            raise corrupt(self.path, f"member {quoted(member.name)} does not inflate: {error}") from None
         if filled < content.size or not inflater.eof:
-            raise corrupt(self.path, f"member {shown(member.name)} ends after {filled} of {member.size} bytes")
+            raise corrupt(self.path, f"member {quoted(member.name)} ends after {filled} of {member.size} bytes")
         return content

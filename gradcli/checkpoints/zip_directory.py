@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from gradcli.checkpoints.mapped_file import Bytes
+from gradcli.checkpoints.quoting import quoted
 from gradcli.errors import WeightsError
 
 STORED: Final = 0
@@ -36,7 +37,6 @@ _UTF8: Final = 0x800
 _IN_EXTRA_FIELD: Final = 0xFFFFFFFF  # a number that stands in the zip64 extra field
 _ZIP64_FIELD: Final = 1
 _LONGEST_COMMENT: Final = 0xFFFF
-_LONGEST_SHOWN: Final = 100
 
 # A checkpoint has a member per tensor; a directory of millions would only take time.
 _MOST_MEMBERS: Final = 2**17
@@ -119,11 +119,6 @@ def corrupt(path: Path, reason: str) -> WeightsError:
     return WeightsError(f"{path}: its zip archive is corrupt ({reason}); download or write it again")
 
 
-def shown(name: str) -> str:
-    """The name of a member as messages quote it: on one line, and not endless."""
-    return repr(name if len(name) <= _LONGEST_SHOWN else name[:_LONGEST_SHOWN] + "…")
-
-
 def _read_directory(path: Path, data: Bytes) -> dict[str, ZipMember]:
     end = _find_end(data)
     if end is None:
@@ -140,7 +135,7 @@ def _read_directory(path: Path, data: Bytes) -> dict[str, ZipMember]:
         entry, local_offset, position = _read_entry(path, directory, position)
         member = _checked_member(path, data, entry, local_offset)
         if member.name in members:
-            raise corrupt(path, f"two members have the name {shown(member.name)}")
+            raise corrupt(path, f"two members have the name {quoted(member.name)}")
         members[member.name] = member
         extents.append((local_offset, member.start + member.stored, member.name))
     if position != size:
@@ -150,7 +145,7 @@ def _read_directory(path: Path, data: Bytes) -> dict[str, ZipMember]:
     extents.sort()
     for (_, ends, name), (begins, _, following) in itertools.pairwise(extents):
         if ends > begins:
-            raise corrupt(path, f"member {shown(name)} ends at byte {ends}, inside {shown(following)}")
+            raise corrupt(path, f"member {quoted(name)} ends at byte {ends}, inside {quoted(following)}")
     return members
 
 
@@ -210,7 +205,7 @@ def _read_entry(path: Path, directory: bytes, position: int) -> tuple[_Header, i
     try:
         size, stored, offset = _with_zip64(extra, size, stored, offset)
     except ValueError as error:
-        raise corrupt(path, f"member {shown(raw_name.decode('cp437'))} {error}") from None
+        raise corrupt(path, f"member {quoted(raw_name.decode('cp437'))} {error}") from None
     if disk:
         raise corrupt(path, "it is one part of an archive in several files")
     return _Header(raw_name, flags, method, crc, stored, size), offset, end
@@ -257,31 +252,31 @@ def _checked_member(path: Path, data: Bytes, entry: _Header, offset: int) -> Zip
         member = _member(entry, start)
     except ValueError as error:
         reason = "has a name that is no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-        raise corrupt(path, f"member {shown(name)} {reason}") from None
+        raise corrupt(path, f"member {quoted(name)} {reason}") from None
     name = member.name
     if entry.flags & _ENCRYPTED or local.flags & _ENCRYPTED:
         raise WeightsError(
-            f"{path}: member {shown(name)} of its zip archive is encrypted; weights are read unencrypted"
+            f"{path}: member {quoted(name)} of its zip archive is encrypted; weights are read unencrypted"
         )
     if entry.method not in (STORED, DEFLATED):
         raise WeightsError(
-            f"{path}: member {shown(name)} of its zip archive is compressed by method {entry.method}; "
+            f"{path}: member {quoted(name)} of its zip archive is compressed by method {entry.method}; "
             "only deflate is read, and no compression"
         )
     # Local header first: what differs is what a reader that trusts the local headers would see otherwise.
     if local.raw_name != entry.raw_name or local.method != entry.method:
-        raise corrupt(path, f"member {shown(name)} is another one in its local header")
+        raise corrupt(path, f"member {quoted(name)} is another one in its local header")
     if (local.flags ^ entry.flags) & _SIZES_FOLLOW:
-        raise corrupt(path, f"member {shown(name)} has other flags in its local header")
+        raise corrupt(path, f"member {quoted(name)} has other flags in its local header")
     if not local.flags & _SIZES_FOLLOW and local != entry._replace(flags=local.flags):
-        raise corrupt(path, f"member {shown(name)} has other sizes or another CRC-32 in its local header")
+        raise corrupt(path, f"member {quoted(name)} has other sizes or another CRC-32 in its local header")
     if start + member.stored > data.size:
-        raise corrupt(path, f"member {shown(name)} ends at byte {start + member.stored} of {data.size}")
+        raise corrupt(path, f"member {quoted(name)} ends at byte {start + member.stored} of {data.size}")
     if member.method == STORED and member.stored != member.size:
-        raise corrupt(path, f"member {shown(name)} declares {member.size} bytes and stores {member.stored}")
+        raise corrupt(path, f"member {quoted(name)} declares {member.size} bytes and stores {member.stored}")
     parts = name.replace("\\", "/").split("/")
     if not name or "\0" in name or not parts[0] or ".." in parts or parts[0].endswith(":"):
-        raise corrupt(path, f"a member has the name {shown(name)}, which is no path inside an archive")
+        raise corrupt(path, f"a member has the name {quoted(name)}, which is no path inside an archive")
     return member
 
 

@@ -7,7 +7,8 @@ from typing import Any, Final
 import numpy as np
 
 from gradcli.checkpoints import Checkpoint
-from gradcli.checkpoints.naming import Naming, recognise_naming, shown_name
+from gradcli.checkpoints.naming import Naming, recognise_naming
+from gradcli.checkpoints.quoting import quoted_if_odd
 from gradcli.errors import WeightsError
 from gradcli.models.architecture import architecture_of
 from gradcli.models.resnet import ResNet, build_resnet18
@@ -67,7 +68,7 @@ def _refuse_integers(checkpoint: Checkpoint, state: State, in_file: dict[str, st
     for name, array in state.items():
         if array.dtype.kind != "f" and not name.endswith(".num_batches_tracked"):
             raise WeightsError(
-                f"{checkpoint.path}: {shown_name(in_file.get(name, name))} holds {array.dtype.name}; "
+                f"{checkpoint.path}: {quoted_if_odd(in_file.get(name, name))} holds {array.dtype.name}; "
                 "expected floating-point weights, not quantised ones"
             )
 
@@ -107,5 +108,5 @@ def _misfit(error: StateDictError, in_file: dict[str, str]) -> str:
 
 
 def _some(names: list[str] | tuple[str, ...]) -> str:
-    shown = ", ".join(shown_name(name) for name in names[:_MOST_NAMES])
+    shown = ", ".join(quoted_if_odd(name) for name in names[:_MOST_NAMES])
     return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"

@@ -12,7 +12,7 @@ import numpy as np
 
 from gradcli import nn
 from gradcli.checkpoints import load_checkpoint
-from gradcli.checkpoints.naming import shown_name
+from gradcli.checkpoints.quoting import quoted_if_odd
 from gradcli.errors import WeightsError
 from gradcli.kernels.random import Generator
 from gradcli.models.imagenet import imagenet_classes
@@ -137,7 +137,7 @@ def _model_of(source: WeightsSource, name: str, num_classes: int | None, needs_h
     for parameter_name in frozen:
         if parameter_name not in parameters:
             raise WeightsError(
-                f"{checkpoint.path}: its metadata freezes {shown_name(parameter_name)}, which the model doesn't have"
+                f"{checkpoint.path}: its metadata freezes {quoted_if_odd(parameter_name)}, which the model doesn't have"
             )
         parameters[parameter_name].requires_grad = False
     classes = names_entry(checkpoint, "classes")

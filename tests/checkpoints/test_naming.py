@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gradcli.checkpoints.naming import WRITTEN_STYLES, names_in, recognise_naming, shown_name, torchvision_names
+from gradcli.checkpoints.naming import WRITTEN_STYLES, names_in, recognise_naming, torchvision_names
 from gradcli.errors import WeightsError
 
 NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
@@ -265,18 +265,3 @@ def test_names_of_parts_that_only_variants_have():
 )
 def test_names_made_to_be_a_burden_are_unrecognised(name):
     assert recognise_naming([*NAMES, name]).unrecognised == (name,)
-
-
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        ("fc.weight", "fc.weight"),
-        ("", "''"),
-        ("a\nb", "'a\\nb'"),
-        ("\x1b[2J", "'\\x1b[2J'"),
-        ("größe.weight", "größe.weight"),
-        ("x" * 101, "x" * 100 + "…"),
-    ],
-)
-def test_names_in_messages_fit_on_a_line(name, shown):
-    assert shown_name(name) == shown

@@ -1,0 +1,23 @@
+"""What the workers that load weights files have in common."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def answer_lines(ways: Mapping[str, Callable[[str], Any]]) -> None:
+    """For each line `{"path": ..., "way": ...}` load the file that way, once; print the seconds and the peak KiB."""
+    for line in sys.stdin:
+        request = json.loads(line)
+        load = ways[request["way"]]
+        start = time.perf_counter()
+        content = load(request["path"])
+        seconds = time.perf_counter() - start
+        del content
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(json.dumps({"seconds": seconds, "peak_rss_kib": peak}), flush=True)
