@@ -11,6 +11,8 @@ import pytest
 
 from gradcli.checkpoints import load_checkpoint, save_safetensors
 from gradcli.errors import WeightsError
+from tests.checkpoints.damage import refusal_of
+from tests.checkpoints.pytorch_bits import assert_same_bits, sample
 
 DTYPES = [
     "bool",
@@ -30,26 +32,6 @@ DTYPES = [
 
 # PyTorch has no typed storages of these. It can't read its own legacy files of them, and does not swap their bytes.
 UNTYPED = ["uint16", "uint32", "uint64"]
-
-
-def assert_same_bits(loaded: np.ndarray, expected: Any) -> None:
-    """Compare with a torch tensor, bfloat16 widened as gradcli widens it."""
-    torch = pytest.importorskip("torch")
-    if expected.dtype == torch.bfloat16:
-        expected = expected.float()
-    reference = expected.detach().contiguous().numpy()
-    assert (loaded.dtype, loaded.shape) == (reference.dtype, reference.shape)
-    assert loaded.tobytes() == reference.tobytes()
-
-
-def sample(dtype: str) -> Any:
-    torch = pytest.importorskip("torch")
-    torch.manual_seed(0)
-    if dtype.startswith(("float", "bfloat")):
-        values = torch.randn(4, 6, dtype=torch.float64)
-        values[0, :3] = torch.tensor([float("nan"), float("inf"), -0.0])
-        return values.to(getattr(torch, dtype))
-    return torch.randint(0, 100, (4, 6)).to(getattr(torch, dtype))
 
 
 class WriteOnly:
@@ -78,7 +60,10 @@ def swap_byte_order(path: Path, item_size: int) -> None:
 
 @pytest.mark.parity
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("container", ["zip", "zip, streamed", "zip, big-endian", "legacy"])
+@pytest.mark.parametrize(
+    "container",
+    ["zip", "zip, streamed", "zip, big-endian", "legacy, protocol 2", "legacy, protocol 4", "legacy, protocol 5"],
+)
 def test_every_dtype_and_layout(tmp_path: Path, dtype: str, container: str) -> None:
     torch = pytest.importorskip("torch")
     base = sample(dtype)
@@ -92,22 +77,26 @@ def test_every_dtype_and_layout(tmp_path: Path, dtype: str, container: str) -> N
         "scalar": base[1, 2],
         "empty": base[:0],
         "tied": base,
+        "alone": base[1].clone(),
         "no storage": torch.empty(0, 3, dtype=base.dtype),
     }
     path = tmp_path / "w.pth"
+    legacy, _, protocol = container.partition(", protocol ")
     if container == "zip, streamed":
         with path.open("wb") as stream:
             torch.save(tensors, WriteOnly(stream))
+    elif legacy == "legacy":
+        torch.save(tensors, path, pickle_protocol=int(protocol), _use_new_zipfile_serialization=False)
     else:
-        torch.save(tensors, path, _use_new_zipfile_serialization=container != "legacy")
+        torch.save(tensors, path)
     if container == "zip, big-endian":
         swap_byte_order(path, base.element_size())
     reference = tensors
-    if dtype not in UNTYPED or container.endswith(("zip", "streamed")):
-        reference = torch.load(path, weights_only=True)
+    if dtype not in UNTYPED or container in ("zip", "zip, streamed"):
+        reference = torch.load(path, weights_only=legacy != "legacy")
     checkpoint = load_checkpoint(path)
     assert list(checkpoint.tensors) == list(tensors)
-    assert checkpoint.container == ("torch-legacy" if container == "legacy" else "torch-zip")
+    assert checkpoint.container == ("torch-legacy" if legacy == "legacy" else "torch-zip")
     for name, expected in tensors.items():
         assert_same_bits(checkpoint.tensors[name], expected)
         assert_same_bits(checkpoint.tensors[name], reference[name])
@@ -116,7 +105,8 @@ def test_every_dtype_and_layout(tmp_path: Path, dtype: str, container: str) -> N
 
 @pytest.mark.parity
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_parameters_and_a_training_checkpoint(tmp_path: Path, protocol: int) -> None:
+@pytest.mark.parametrize("as_zip", [True, False])
+def test_parameters_and_a_training_checkpoint(tmp_path: Path, protocol: int, as_zip: bool) -> None:
     torch = pytest.importorskip("torch")
     nn = torch.nn
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))
@@ -130,7 +120,7 @@ def test_parameters_and_a_training_checkpoint(tmp_path: Path, protocol: int) -> 
         "optimizer": optimizer.state_dict(),
         "parameter": nn.Parameter(torch.ones(2)),
     }
-    torch.save(content, tmp_path / "w.pt", pickle_protocol=protocol)
+    torch.save(content, tmp_path / "w.pt", pickle_protocol=protocol, _use_new_zipfile_serialization=as_zip)
     checkpoint = load_checkpoint(tmp_path / "w.pt")
     expected = model.state_dict()
     assert list(checkpoint.tensors) == [f"module.{name}" for name in expected]
@@ -145,11 +135,13 @@ def test_parameters_and_a_training_checkpoint(tmp_path: Path, protocol: int) -> 
 
 
 @pytest.mark.parity
-def test_a_whole_pickled_model_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("as_zip", [True, False])
+def test_a_whole_pickled_model_is_refused(tmp_path: Path, as_zip: bool) -> None:
     torch = pytest.importorskip("torch")
-    torch.save(torch.nn.Linear(2, 2), tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match=r"refuses to run 'torch\.nn\.modules\.linear\.Linear'"):
-        load_checkpoint(tmp_path / "w.pth")
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "w.pth", _use_new_zipfile_serialization=as_zip)
+    message = refusal_of(load_checkpoint, tmp_path / "w.pth")
+    assert "refuses to run 'torch.nn.modules.linear.Linear'" in message
+    assert "save model.state_dict() instead" in message
 
 
 @pytest.mark.parity

@@ -17,6 +17,7 @@ import pytest
 from gradcli.checkpoints import load_checkpoint
 from gradcli.checkpoints.torch_pickle import ParameterRecord, StorageRecord, TensorRecord, read_torch_pickle
 from gradcli.errors import WeightsError
+from tests.checkpoints.torch_pickler import TorchName, torch_pickle
 
 MARKER = "GRADCLI_TEST_PAYLOAD_RAN"
 
@@ -123,14 +124,13 @@ def test_a_payload_writes_no_file(torch_zip: Any, tmp_path: Path) -> None:
         ("", ""),
     ],
 )
-def test_only_exact_pairs_of_module_and_name_are_known(torch_zip: Any, module: str, name: str) -> None:
+def test_only_exact_pairs_of_module_and_name_are_known(module: str, name: str) -> None:
     pickled = f"\x80\x02c{module}\n{name}\n.".encode("latin-1")
     message = f"^file.pth: refuses to run '{module}.{name}', which its pickle asks for at byte "
     with pytest.raises(WeightsError, match=message + "2: only tensors in plain dictionaries"):
         read(pickled)
-    by_stack = b"\x80\x04" + torch_zip.pickle_value(module) + torch_zip.pickle_value(name) + b"\x93."
     with pytest.raises(WeightsError, match=message):
-        read(by_stack)
+        read(torch_pickle(TorchName(module, name), protocol=4))
 
 
 @pytest.mark.parametrize(

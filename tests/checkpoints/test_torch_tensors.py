@@ -13,6 +13,7 @@ from gradcli.checkpoints.dtypes import array_from_bytes, item_size
 from gradcli.checkpoints.torch_pickle import StorageRecord, TensorRecord
 from gradcli.checkpoints.torch_tensors import arrays_from_records
 from gradcli.errors import WeightsError
+from tests.checkpoints.torch_pickler import TorchCall, TorchName
 
 NUMBERS = np.arange(24, dtype=np.float32)
 
@@ -102,18 +103,16 @@ def test_bfloat16_is_widened_exactly(torch_zip: Any) -> None:
 
 
 def test_parameters_are_their_tensors(torch_zip: Any) -> None:
-    hooks = torch_zip.Call(torch_zip.Global("collections", "OrderedDict"), ())
-    parameter = torch_zip.Call(
-        torch_zip.Global("torch._utils", "_rebuild_parameter"), (torch_zip.whole(NUMBERS), True, hooks)
-    )
+    hooks = TorchCall(TorchName("collections", "OrderedDict"), ())
+    parameter = TorchCall(TorchName("torch._utils", "_rebuild_parameter"), (torch_zip.whole(NUMBERS), True, hooks))
     np.testing.assert_array_equal(load_checkpoint(torch_zip.write({"w": parameter})).tensors["w"], NUMBERS)
 
 
 def untyped(torch_zip: Any, values: np.ndarray, dtype: str, shape: tuple[int, ...], offset: int = 0) -> Any:
     storage = torch_zip.Storage("UntypedStorage", "0", values.view(np.uint8), module="torch.storage")
     torch_zip.storages.append(storage)
-    name = torch_zip.Global("torch._utils", "_rebuild_tensor_v3")
-    return torch_zip.Call(name, (storage, offset, shape, (1,), False, None, torch_zip.Global("torch", dtype)))
+    name = TorchName("torch._utils", "_rebuild_tensor_v3")
+    return TorchCall(name, (storage, offset, shape, (1,), False, None, TorchName("torch", dtype)))
 
 
 def test_untyped_storages_count_bytes(torch_zip: Any) -> None:
@@ -195,19 +194,19 @@ def test_complex_and_lazily_negated_tensors_are_refused(torch_zip: Any) -> None:
         load_checkpoint(path)
     storage = torch_zip.Storage("FloatStorage", "0", NUMBERS)
     arguments = (storage, 0, (2,), (1,), False, None, {"neg": True})
-    negated = torch_zip.Call(torch_zip.Global("torch._utils", "_rebuild_tensor_v2"), arguments)
+    negated = TorchCall(TorchName("torch._utils", "_rebuild_tensor_v2"), arguments)
     with pytest.raises(WeightsError, match="tensor metadata"):
         load_checkpoint(torch_zip.write({"w": negated}, [storage]))
 
 
 def test_a_tensor_of_an_untyped_dtype_may_lie_in_a_typed_storage(torch_zip: Any) -> None:
     storage = torch_zip.Storage("FloatStorage", "0", NUMBERS)
-    rebuild = torch_zip.Global("torch._utils", "_rebuild_tensor_v3")
-    dtype = torch_zip.Global("torch", "uint16")
-    fits = torch_zip.Call(rebuild, (storage, 40, (8,), (1,), False, None, dtype))
+    rebuild = TorchName("torch._utils", "_rebuild_tensor_v3")
+    dtype = TorchName("torch", "uint16")
+    fits = TorchCall(rebuild, (storage, 40, (8,), (1,), False, None, dtype))
     loaded = load_checkpoint(torch_zip.write({"w": fits}, [storage])).tensors["w"]
     np.testing.assert_array_equal(loaded, NUMBERS.view(np.uint16)[40:])
-    beyond = torch_zip.Call(rebuild, (storage, 41, (8,), (1,), False, None, dtype))
+    beyond = TorchCall(rebuild, (storage, 41, (8,), (1,), False, None, dtype))
     with pytest.raises(WeightsError, match="reaches element 49 of a storage of 48"):
         load_checkpoint(torch_zip.write({"w": beyond}, [storage]))
 

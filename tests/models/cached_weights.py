@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from checkpoints.conftest import TorchZip
 
 from gradcli.checkpoints import file_sha256
+from tests.checkpoints.torch_zip_writer import TorchZip
 
 FILE = "resnet18-f37072fd.pth"
 URL = f"http://localhost:1/{FILE}"

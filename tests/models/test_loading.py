@@ -6,13 +6,13 @@ import json
 
 import numpy as np
 import pytest
-from checkpoints.conftest import TorchZip
 from models.states import assert_equal_states, refusal
 
 import gradcli
 from gradcli.checkpoints import save_safetensors
 from gradcli.models import load_model, resnet18
 from gradcli.models.loading import metadata_entries, replace_head, state_arrays
+from tests.checkpoints.torch_zip_writer import TorchZip
 
 # --- random weights ---------------------------------------------------------------------------------------------------
 
