@@ -1,1 +1,1 @@
-"""Files damaged by chance against every reader: `python -m fuzz --count 200000` from the folder `tests`."""
+"""Files damaged by chance against every reader: `python -m tests.fuzz --count 200000` from the top of the checkout."""

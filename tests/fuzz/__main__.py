@@ -1,4 +1,4 @@
-"""The long run: `PYTHONPATH=tests python -m fuzz --count 200000` prints the counts; exits with 1 if anything failed."""
+"""The long run: `python -m tests.fuzz --count 200000` prints the counts; exits with 1 if anything failed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from fuzz.readers import fuzz, limit_memory
-from fuzz.seeds import seed_files
+from tests.fuzz.readers import fuzz, limit_memory, peak_memory
+from tests.fuzz.seeds import seed_files
 
 
 def main() -> int:
@@ -23,13 +23,19 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         seeds = seed_files(Path(folder))
     limit_memory()
+    before = peak_memory()
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         outcomes = fuzz(seeds, Path(folder), count=arguments.count, seed=arguments.seed, keep=arguments.keep)
     seconds = time.monotonic() - start
+    slowest, which = outcomes.slowest
     print(
-        f"{outcomes.files} files from {len(seeds)} in {seconds:.0f} s: {outcomes.loaded} loaded, "
+        f"{outcomes.files} files from {len(seeds.files) + len(seeds.shards)} in {seconds:.0f} s: "
+        f"{outcomes.loaded} loaded ({outcomes.recognised} of them a network that was recognised), "
         f"{outcomes.refused.total()} refused, {len(outcomes.failures)} failures"
+    )
+    print(
+        f"slowest {1e3 * slowest:.0f} ms ({which}); at most {(peak_memory() - before) / 2**20:.0f} MiB above the start"
     )
     for words, times in outcomes.refused.most_common(25):
         print(f"{times:8d}  {words} …")

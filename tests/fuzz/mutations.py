@@ -74,7 +74,7 @@ def mutate(rng: Rng, data: bytes, others: list[bytes]) -> bytes:
 
 
 def _damaged(rng: Rng, data: bytes, others: list[bytes]) -> bytes:
-    for _ in range(1 + int(rng.geometric(0.5))):
+    for _ in range(int(rng.geometric(0.5))):
         data = _DAMAGES[int(rng.integers(len(_DAMAGES)))](rng, data, others)
     return data
 
@@ -203,9 +203,11 @@ def _rebuilt_safetensors(rng: Rng, data: bytes, others: list[bytes]) -> bytes:
         entry["shape"].insert(0, _odd_value(rng))
     elif what < 0.7 and "dtype" in entry:
         entry["dtype"] = ("F64", "U8", "F8_E4M3", "", 7)[int(rng.integers(5))]
-    elif what < 0.8:
+    elif what < 0.75:
         header["other"] = entry
-    elif what < 0.9:
+    elif what < 0.85:
+        header = {(_odd_name(rng, key) if rng.random() < 0.1 else key): value for key, value in header.items()}
+    elif what < 0.92:
         header["__metadata__"] = ({"a": 1}, [], "text", {"a": "b"})[int(rng.integers(4))]
     else:
         del header[name]
@@ -213,6 +215,13 @@ def _rebuilt_safetensors(rng: Rng, data: bytes, others: list[bytes]) -> bytes:
     if rng.random() < 0.3:
         text = _damaged(rng, text, others)
     return len(text).to_bytes(8, "little") + text + data[8 + length :]
+
+
+def _odd_name(rng: Rng, name: str) -> str:
+    """A name of another network, style, wrapper or head, or none at all."""
+    names = (f"module.{name}", f"backbone.{name}", name.replace("layer1", "layer5"), name.replace(".0.", ".7."))
+    others = ("fc.1.weight", "head.weight", "encoder_k.conv1.weight", "", "\0", "é" * 2000, "layer1.0.conv3.weight")
+    return (*names, *others)[int(rng.integers(len(names) + len(others)))]
 
 
 def _odd_value(rng: Rng) -> Any:
