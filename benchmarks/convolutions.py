@@ -10,49 +10,32 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from machine import BLAS_THREAD_VARIABLES, describe_measurement, format_measurement, thread_environment
+from machine import describe_measurement, format_measurement
 from options import Size, parser_with_shared_options, size, write_json
-from processes import Worker, output_of, require_modules
+from paired_workers import paired_workers, prepared_environment
+from processes import output_of
 from workers.convolution_case import Convolution
 
-HERE = Path(__file__).resolve().parent
 SIZES = (Size(64, 1), Size(64, 8), Size(64, 32), Size(224, 1))
 SETTLE_SECONDS = 0.05
 """The pause before a worker's turn: threads of the other one may spin for a while until they sleep."""
 LAYOUTS = ("PyTorch", "PyTorch channels-last")
 
 
-@contextmanager
-def convolution_workers(pytorch_python: str, environment: Mapping[str, str], options: list[str]) -> Iterator[Any]:
-    """A worker for gradcli and one for PyTorch."""
-    own_environment = dict(environment) | dict.fromkeys(BLAS_THREAD_VARIABLES, "1")
-    with (
-        Worker([sys.executable, "-P", "-m", "workers.gradcli_convolutions", *options], own_environment) as gradcli,
-        Worker([pytorch_python, "-P", "-m", "workers.pytorch_convolutions", *options], environment) as pytorch,
-    ):
-        yield gradcli, pytorch
-
-
 def measure_all(pytorch_python: str, threads: int, rounds: int, sizes: Sequence[Size]) -> dict[str, Any]:
     """Everything that there is to report: each convolution's samples, and the sums over the network."""
-    require_modules(sys.executable, ["gradcli"], "install it there, in a checkout with pip install -e .")
-    require_modules(pytorch_python, ["torch"], "install its CPU build there or name another Python: --pytorch-python")
-    environment = thread_environment(threads)
-    environment["PYTHONPATH"] = os.pathsep.join([str(HERE), *filter(None, [environment.get("PYTHONPATH")])])
+    environment = prepared_environment(pytorch_python, threads)
     listing = [sys.executable, "-P", "-m", "workers.resnet_convolutions", *map(str, sizes)]
     cases: list[dict[str, Any]] = json.loads(output_of(listing, environment))
     report = {"schema": "gradcli.benchmarks.convolutions/1", **describe_measurement(threads), "rounds": rounds}
     options = ["--threads", str(threads), "--rounds", str(rounds)]
-    with convolution_workers(pytorch_python, environment, options) as workers:
+    with paired_workers("convolutions", pytorch_python, environment, options) as workers:
         report["libraries"] = [json.loads(worker.read())["library"] for worker in workers]
         for case in cases:
             convolution = Convolution.from_fields(case["convolution"])

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from machine import BLAS_THREAD_VARIABLES, describe_measurement, format_measurement, thread_environment
+from machine import describe_measurement, format_measurement
 from options import parser_with_shared_options, write_json
-from processes import Worker, output_of, require_modules
+from paired_workers import paired_workers, prepared_environment
+from processes import Worker, output_of
 
 HERE = Path(__file__).resolve().parent
 FILES = {"zip": "resnet18.pth", "legacy": "resnet18-legacy.pth", "safetensors": "resnet18.safetensors"}
@@ -45,17 +44,12 @@ GOALS: dict[str, tuple[Case, Case, float]] = {
 
 def measure(pytorch_python: str, threads: int, rounds: int) -> dict[str, Any]:
     """Everything that there is to report."""
-    require_modules(sys.executable, ["gradcli"], "install it there, in a checkout with pip install -e .")
-    require_modules(pytorch_python, ["torch"], "install its CPU build there or name another Python: --pytorch-python")
-    environment = thread_environment(threads)
-    environment["PYTHONPATH"] = os.pathsep.join([str(HERE), *filter(None, [environment.get("PYTHONPATH")])])
-    own_environment = dict(environment) | dict.fromkeys(BLAS_THREAD_VARIABLES, "1")
+    environment = prepared_environment(pytorch_python, threads)
     options = ["--threads", str(threads)]
     head = describe_measurement(threads)
     with (
         tempfile.TemporaryDirectory() as folder,
-        Worker([sys.executable, "-P", "-m", "workers.gradcli_loading", *options], own_environment) as gradcli,
-        Worker([pytorch_python, "-P", "-m", "workers.pytorch_loading", *options], environment) as pytorch,
+        paired_workers("loading", pytorch_python, environment, options) as (gradcli, pytorch),
     ):
         output_of([pytorch_python, str(HERE / "make_weights.py"), folder], environment)
         samples = take_turns({GRADCLI: gradcli, PYTORCH: pytorch}, folder, rounds)

@@ -11,19 +11,17 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import geometric_mean, median
 from typing import Any
 
-from machine import BLAS_THREAD_VARIABLES, describe_measurement, format_measurement, thread_environment
+from machine import describe_measurement, format_measurement
 from options import parser_with_shared_options, write_json
-from processes import Worker, require_modules
+from paired_workers import paired_workers, prepared_environment
+from processes import Worker
 from workers.operation_case import CALLS, CASES
 
-HERE = Path(__file__).resolve().parent
 CALLS_PER_TURN = 2000
 """Of the operation, about: short enough that a change in the machine's load meets both."""
 MAGNITUDE_TOLERANCE = 1e-3
@@ -36,18 +34,11 @@ Samples = dict[str, dict[str, list[float]]]
 
 def measure_all(pytorch_python: str, threads: int, rounds: int, operations: Sequence[str]) -> dict[str, Any]:
     """Everything that there is to report."""
-    require_modules(sys.executable, ["gradcli"], "install it there, in a checkout with pip install -e .")
-    require_modules(pytorch_python, ["torch"], "install its CPU build there or name another Python: --pytorch-python")
-    environment = thread_environment(threads)
-    environment["PYTHONPATH"] = os.pathsep.join([str(HERE), *filter(None, [environment.get("PYTHONPATH")])])
-    own_environment = dict(environment) | dict.fromkeys(BLAS_THREAD_VARIABLES, "1")
+    environment = prepared_environment(pytorch_python, threads)
     options = ["--threads", str(threads)]
     head = describe_measurement(threads)
-    with (
-        Worker([sys.executable, "-P", "-m", "workers.gradcli_operations", *options], own_environment) as gradcli,
-        Worker([pytorch_python, "-P", "-m", "workers.pytorch_operations", *options], environment) as pytorch,
-    ):
-        workers = dict(zip(LIBRARIES, (gradcli, pytorch), strict=True))
+    with paired_workers("operations", pytorch_python, environment, options) as pair:
+        workers = dict(zip(LIBRARIES, pair, strict=True))
         libraries = [json.loads(worker.read())["library"] for worker in workers.values()]
         samples = take_turns(workers, rounds, operations)
     return {
