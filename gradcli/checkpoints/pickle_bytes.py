@@ -8,6 +8,7 @@ from gradcli.checkpoints.pickle_limits import (
     LONGEST_INTEGER,
     LONGEST_NAME,
     LONGEST_TEXT,
+    MOST_TEXT,
     PickleError,
     check_length,
 )
@@ -24,6 +25,7 @@ class PickleBytes:
         self.data = memoryview(data) if isinstance(data, bytes) else data.data
         self.size = len(self.data)
         self.position = start
+        self.text_taken = 0
 
     def take(self, count: int) -> memoryview:
         start = self.position
@@ -45,7 +47,7 @@ class PickleBytes:
 
     def text(self, count: int) -> str:
         check_length(count, LONGEST_TEXT, "text")
-        encoded = self.take(count)
+        encoded = self.take_text(count)
         try:
             return str(encoded, "utf-8")
         except UnicodeDecodeError:
@@ -53,12 +55,18 @@ class PickleBytes:
             return halves.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
     def old_text(self, count: int) -> str | bytes:
-        check_length(count, LONGEST_BYTES, "text")
-        encoded = self.take(count)
+        if count > LONGEST_TEXT or self.text_taken + count > MOST_TEXT:  # an array's, then
+            return self.raw(count)
+        encoded = self.take_text(count)
         try:
             return str(encoded, "utf-8")
         except UnicodeDecodeError:
             return bytes(encoded)
+
+    def take_text(self, count: int) -> memoryview:
+        self.text_taken += count
+        check_length(self.text_taken, MOST_TEXT, "text in many pieces")
+        return self.take(count)
 
     def raw(self, count: int) -> bytes:
         check_length(count, LONGEST_BYTES, "a piece")

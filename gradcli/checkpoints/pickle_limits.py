@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from gradcli.checkpoints.pickle_objects import Record
+from gradcli.checkpoints.pickle_objects import Name, Record
 
 # A state dict of ResNet-18 takes 5,000 steps; one with years of training history, some 100,000. A second of work.
 MOST_STEPS: Final = 2**20
@@ -19,6 +19,7 @@ DEEPEST_NESTING: Final = 100
 # Names of tensors have some 50 characters; the text around them is a log at most. Bytes may be an array.
 LONGEST_NAME: Final = 1000
 LONGEST_TEXT: Final = 2**25
+MOST_TEXT: Final = 2**26  # of all texts together: one odd character makes Python keep all others in four bytes
 LONGEST_BYTES: Final = 2**28
 # What the opcode LONG1 can hold. The largest integers of a checkpoint are seeds of 32 bytes.
 LONGEST_INTEGER: Final = 255
@@ -26,6 +27,7 @@ LONGEST_INTEGER: Final = 255
 MOST_NUMBER_KEYS: Final = 2**15
 LARGEST_NUMBER_KEY: Final = 2**60  # above, different integers have one hash
 LONGEST_KEY_TUPLE: Final = 16  # a tuple is hashed anew every time
+_KEY_TUPLE_WEIGHT: Final = 16  # tuples of numbers can have one hash, all of them
 
 _PLAIN: Final = frozenset((str, bytes, int, float, complex, bool, type(None)))
 _KEYS: Final = _PLAIN - {complex}
@@ -44,15 +46,16 @@ def check_length(length: int, longest: int, what: str) -> None:
         raise PickleError(f"{what} of {length} bytes; at most {longest} are read")
 
 
-def check_key(key: Any) -> None:
-    """Refuse keys of a dictionary that are costly to hash, or that can be made to collide."""
+def check_key(key: Any) -> int:
+    """Refuse keys of a dictionary that are costly to hash; returns what one counts towards MOST_NUMBER_KEYS."""
     parts = key if type(key) is tuple and len(key) <= LONGEST_KEY_TUPLE else (key,)
-    if not isinstance(key, Record) and any(type(part) not in _KEYS for part in parts):
+    if not isinstance(key, Record | Name) and any(type(part) not in _KEYS for part in parts):
         raise PickleError(f"a {type(key).__name__} is the key of a dictionary")
     if any(type(part) is int and abs(part) >= LARGEST_NUMBER_KEY for part in parts):
         raise PickleError(
             f"an integer of more than {LARGEST_NUMBER_KEY.bit_length() - 1} bits is the key of a dictionary"
         )
+    return _KEY_TUPLE_WEIGHT if type(key) is tuple else 1
 
 
 def shallow_elements(value: Any) -> int:
@@ -63,7 +66,8 @@ def shallow_elements(value: Any) -> int:
 def check_structure(root: Any) -> None:
     """Refuse what contains itself, is nested too deeply, or multiplies by standing in many places.
 
-    Afterwards a reader may recurse over the object without a thought. Keys of dictionaries hold nothing.
+    Afterwards a reader may recurse over tuples, lists and dictionaries without a thought. Keys of dictionaries hold
+    nothing. Only a record may lead back to itself, as parts of a configuration do that know what they are part of.
     """
     sizes = {id(root): _IN_PROGRESS}
     path = [_Visit(root)]
@@ -79,9 +83,9 @@ def check_structure(root: Any) -> None:
                 sizes[id(value)] = _IN_PROGRESS
                 path.append(_Visit(value))
                 break
-            if size == _IN_PROGRESS:
+            if size == _IN_PROGRESS and not isinstance(value, Record):
                 raise PickleError(f"a {type(value).__name__} contains itself; refused")
-            visit.size += size
+            visit.size += max(size, 1)
         else:
             path.pop()
             sizes[visit.identity] = visit.size

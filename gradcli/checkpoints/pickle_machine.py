@@ -211,8 +211,7 @@ class _Machine(PickleBytes):
             raise PickleError(f"items are set on a {type(target).__name__}, which is no dictionary")
         for key, value in items:
             if type(key) is not str:
-                check_key(key)
-                self.number_keys += 1
+                self.number_keys += check_key(key)
                 if self.number_keys > MOST_NUMBER_KEYS:
                     raise PickleError(f"more than {MOST_NUMBER_KEYS} keys that are no text; refused")
             target[key] = value

@@ -13,6 +13,7 @@ from gradcli.checkpoints.dtypes import SUPPORTED_DTYPES, TORCH_STORAGE_DTYPES, U
 from gradcli.checkpoints.mapped_file import Bytes
 from gradcli.checkpoints.pickle_machine import read_pickle
 from gradcli.checkpoints.pickle_objects import NUMPY_GLOBALS, STANDARD_GLOBALS, Constructor, Name, Record, record_of
+from gradcli.checkpoints.pickle_training_objects import TRAINING_GLOBALS
 
 
 class StorageType(NamedTuple):
@@ -62,8 +63,9 @@ def read_torch_pickle(
     """The object in the pickle of torch.save at byte `start`, and the position after its end.
 
     Tensors are TensorRecord (or ParameterRecord); sizes are tuples, dictionaries of every kind plain ones. What
-    scripts keep beside their weights is read where `pickle_objects` knows it. `persistent_load` makes of a
-    persistent id a storage or tensor, and raises ValueError with a reason; left out, ids are those of a zip file.
+    scripts keep beside their weights is read where `pickle_objects` or `pickle_training_objects` knows it.
+    `persistent_load` makes of a persistent id a storage or tensor, and raises ValueError with a reason; left out,
+    ids are those of a zip file.
 
     WeightsError names the file and what was refused, or says that the pickle is cut short or corrupt.
     """
@@ -175,6 +177,7 @@ _TENSOR_TYPES: Final = {name.replace("Storage", "Tensor"): value for name, value
 _GLOBALS: Final[dict[tuple[str, str], Any]] = {
     **STANDARD_GLOBALS,
     **NUMPY_GLOBALS,
+    **TRAINING_GLOBALS,
     **{("torch._utils", name): constructor for name, constructor in _REBUILDERS.items()},
     ("torch._tensor", "_rebuild_from_type_v2"): Constructor("_rebuild_from_type_v2", _rebuild_from_type),
     ("torch._tensor", "_rebuild_from_type"): Constructor("_rebuild_from_type", _rebuild_from_type),

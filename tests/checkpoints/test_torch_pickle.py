@@ -48,7 +48,6 @@ PAYLOADS = {
     "builtins.exec": (exec, (f"import os; os.environ['{MARKER}'] = '1'",), r"builtins?\S*\.exec"),
     "os.putenv": (os.putenv, (MARKER, "1"), r"(posix|nt)\.putenv"),
     "numpy.load": (np.load, ("/nowhere.npy",), r"numpy\S*\.load"),
-    "builtins.getattr": (getattr, ("text", "upper"), r"builtins?\S*\.getattr"),
 }
 
 
@@ -90,7 +89,8 @@ def test_a_payload_writes_no_file(torch_zip: Any, tmp_path: Path) -> None:
         ("subprocess", "Popen"),
         ("builtins", "eval"),
         ("builtins", "exec"),
-        ("builtins", "getattr"),
+        ("builtins", "setattr"),
+        ("torch.optim.lr_scheduler", "OneCycleLR.step"),
         ("builtins", "__import__"),
         ("__builtin__", "eval"),
         ("__builtin__", "execfile"),
