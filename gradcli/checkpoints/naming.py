@@ -52,7 +52,8 @@ _OTHER_FIELDS: Final = {
     "linear": "weight|bias",
 }
 
-# What wrappers put before every name of the network they hold; `encoder_q` is MoCo's query encoder.
+# What wrappers put before every name of the network they hold; `encoder_q` is MoCo's query encoder, `online_encoder`
+# BYOL's.
 _PREFIXES: Final = (
     "module.",
     "model.",
@@ -60,6 +61,7 @@ _PREFIXES: Final = (
     "backbone.",
     "encoder.",
     "encoder_q.",
+    "online_encoder.",
     "image_encoder.",
     "feature_extractor.",
     "resnet.",
@@ -72,10 +74,15 @@ _PREFIX: Final = re.compile("|".join(map(re.escape, _PREFIXES)))
 _ONE_LAYER_HEAD: Final = re.compile(r"((?:fc|head|classifier|linear)(?:\.fc)?(?:\.[0-9])?)\.(weight|bias)")
 _HEAD: Final = re.compile(r"(fc|head|classifier|linear)\.")
 
-
-# What self-supervised training keeps beside the encoder: the momentum encoder, MoCo's queue, projections of features.
+# What a training keeps beside the network: of self-supervision the momentum encoder, MoCo's queue and projections of
+# features, of Lightning the loss and the metrics, of torch.optim.swa_utils.AveragedModel its counter.
 _TRAINING_ONLY: Final = re.compile(
-    r"(encoder_k|projector|projection_head|predictor|prediction_head|momentum_encoder|target_encoder|queue|queue_ptr)(\.|$)"
+    rf"(?:{_PREFIX.pattern})*"
+    r"(?:encoder_k|target_encoder|target_network|teacher|momentum_[a-z_]+"
+    r"|projector|projection_head|predictor|prediction_head|online_projector|online_predictor|queue|queue_ptr"
+    r"|criterion|loss|loss_fn|loss_function|n_averaged"
+    r"|(?:train|val|valid|test)_[a-z0-9_]+|(?:[a-z0-9_]+_)?(?:accuracy|acc|metric|metrics))(?:\.|$)",
+    re.IGNORECASE,
 )
 
 
@@ -86,7 +93,8 @@ class Naming:
     `style` is "unknown" where no block of a ResNet was recognised, or where more than one network was. `prefix` is
     what stands before the network's names. `name_of` maps the names in the file to torchvision's, for those that a rule
     knows. Of the others, `other_head` are those of a classifier that is more than one linear layer, `training_only`
-    those that a self-supervised training keeps beside the encoder, and `unrecognised` the rest.
+    those that a training keeps beside the network, such as a momentum encoder or metrics, and `unrecognised` the rest.
+    `networks` are the prefixes of the networks that were recognised, where they are several.
     """
 
     style: Style
@@ -95,6 +103,7 @@ class Naming:
     unrecognised: tuple[str, ...] = ()
     other_head: tuple[str, ...] = ()
     training_only: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
 
     def torchvision_name(self, name: str) -> str:
         """Torchvision's name for a name in the file; where no rule knows it, the name itself without the prefix."""
@@ -120,7 +129,8 @@ def recognise_naming(names: Iterable[str]) -> Naming:
             networks[match.style, match.prefix][name] = match.torchvision_name
     networks = {key: found for key, found in networks.items() if any(map(_in_a_block, found.values()))}
     if len(networks) != 1:
-        return Naming("unknown", unrecognised=tuple(names))
+        several = tuple(prefix for _, prefix in networks)
+        return Naming("unknown", unrecognised=tuple(names), networks=several)
     [((style, prefix), name_of)] = networks.items()
     if not any(name.startswith("fc.") for name in name_of.values()):
         name_of |= _one_layer_head(names, prefix)
@@ -130,7 +140,7 @@ def recognise_naming(names: Iterable[str]) -> Naming:
         return Naming("unknown", unrecognised=tuple(names))
     headless = not any(name.startswith("fc.") for name in name_of.values())
     other_head = [name for name in rest if headless and _starts_with(_HEAD, name, prefix)]
-    training_only = [name for name in rest if _starts_with(_TRAINING_ONLY, name, prefix)]
+    training_only = [name for name in rest if _TRAINING_ONLY.match(name)]
     explained = {*other_head, *training_only}
     return Naming(
         style,

@@ -21,7 +21,8 @@ _DEPTHS: Final[Mapping[tuple[str, tuple[int, ...]], int]] = {
     ("bottleneck", (3, 8, 36, 3)): 152,
 }
 _BLOCK: Final = re.compile(r"layer([1-9])\.(0|[1-9][0-9]{0,2})\.([^.]+)")
-_PARTS: Final = frozenset({"conv1", "bn1", "conv2", "bn2", "conv3", "bn3", "downsample"})
+# `shortcut` is what implementations for CIFAR call `downsample`.
+_PARTS: Final = frozenset({"conv1", "bn1", "conv2", "bn2", "conv3", "bn3", "downsample", "shortcut"})
 _RESNET18_BLOCKS: Final = (2, 2, 2, 2)
 _USUAL_WIDTH: Final = 64
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final
 
 import numpy as np
@@ -32,6 +33,11 @@ def fitted_model(checkpoint: Checkpoint) -> tuple[ResNet, list[str]]:
     names that are missing or unexpected, shapes, or integers where weights should be.
     """
     naming = recognise_naming(checkpoint.tensors)
+    if naming.networks:
+        where = " and ".join(
+            quoted_if_odd(f"{prefix}*") if prefix else "names without a prefix" for prefix in naming.networks
+        )
+        raise WeightsError(f"{checkpoint.path}: holds several networks ({where}); save the one that is meant alone")
     _refuse_other_architectures(checkpoint, naming)
     left_out = {*naming.other_head, *naming.training_only}
     state = {
@@ -48,7 +54,7 @@ def fitted_model(checkpoint: Checkpoint) -> tuple[ResNet, list[str]]:
         model = build_resnet18(num_classes)
     in_file = {torchvision: name for name, torchvision in naming.name_of.items()}
     try:
-        _refuse_integers(checkpoint, state, in_file)
+        _refuse_integers(checkpoint, state, model.state_dict().keys(), in_file)
         model.load_state_dict(state)
     except StateDictError as error:
         raise WeightsError(f"{checkpoint.path}: {_misfit(error, in_file)}") from None
@@ -64,8 +70,10 @@ def _refuse_other_architectures(checkpoint: Checkpoint, naming: Naming) -> None:
         )
 
 
-def _refuse_integers(checkpoint: Checkpoint, state: State, in_file: dict[str, str]) -> None:
+def _refuse_integers(checkpoint: Checkpoint, state: State, expected: Collection[str], in_file: dict[str, str]) -> None:
     for name, array in state.items():
+        if name not in expected:
+            continue  # which is said of all such names at once
         if array.dtype.kind != "f" and not name.endswith(".num_batches_tracked"):
             raise WeightsError(
                 f"{checkpoint.path}: {quoted_if_odd(in_file.get(name, name))} holds {array.dtype.name}; "
@@ -79,7 +87,7 @@ def _notes(checkpoint: Checkpoint, naming: Naming, in_file: dict[str, str]) -> l
     if naming.style == "hf":
         notes.append(f"{path} names its tensors as Hugging Face does; they are read under torchvision's names")
     if naming.prefix:
-        notes.append(f"{path}: the prefix {naming.prefix} is left out of the names")
+        notes.append(f"{path}: the prefix {quoted_if_odd(naming.prefix)} is left out of the names")
     head = in_file.get(_HEAD_WEIGHT, _HEAD_WEIGHT)
     if naming.style == "torchvision" and head.removeprefix(naming.prefix) != _HEAD_WEIGHT:
         notes.append(f"{path}: {head} is taken as {_HEAD_WEIGHT}")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gradcli.errors import WeightsError
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 RUN_WEIGHTS = "model.safetensors"
 """The weights file of a run folder."""
+
+# The weights of a folder: of a run or of Hugging Face's `save_pretrained`, whole, in shards, and as it was before.
+_FOLDER_WEIGHTS: Final = (RUN_WEIGHTS, f"{RUN_WEIGHTS}.index.json", "pytorch_model.bin")
 
 
 @dataclass(frozen=True)
@@ -32,30 +35,50 @@ def find_source(name: str, *, verify: bool = True) -> WeightsSource:
     SHA-256 is the published one, and a damaged copy of weights that are asked for by name is fetched anew.
     Raises WeightsError, one line, for a name that means nothing, a folder that is no run folder, or such a file.
     """
-    from gradcli.hub import weights as hub
     from gradcli.hub.manifest import known_weights
 
     known = known_weights().get(name)
     if known is not None:
-        return WeightsSource(hub.find_weights(name, verify=verify) or hub.fetch_weights(name), known)
+        from gradcli.hub.weights import fetch_weights, find_weights
+
+        return WeightsSource(find_weights(name, verify=verify) or fetch_weights(name), known)
+    from gradcli.hub.verification import identify, verify_weights
+
     path = weights_file(name)
-    if not path.exists() and path.suffix == "" and os.sep not in name:
-        names = ", ".join(["random[:SEED]", *known_weights()])
-        raise WeightsError(f"{name}: no such weights or file; known names are {names}")
-    known = hub.identify(path)
+    if not path.exists():
+        near = _near_names(name)
+        if near or (path.suffix == "" and os.sep not in name):
+            names = dict.fromkeys([*near, "random[:SEED]", *known_weights()])
+            raise WeightsError(f"{name}: no such weights or file; known names are {', '.join(names)}")
+    known = identify(path)
     if known is not None and verify and path.is_file():
-        hub.verify_weights(path, known)
+        verify_weights(path, known)
     return WeightsSource(path, known)
 
 
+def _near_names(name: str) -> list[str]:
+    """Known names that are nearly this one, or the one behind `microsoft/` or `timm/`, as Hugging Face calls them."""
+    import difflib
+
+    from gradcli.hub.manifest import known_weights
+
+    known = known_weights()
+    spellings = (name.replace(os.sep, "-"), name.rpartition(os.sep)[2])
+    return [near for each in spellings for near in difflib.get_close_matches(each.lower(), known, cutoff=0.8)]
+
+
 def weights_file(name: str) -> Path:
-    """The file that a path means: itself, or the weights of a run folder. WeightsError for another folder."""
+    """The file that a path means: itself, or the weights in a folder of a run or of Hugging Face's transformers.
+
+    WeightsError for another folder.
+    """
     path = Path(name)
     if not path.is_dir():
         return path
-    if not (path / RUN_WEIGHTS).is_file():
-        raise WeightsError(f"{name}: a folder without {RUN_WEIGHTS}; give a run folder or a weights file")
-    return path / RUN_WEIGHTS
+    for file in _FOLDER_WEIGHTS:
+        if (path / file).is_file():
+            return path / file
+    raise WeightsError(f"{name}: a folder without {RUN_WEIGHTS}; give a run folder or a weights file")
 
 
 def known_origin(metadata: Mapping[str, str]) -> KnownWeights | None:

@@ -234,6 +234,32 @@ def test_projections_of_self_supervised_training():
 
 
 @pytest.mark.parametrize(
+    ("prefix", "beside"),
+    [
+        ("module.", ["n_averaged"]),
+        ("model.", ["loss_fn.weight", "train_acc.tp", "val_metrics.MulticlassAccuracy.fp", "test_f1.tp"]),
+        ("backbone.", ["criterion.weight", "accuracy.confmat", "momentum_backbone.conv1.weight"]),
+        ("online_encoder.", ["target_encoder.conv1.weight", "online_predictor.0.weight"]),
+        ("", ["module.encoder_k.layer1.0.conv1.weight", "queue"]),
+    ],
+    ids=["AveragedModel", "loss and metrics", "another criterion", "BYOL", "MoCo, once it was renamed"],
+)
+def test_what_a_training_keeps_beside_the_network(prefix, beside):
+    naming = recognise_naming([*prefixed(prefix), *beside])
+    assert (naming.style, naming.prefix) == ("torchvision", prefix)
+    assert list(naming.name_of.values()) == NAMES
+    assert (naming.training_only, naming.unrecognised) == (tuple(beside), ())
+
+
+def test_of_several_networks_the_prefixes_are_named():
+    assert recognise_naming([*prefixed("net."), *prefixed("online_encoder.net.")]).networks == (
+        "net.",
+        "online_encoder.net.",
+    )
+    assert recognise_naming(NAMES).networks == ()
+
+
+@pytest.mark.parametrize(
     "names",
     [
         [],

@@ -43,6 +43,12 @@ DEEP_STEM = {
         (DEEP_STEM, "resnet18c", "its stem has 3 convolutions"),
         ({**DEEP_STEM, "layer2.0.downsample.1.weight": (128, 64, 1, 1)}, "resnet18d", "its stem has 3 convolutions"),
         ({**RESNET18, "conv1.weight": (64, 3, 3, 3)}, "resnet18_cifar", "conv1 has 3x3 filters, not 7x7"),
+        (
+            {name.replace("downsample", "shortcut"): shape for name, shape in RESNET18.items()}
+            | {"conv1.weight": (64, 3, 3, 3)},
+            "resnet18_cifar",
+            "conv1 has 3x3 filters, not 7x7",
+        ),
         ({**RESNET18, "conv1.weight": (64, 1, 7, 7)}, "resnet18", ""),
         ({name: shape for name, shape in RESNET18.items() if name != "fc.weight"}, "resnet18", ""),
     ],

@@ -42,15 +42,19 @@ from gradcli.models.loading import replace_head, state_arrays
                 "module.encoder_k.conv1.weight, module.queue, module.queue_ptr",
             ],
         ),
+        (
+            lambda state: under("module.", state) | {"n_averaged": np.array(3)},
+            ["the prefix module. is left out of the names", "left out what belongs to its training only: n_averaged"],
+        ),
     ],
-    ids=["prefix", "Hugging Face", "head beside a backbone", "MoCo"],
+    ids=["prefix", "Hugging Face", "head beside a backbone", "MoCo", "AveragedModel"],
 )
 def test_every_naming_gives_the_same_model_and_the_log_says_how(tmp_path, ten_class_state, caplog, renamed, said):
     path = tmp_path / "renamed.safetensors"
     save_safetensors(path, renamed(ten_class_state))
     with caplog.at_level(logging.DEBUG, "gradcli"):
         assert_equal_states(state_arrays(load_model(path).model), ten_class_state)
-    for text in [*said, f"{path}: a head of 10 classes"]:
+    for text in [*said, f"{path}: its head has 10 classes, whose names it doesn't hold"]:
         assert text in caplog.text
 
 
@@ -155,6 +159,7 @@ def test_a_head_may_be_left_for_later(tmp_path, ten_class_state):
             lambda state: state | {"fc.weight": np.zeros(10)},
             "fc.weight has shape [10], not [1000, 512]; 1 more of other shapes",
         ),
+        (lambda state: state | {"step": np.zeros(1, np.int64)}, "unexpected step"),
         (lambda state: state | {"a\nb": np.zeros(2)}, r"unexpected 'a\nb'"),
         (
             lambda state: under("backbone.", without(state, "bn1.weight")) | {"head.bias": np.zeros(2)},
@@ -194,6 +199,14 @@ def test_other_networks_of_the_family_are_refused_by_name(tmp_path, ten_class_st
     save_safetensors(path, under(prefix, ten_class_state | {name: np.zeros(shape) for name, shape in extra.items()}))
     expected = f"is a {what}; gradcli reads ResNet-18" if what else "not the weights of a ResNet-18: unexpected "
     assert refusal(path).startswith(f"{path}: {expected}")
+
+
+def test_of_several_networks_none_is_chosen(tmp_path, ten_class_state):
+    path = tmp_path / "several.safetensors"
+    save_safetensors(path, ten_class_state | under("model.", ten_class_state))
+    assert refusal(path) == (
+        f"{path}: holds several networks (names without a prefix and model.*); save the one that is meant alone"
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.bool_])

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import pytest
 from models.cached_weights import FILE, cache_known_weights, write_manifest
 from models.states import assert_equal_states, refusal, without
 
@@ -13,6 +14,7 @@ from gradcli.checkpoints import file_sha256, save_safetensors
 from gradcli.models import load_model
 from gradcli.models.imagenet import imagenet_classes
 from gradcli.models.loading import RUN_WEIGHTS, metadata_entries, state_arrays
+from gradcli.models.weights_source import weights_file
 
 
 def test_known_weights_bring_class_names_and_preprocessing(thousand_class_state, tmp_path):
@@ -73,9 +75,41 @@ def test_an_unknown_name_lists_the_known_ones():
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("microsoft/resnet-18", "microsoft-resnet-18"),
+        ("timm/resnet18.a1_in1k", "resnet18.a1_in1k"),
+        ("resnet18.tv_in1", "resnet18.tv_in1k"),
+        ("IMAGENET1K_V1", "imagenet1k-v1"),
+    ],
+)
+def test_a_name_that_is_nearly_known_is_answered_with_it_first(name, meant):
+    assert refusal(name).startswith(f"{name}: no such weights or file; known names are {meant}, ")
+
+
 def test_a_missing_file(tmp_path):
     path = tmp_path / "missing.safetensors"
     assert refusal(path) == f"{path}: no such file"
+
+
+def test_a_file_pays_for_no_download_and_a_name_of_a_network_for_no_layers(ten_class_state, tmp_path):
+    path = tmp_path / "own.safetensors"
+    save_safetensors(path, ten_class_state)
+    for statement, absent in [
+        (f"gradcli.models.load_model({str(path)!r})", ("gradcli.hub.download", "gradcli.checkpoints.conversion")),
+        ("import gradcli.inspection.weights", ("gradcli.ops", "gradcli.nn", "gradcli.autograd")),
+    ]:
+        script = f"import sys, gradcli.models; {statement}; print([name for name in {absent} if name in sys.modules])"
+        result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        assert result.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("file", ["model.safetensors.index.json", "pytorch_model.bin"])
+def test_a_folder_of_transformers_means_the_weights_in_it(tmp_path, file):
+    (tmp_path / file).touch()
+    (tmp_path / "config.json").touch()
+    assert weights_file(str(tmp_path)) == tmp_path / file
 
 
 def test_a_folder_that_is_no_run_folder(tmp_path):
