@@ -7,7 +7,7 @@ import os
 import struct
 import subprocess
 import sys
-import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable
 from io import BytesIO
@@ -18,11 +18,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import save as safetensors_bytes
 
+from tests.checkpoints.torch_legacy_writer import legacy_bytes
+from tests.checkpoints.torch_pickler import TorchCall, TorchName, torch_pickle
+from tests.checkpoints.torch_tar_writer import tar_members, write_tar
+from tests.checkpoints.torch_zip_writer import TorchZip
+
 Result = subprocess.CompletedProcess[str]
 Run = Callable[..., Any]
 
 FIXTURES = Path(__file__).parents[1] / "checkpoints" / "fixtures"
-LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 
 
 def arrays() -> dict[str, np.ndarray[Any, Any]]:
@@ -37,36 +41,24 @@ def npz_bytes() -> bytes:
 
 def zip_bytes(pickle: bytes) -> bytes:
     """A zip file of torch.save that holds this pickle."""
-    buffer = BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("archive/data.pkl", pickle)
-        archive.writestr("archive/byteorder", b"little")
-        archive.writestr("archive/version", b"3\n")
-    return buffer.getvalue()
+    with tempfile.TemporaryDirectory() as folder:
+        return TorchZip(Path(folder)).write(pickle).read_bytes()
 
 
 def tar_bytes(pickle: bytes) -> bytes:
     """A tar file of torch.save as PyTorch 0.1 wrote it, that holds this pickle."""
-    system = b"\x80\x02}(X\x10\x00\x00\x00protocol_versionM\xe8\x03X\x0d\x00\x00\x00little_endian\x88u."
-    members = {
-        "sys_info": system,
-        "pickle": pickle,
-        "tensors": b"\x80\x02K\x00.",
-        "storages": b"\x80\x02K\x00.\x80\x02].",
-    }
-    buffer = BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for name, content in members.items():
-            header = tarfile.TarInfo(name)
-            header.size = len(content)
-            archive.addfile(header, BytesIO(content))
-    return buffer.getvalue()
+    with tempfile.TemporaryDirectory() as folder:
+        return write_tar(Path(folder) / "w.pth", {**tar_members({}), "pickle": pickle}).read_bytes()
+
+
+def call(module: str, name: str) -> TorchCall:
+    """What pickles as a call of a function with the text `touch HARMED`."""
+    return TorchCall(TorchName(module, name), ("touch HARMED",))
 
 
 def calling(module: str, name: str) -> bytes:
-    """A pickle that calls a function with the text `touch HARMED`."""
-    command = b"touch HARMED"
-    return f"\x80\x02c{module}\n{name}\nX".encode("latin-1") + struct.pack("<I", len(command)) + command + b"\x85R."
+    """The pickle of such a call alone."""
+    return torch_pickle(call(module, name))
 
 
 def resnet34_names() -> dict[str, np.ndarray[Any, Any]]:
@@ -127,15 +119,35 @@ CASES: list[tuple[str, Callable[[], bytes], str]] = [
     ("eval.pth", lambda: zip_bytes(calling("builtins", "eval")), "builtins.eval"),
     ("load.pth", lambda: zip_bytes(calling("numpy", "load")), "numpy.load"),
     ("torch.pth", lambda: zip_bytes(calling("torch", "load")), "torch.load"),
-    (
-        "legacy-system.pth",
-        lambda: LEGACY_MAGIC + b"\x80\x02M\xe9\x03.\x80\x02}." + calling("os", "system"),
-        "os.system",
-    ),
+    ("bomb.pth", lambda: zip_bytes(billion_laughs()), "refused"),
+    ("bomb.npz", lambda: bomb_npz_bytes(), "bytes of memory"),
+    ("twice.safetensors", lambda: twice_named_safetensors(), "occurs twice"),
+    ("legacy-system.pth", lambda: legacy_bytes(call("os", "system")), "os.system"),
     ("tar-system.pth", lambda: tar_bytes(calling("os", "system")), "os.system"),
     ("bare.pth", lambda: calling("os", "system"), "bare.pth: "),
     ("object.npz", lambda: object_npz_bytes(), "object.npz: "),
 ]
+
+
+def billion_laughs() -> bytes:
+    """A list of a list of a list, each ten times the one inside."""
+    value: list[Any] = [0]
+    for _ in range(9):
+        value = [value] * 10
+    return torch_pickle(value)
+
+
+def bomb_npz_bytes() -> bytes:
+    """A file of 300 kB that would inflate to as many megabytes."""
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("w.npy", bytes(300_000_000))
+    return buffer.getvalue()
+
+
+def twice_named_safetensors() -> bytes:
+    text = b'{"a":%s,"a":%s}' % (json.dumps(entry(0, 8)).encode(), json.dumps(entry(0, 8)).encode())
+    return struct.pack("<Q", len(text)) + text + bytes(8)
 
 
 def object_npz_bytes() -> bytes:
