@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -267,21 +267,37 @@ class _Tally:
 
 
 def _open_data(settings: FinetuneSettings, loaded: LoadedModel) -> tuple[Dataset, Dataset]:
+    data = open_dataset(settings.data)
     preprocessing = None
     if loaded.preprocessing is not None:
         preprocessing = Preprocessing.from_dict(loaded.preprocessing, loaded.weights)
-    data = open_dataset(settings.data, preprocessing)
+        preprocessing = _without_enlarging(preprocessing, data.preprocessing)
+        data = data.with_preprocessing(preprocessing)
     if settings.image_size is not None:
         size = settings.image_size
         data = data.with_preprocessing(data.preprocessing.with_size(size, size))
     elif preprocessing is not None:
         height, width = data.preprocessing.size
-        logger.info("images are resized to %dx%d as for %s; --image-size changes that", height, width, loaded.weights)
+        reason = f"as for {loaded.weights}"
+        if preprocessing.to_dict() != loaded.preprocessing:
+            reason = f"since they are small, and normalised {reason}"
+        logger.info("images are resized to %dx%d %s; --image-size changes that", height, width, reason)
     if len(data.classes) < 2:
         raise DataError(f"{settings.data}: one class only ({data.classes[0]}); expected at least two to tell apart")
     if len(data) < 2:
         raise DataError(f"{settings.data}: {len(data)} image; expected at least two, one to train and one to validate")
     return split(data, settings.validation_split, settings.seed)
+
+
+def _without_enlarging(preprocessing: Preprocessing, own: Preprocessing) -> Preprocessing:
+    """The weights' preprocessing, but for small images in the geometry of the data's own.
+
+    Weights for photographs would have 8x8 digits made 28 times as large, at 49 times the work of their own 32x32, and
+    would cut off their edges.
+    """
+    if own.resize is None and preprocessing.resize is not None and max(own.size) < max(preprocessing.size):
+        return replace(preprocessing, size=own.size, resize=None)
+    return preprocessing
 
 
 def _training_batches(data: Dataset, settings: FinetuneSettings, epoch: int) -> list[np.ndarray[Any, Any]]:

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from gradcli.autograd import Tensor, no_grad
+from gradcli.checkpoints import load_checkpoint, save_safetensors
+from gradcli.data.preprocessing import Preprocessing
 from gradcli.errors import DataError, DivergedError, UsageError
 from gradcli.kernels.policy import Kernels, get_kernels
 from gradcli.models import load_model
+from gradcli.models.loading import metadata_entries
 from gradcli.training.finetune import EpochRecord, FinetuneSettings, Finetuning
 from gradcli.training.freezing import FreezeRule
 from gradcli.training.run_folder import RunFolder
@@ -50,6 +53,33 @@ def test_validation_is_the_saved_weights_on_the_validation_images(settings: Fine
     expected = -log_probabilities[np.arange(len(data)), data.labels].mean()
     assert records[-1].val_loss == pytest.approx(expected, rel=1e-4)
     assert records[-1].val_accuracy == (scores.argmax(axis=1) == data.labels).mean()
+
+
+@pytest.mark.parametrize(
+    ("of_weights", "options", "size", "resize"),
+    [
+        (Preprocessing(std=(0.5, 0.5, 0.5), interpolation="bicubic"), {}, (32, 32), None),
+        (Preprocessing(std=(0.5, 0.5, 0.5), interpolation="bicubic"), {"image_size": 96}, (96, 96), None),
+        (Preprocessing.straight(48), {}, (48, 48), None),
+        (Preprocessing.imagenet(24), {}, (24, 24), 27),
+    ],
+    ids=["of photographs", "a size that is asked for", "of small images", "smaller still"],
+)
+def test_small_images_are_not_made_as_large_as_the_photographs_of_the_weights(
+    settings: FinetuneSettings,
+    model_file: Path,
+    of_weights: Preprocessing,
+    options: dict[str, int],
+    size: tuple[int, int],
+    resize: int | None,
+    tmp_path: Path,
+) -> None:
+    weights = tmp_path / "weights.safetensors"
+    entries = metadata_entries(preprocessing=of_weights.to_dict())
+    save_safetensors(weights, load_checkpoint(model_file).tensors, entries)
+    data = Finetuning(replace(settings, weights=str(weights), **options)).train_data
+    assert data.preprocessing == replace(of_weights, size=size, resize=resize)
+    assert data.images([0]).shape == (1, 3, *size)
 
 
 def test_the_first_epochs_losses_are_those_of_its_batches(settings: FinetuneSettings, tmp_path: Path) -> None:
