@@ -158,10 +158,9 @@ def _model_of(source: WeightsSource, name: str, num_classes: int | None, needs_h
         replace_head(model, num_classes)
         classes = None
         frozen = tuple(entry for entry in frozen if not entry.startswith(f"{model.classifier_name}."))
-    elif needs_head and classes is None and own_classes != 1000:
-        notes.append(f"{checkpoint.path}: its head has {own_classes} classes, whose names it doesn't hold")
     for note in notes:
         logger.info("%s", note)
+    logger.debug("%s: a head of %d classes", checkpoint.path, model.fc.out_features)
     return LoadedModel(model, name, frozen, classes, preprocessing, dict(checkpoint.metadata))
 
 
