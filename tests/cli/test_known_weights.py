@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import http.server
 import json
-import threading
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from http_file_server import FileServer
+from manifest_writer import entry_of, write_manifest
 
 Run = Callable[..., Any]
-
-
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder and tells nobody; it knows no ranges."""
-
-    def log_message(self, format: str, *arguments: Any) -> None:
-        pass
 
 
 @pytest.fixture
@@ -34,25 +26,16 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, str]]:
-    """A folder, and the address on loopback under which it is served."""
-    folder = tmp_path_factory.mktemp("server")
+def server(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    """Serves the model file at every address on loopback."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    handler = functools.partial(QuietHandler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield folder, f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-        thread.join()
+    with FileServer(model_file.read_bytes()) as running:
+        yield running
 
 
-def make_known(home: Path, content: bytes, url: str, **fields: Any) -> None:
+def know(content: bytes, url: str, **fields: Any) -> None:
     """Enter weights of this content in the user's manifest, by the name of `mine`."""
-    values = {"url": url, "file": "mine.safetensors", "sha256": hashlib.sha256(content).hexdigest()}
-    values |= {"size": len(content), "classes": 10, **fields}
-    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
-    (home / "manifest.toml").write_text("\n".join(["[mine]", *lines]) + "\n")
+    write_manifest({"mine": {"file": "mine.safetensors", "classes": 10, **entry_of(content, url, **fields)}})
 
 
 def put_into_torch_hub(home: Path, name: str, content: bytes) -> Path:
@@ -67,10 +50,10 @@ def places(gradcli_json: Run) -> dict[str, str]:
 
 
 def test_the_list_tells_what_is_known_and_where_it_is(
-    gradcli: Run, gradcli_json: Run, home: Path, server: tuple[Path, str], model_file: Path
+    gradcli: Run, gradcli_json: Run, home: Path, server: FileServer, model_file: Path
 ) -> None:
     content = model_file.read_bytes()
-    make_known(home, content, f"{server[1]}/mine.safetensors")
+    know(content, f"{server.url}/mine.safetensors")
     assert places(gradcli_json)["mine"] == "not here"
     path = put_into_torch_hub(home, "mine.safetensors", content)
     document = gradcli_json("weights", "list")
@@ -90,11 +73,9 @@ def test_the_list_tells_what_is_known_and_where_it_is(
 
 
 def test_fetched_weights_are_verified_cached_and_used_by_name(
-    gradcli: Run, gradcli_json: Run, home: Path, server: tuple[Path, str], model_file: Path
+    gradcli: Run, gradcli_json: Run, home: Path, server: FileServer, model_file: Path
 ) -> None:
-    folder, address = server
-    (folder / "mine.safetensors").write_bytes(model_file.read_bytes())
-    make_known(home, model_file.read_bytes(), f"{address}/mine.safetensors")
+    know(server.content, f"{server.url}/mine.safetensors")
     result = gradcli("weights", "fetch", "mine", "--json")
     assert result.exit_code == 0, result.stderr
     record = json.loads(result.stdout)
@@ -106,7 +87,6 @@ def test_fetched_weights_are_verified_cached_and_used_by_name(
         "size": path.stat().st_size,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
-    (folder / "mine.safetensors").unlink()  # from here on nothing is downloaded
     assert json.loads(gradcli("weights", "fetch", "mine", "--json").stdout) == record
     by_name, by_file = (gradcli_json("step", "-w", weights, "--shape", "2,3,32,32") for weights in ("mine", model_file))
     assert by_name["loss"] == by_file["loss"]
@@ -114,29 +94,28 @@ def test_fetched_weights_are_verified_cached_and_used_by_name(
     assert (document["known_as"], document["converted_from"], document["classes"]) == ("mine", "mine", 10)
     verification = gradcli_json("weights", "verify", "mine")
     assert (verification["ok"], verification["name"], verification["path"]) == (True, "mine", str(path))
+    assert len(server.requests) == 1
     assert not list(Path().iterdir())
 
 
 def test_known_weights_are_fetched_when_first_used(
-    gradcli: Run, home: Path, server: tuple[Path, str], model_file: Path
+    gradcli: Run, home: Path, server: FileServer, model_file: Path
 ) -> None:
-    folder, address = server
-    (folder / "mine.safetensors").write_bytes(model_file.read_bytes())
-    make_known(home, model_file.read_bytes(), f"{address}/mine.safetensors")
+    know(server.content, f"{server.url}/mine.safetensors")
     assert gradcli("freeze", "-w", "mine").exit_code == 0
     assert (home / "weights" / "mine.safetensors").is_file()
 
 
 def test_a_mirror_takes_the_place_of_the_published_address(
-    gradcli: Run, home: Path, server: tuple[Path, str], model_file: Path
+    gradcli: Run, home: Path, server: FileServer, model_file: Path
 ) -> None:
-    folder, address = server
-    (folder / "copy").write_bytes(model_file.read_bytes())
-    make_known(home, model_file.read_bytes(), f"{address}/gone.safetensors")
-    assert gradcli("weights", "fetch", "mine", "--url", f"{address}/copy", "-q").exit_code == 0
-    (folder / "copy").write_bytes(b"something else")
-    assert gradcli("weights", "fetch", "mine", "--url", f"{address}/copy").exit_code == 0  # it is here
-    forced = gradcli("weights", "fetch", "mine", "--url", f"{address}/copy", "--force", "-q")
+    know(server.content, f"{server.url}/published.safetensors")
+    fetch = ["weights", "fetch", "mine", "--url", f"{server.url}/copy"]
+    assert gradcli(*fetch, "-q").exit_code == 0
+    server.content = b"something else"
+    assert gradcli(*fetch).exit_code == 0  # it is here
+    assert [path for path, _ in server.requests] == ["/copy"]
+    forced = gradcli(*fetch, "--force", "-q")
     assert (forced.exit_code, forced.stdout) == (4, "")
     assert gradcli("freeze", "-w", "mine").exit_code == 0  # what was there is still there
 
@@ -154,9 +133,10 @@ def test_a_mirror_takes_the_place_of_the_published_address(
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_cannot_be_fetched(
-    arguments: list[str], exit_code: int, message: str, gradcli: Run, home: Path, server: tuple[Path, str]
+    arguments: list[str], exit_code: int, message: str, gradcli: Run, home: Path, server: FileServer
 ) -> None:
-    make_known(home, b"weights", f"{server[1]}/gone.safetensors")
+    know(b"weights", f"{server.url}/gone.safetensors")
+    server.statuses.append(404)
     result = gradcli("weights", "fetch", *arguments, "-q")
     assert (result.exit_code, result.stdout) == (exit_code, ""), result.stderr
     assert result.stderr.startswith("gradcli weights fetch: error: ")
@@ -175,7 +155,7 @@ def test_a_broken_manifest_is_named(gradcli: Run, home: Path) -> None:
 
 def test_verify_tells_both_checksums(gradcli: Run, home: Path, model_file: Path) -> None:
     content = model_file.read_bytes()
-    make_known(home, content, "https://example.org/mine.safetensors")
+    know(content, "https://example.org/mine.safetensors")
     Path("mine.safetensors").write_bytes(content)
     Path("renamed.safetensors").write_bytes(content)
     result = gradcli("weights", "verify", "mine.safetensors", "renamed.safetensors", "--format", "csv")
@@ -207,7 +187,7 @@ def test_verify_tells_both_checksums(gradcli: Run, home: Path, model_file: Path)
     ],
 )
 def test_what_cannot_be_verified(file: str, message: str, gradcli: Run, home: Path, model_file: Path) -> None:
-    make_known(home, b"weights", "https://example.org/mine.safetensors")
+    know(b"weights", "https://example.org/mine.safetensors")
     Path("stranger.safetensors").write_bytes(model_file.read_bytes())
     result = gradcli("weights", "verify", file)
     assert result.exit_code == 4
@@ -220,7 +200,7 @@ def test_what_cannot_be_verified(file: str, message: str, gradcli: Run, home: Pa
 def impostor(gradcli: Run, home: Path, model_file: Path) -> str:
     """A file with the name and size of known weights and other content, in the folder where gradcli runs."""
     content = model_file.read_bytes()
-    make_known(home, content[:-1] + b"?", "https://example.org/mine.safetensors")
+    know(content[:-1] + b"?", "https://example.org/mine.safetensors")
     Path("mine.safetensors").write_bytes(content)
     return "mine.safetensors"
 
@@ -263,7 +243,7 @@ def test_inspect_says_that_a_file_is_not_what_its_name_says(gradcli: Run, impost
 def test_imagenets_classes_are_named(gradcli: Run, gradcli_json: Run, home: Path) -> None:
     assert gradcli("freeze", "--save", "saved.safetensors").exit_code == 0
     content = Path("saved.safetensors").read_bytes()
-    make_known(home, content, "https://example.org/mine.safetensors", classes=1000, class_names="imagenet1k")
+    know(content, "https://example.org/mine.safetensors", classes=1000, class_names="imagenet1k")
     put_into_torch_hub(home, "mine.safetensors", content)
     document = gradcli_json("forward", "-w", "mine", "--mode", "eval", "--shape", "1,3,32,32", "--top", 1000)
     names = {record["index"]: record["name"] for record in document["classes"]}

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from manifest_writer import entry_of, write_manifest
 
 from gradcli.errors import WeightsError
 from gradcli.hub import cache
@@ -19,11 +20,12 @@ NAMED = f"resnet18-{SHA256[:8]}.pth"
 
 @pytest.fixture(autouse=True)
 def manifest() -> None:
-    cache.make_folder(cache.home())
-    (cache.home() / "manifest.toml").write_text(
-        f'[digits]\nurl = "https://host/{NAMED}"\nsha256 = "{SHA256}"\nsize = {len(CONTENT)}\n'
-        f'[plain]\nurl = "https://host/model.safetensors"\nsha256 = "{SHA256}"\nsize = {len(CONTENT)}\n'
-        '[prefix]\nurl = "https://host/old-01234567.pth"\nsha256 = "01234567"\n'
+    write_manifest(
+        {
+            "digits": entry_of(CONTENT, f"https://host/{NAMED}"),
+            "plain": entry_of(CONTENT, "https://host/model.safetensors"),
+            "prefix": {"url": "https://host/old-01234567.pth", "sha256": "01234567"},
+        }
     )
 
 

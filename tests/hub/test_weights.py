@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from http_file_server import FileServer
+from manifest_writer import entry_of, write_manifest
 
 from gradcli.checkpoints import file_sha256, load_checkpoint, save_safetensors
 from gradcli.checkpoints.naming import names_in
@@ -43,17 +44,15 @@ def published(tmp_path: Path) -> Path:
 @pytest.fixture
 def server(serve: Serve, published: Path) -> FileServer:
     server = serve(published.read_bytes())
-    write_manifest(f"{server.url}/published.safetensors?download=true", published)
+    know(f"{server.url}/published.safetensors?download=true", published)
     return server
 
 
-def write_manifest(url: str, published: Path) -> None:
-    cache.make_folder(cache.home())
-    (cache.home() / "manifest.toml").write_text(
-        f'[ours]\nurl = "{url}"\nfile = "published.safetensors"\nsha256 = "{file_sha256(published)}"\n'
-        f'size = {published.stat().st_size}\nnaming = "hf"\nlicence = "MIT"\nclass_names = "imagenet1k"\n'
-        'preprocessing = { resize = 72, crop = 64, interpolation = "bilinear", mean = [0, 0, 0], std = [1, 1, 1] }\n'
-    )
+def know(url: str, published: Path) -> None:
+    """Enter the published file in the manifest as `ours`."""
+    preprocessing = {"resize": 72, "crop": 64, "interpolation": "bilinear", "mean": [0, 0, 0], "std": [1, 1, 1]}
+    fields = {"naming": "hf", "licence": "MIT", "class_names": "imagenet1k", "preprocessing": preprocessing}
+    write_manifest({"ours": entry_of(published.read_bytes(), url, file="published.safetensors", **fields)})
 
 
 def put(folder: Path, content: bytes) -> Path:
@@ -139,7 +138,7 @@ def test_weights_of_which_the_manifest_names_another_file_by_now_are_fetched_aga
     fetch_weights("ours")
     save_safetensors(published, dict(list(TENSORS.items())[:3]), {})
     server.content = published.read_bytes()
-    write_manifest(f"{server.url}/new.safetensors", published)
+    know(f"{server.url}/new.safetensors", published)
     assert find_weights("ours") is None
     assert load_checkpoint(fetch_weights("ours")).tensors.keys() == set(list(TENSORS)[:3])
 
@@ -167,7 +166,7 @@ def test_a_mirror_is_an_address(server: FileServer, url: str) -> None:
 def test_offline_is_one_clear_line(published: Path) -> None:
     with FileServer(b"") as closed:
         url = closed.url
-    write_manifest(f"{url}/published.safetensors", published)
+    know(f"{url}/published.safetensors", published)
     with pytest.raises(WeightsError) as error:
         fetch_weights("ours")
     message = str(error.value)
@@ -196,7 +195,7 @@ def test_an_interrupted_conversion_leaves_no_weights_and_no_second_download(
 def test_a_file_that_is_no_resnet_is_refused_and_dropped(server: FileServer, published: Path) -> None:
     save_safetensors(published, {"embedding.weight": np.zeros((3, 4), np.float32)}, {})
     server.content = published.read_bytes()
-    write_manifest(f"{server.url}/published.safetensors", published)
+    know(f"{server.url}/published.safetensors", published)
     with pytest.raises(WeightsError, match="its names are not those of a ResNet"):
         fetch_weights("ours")
     assert files_in(cache.home()) == ["manifest.toml"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from manifest_writer import entry_of, write_manifest
 
 from gradcli.checkpoints import convert_checkpoint, save_safetensors
 from gradcli.errors import WeightsError
@@ -37,12 +38,7 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     path = tmp_path / "tiny.safetensors"
     save_safetensors(path, TENSORS)
-    manifest = tmp_path / "home" / "manifest.toml"
-    manifest.parent.mkdir()
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    manifest.write_text(
-        f"[tiny]\nurl = 'https://example.org/tiny.safetensors'\nsha256 = '{sha256}'\nsize = {path.stat().st_size}\n"
-    )
+    write_manifest({"tiny": entry_of(path.read_bytes(), "https://example.org/tiny.safetensors")})
     return path
 
 

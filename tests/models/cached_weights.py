@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from manifest_writer import IMAGENET_PREPROCESSING, entry_of, write_manifest
 
-from gradcli.checkpoints import file_sha256
 from tests.checkpoints.torch_zip_writer import TorchZip
 
 FILE = "resnet18-f37072fd.pth"
@@ -24,15 +25,17 @@ def cache_known_weights(state: Mapping[str, np.ndarray], name: str = "imagenet1k
     # As torchvision's own file, which is older than num_batches_tracked.
     tensors = {key: builder.whole(values) for key, values in state.items() if not key.endswith("num_batches_tracked")}
     path = builder.write(tensors, name=FILE)
-    write_manifest(name, sha256=file_sha256(path), size=path.stat().st_size, classes=len(state["fc.bias"]))
+    know(name, entry_of(path.read_bytes(), URL), classes=len(state["fc.bias"]))
     return path
 
 
-def write_manifest(name: str, *, sha256: str, size: int, classes: int) -> None:
-    """Say in `$GRADCLI_HOME` that these are the published file's checksum and size."""
-    (Path(os.environ["GRADCLI_HOME"]) / "manifest.toml").write_text(
-        f'[{name}]\nurl = "{URL}"\nsha256 = "{sha256}"\nsize = {size}\nclasses = {classes}\n'
-        'class_names = "imagenet1k"\n'
-        'preprocessing = { resize = 256, crop = 224, interpolation = "bilinear", mean = [0.485, 0.456, 0.406], '
-        "std = [0.229, 0.224, 0.225] }\naccuracy = { acc1 = 69.758, acc5 = 89.078, at = 224 }\n"
-    )
+def know(name: str, entry: Mapping[str, Any], classes: int) -> None:
+    """Enter weights of ImageNet's kind in the manifest: an address, a SHA-256 and a size, and what belongs to them."""
+    accuracy = {"acc1": 69.758, "acc5": 89.078, "at": 224}
+    fields = {"classes": classes, "class_names": "imagenet1k", "preprocessing": IMAGENET_PREPROCESSING}
+    write_manifest({name: {**entry, **fields, "accuracy": accuracy}})
+
+
+def know_another(name: str, sha256: str, size: int, classes: int) -> None:
+    """Enter weights in the manifest that are nowhere here."""
+    know(name, {"url": URL, "sha256": sha256, "size": size}, classes)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from models.cached_weights import FILE, URL, cache_known_weights, write_manifest
+from models.cached_weights import FILE, URL, cache_known_weights, know_another
 
 import gradcli
 from gradcli.errors import WeightsError
@@ -84,7 +84,7 @@ def test_pretrained_warns_and_means_the_weights(cached_file, ten_class_state):
 
 
 def test_without_a_copy_and_offline_one_line_says_what_to_do():
-    write_manifest("imagenet1k-v1", sha256="0" * 64, size=1, classes=1000)
+    know_another("imagenet1k-v1", sha256="0" * 64, size=1, classes=1000)
     with pytest.raises(WeightsError) as caught:
         resnet18(weights=ResNet18_Weights.DEFAULT)
     message = str(caught.value)

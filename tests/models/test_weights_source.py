@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from models.cached_weights import FILE, cache_known_weights, write_manifest
+from models.cached_weights import FILE, cache_known_weights, know_another
 from models.states import assert_equal_states, refusal, without
 
 from gradcli.checkpoints import file_sha256, save_safetensors
@@ -37,7 +37,7 @@ def test_the_files_own_class_names_win(ten_class_state, tmp_path):
     classes = [f"digit {index}" for index in range(10)]
     metadata = metadata_entries(classes=classes, preprocessing={"size": [32, 32]}) | {"source_sha256": "ab" * 32}
     save_safetensors(path, ten_class_state, metadata)
-    write_manifest("mine", sha256="ab" * 32, size=1, classes=10)
+    know_another("mine", sha256="ab" * 32, size=1, classes=10)
     loaded = load_model(path)
     assert (loaded.classes, loaded.preprocessing) == (classes, {"size": [32, 32]})
 
@@ -50,7 +50,7 @@ def test_a_list_of_another_length_names_no_classes(ten_class_state):
 def test_a_file_that_only_claims_to_be_known_is_refused_unless_told_otherwise(ten_class_state, tmp_path):
     path = cache_known_weights(ten_class_state)
     found = file_sha256(path)
-    write_manifest("imagenet1k-v1", sha256="12" * 32, size=path.stat().st_size, classes=10)
+    know_another("imagenet1k-v1", sha256="12" * 32, size=path.stat().st_size, classes=10)
     message = refusal(path)
     assert message.startswith(f"{path}: ")
     assert found in message
