@@ -25,6 +25,7 @@ _NAME_LENGTH: Final = slice(26, 28)
 # NumPy parses headers as Python literals. Those of numeric arrays take less; longer ones only cost time.
 _LONGEST_HEADER: Final = 4096
 _LONGEST_PREFIX: Final = 12  # magic, version and length of the header
+_MOST_HEADER_BYTES: Final = 2**21  # of all arrays together: those of 16,000
 _LARGEST_RANK: Final = 64  # NumPy's limit
 _LONGEST_REASON: Final = 100
 
@@ -46,17 +47,24 @@ def read_npz(path: Path) -> Checkpoint:
     archive = ZipArchive(path, map_file(path))
     tensors: dict[str, np.ndarray[Any, Any]] = {}
     dtypes = {}
+    header_bytes = 0
     for member in archive.members:
         if not member.endswith(_SUFFIX):
             raise WeightsError(f"{path}: is no .npz file: its member {quoted(member)} is no .npy file")
         name = member.removesuffix(_SUFFIX)
         content = archive.read(member)
         try:
-            tensors[name], dtypes[name] = _array(content)
+            tensors[name], dtypes[name], header_length = _array(content)
         except _ArrayError as error:
             raise WeightsError(f"{path}: array {quoted(name)} {error}") from None
         if not np.may_share_memory(tensors[name], content):
             release_pages(content)
+        header_bytes += header_length
+        if header_bytes > _MOST_HEADER_BYTES:
+            raise WeightsError(
+                f"{path}: holds {len(archive.members)} arrays, whose headers take more than {_MOST_HEADER_BYTES} "
+                "bytes; refused"
+            )
     return Checkpoint(tensors, {}, path, "npz", dtypes)
 
 
@@ -64,8 +72,8 @@ class _ArrayError(Exception):
     """What is wrong with one array, to follow its name."""
 
 
-def _array(content: Bytes) -> tuple[np.ndarray[Any, Any], str]:
-    """The array of a `.npy` file, aligned, native, C-contiguous and writable, and its dtype's name."""
+def _array(content: Bytes) -> tuple[np.ndarray[Any, Any], str, int]:
+    """The array of a `.npy` file, aligned, native, C-contiguous and writable, its dtype's name, its header's length."""
     shape, fortran_order, stored, start = _header(content)
     # NumPy knows bfloat16 no more than text: whatever is not in the list by its own name is refused.
     dtype = stored.newbyteorder("=").name
@@ -82,7 +90,7 @@ def _array(content: Bytes) -> tuple[np.ndarray[Any, Any], str]:
     big_endian = stored.newbyteorder(">") == stored and stored.itemsize > 1
     array = array_from_bytes(data, dtype, big_endian)
     array = array.reshape(shape[::-1]).T if fortran_order else array.reshape(shape)
-    return np.require(array, requirements=["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"]), dtype
+    return np.require(array, requirements=["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"]), dtype, start
 
 
 def _header(content: Bytes) -> tuple[tuple[Any, ...], bool, np.dtype[Any], int]:

@@ -85,7 +85,12 @@ def _weight_map(path: Path, index: Mapping[str, Any]) -> dict[str, str]:
     if not weight_map:
         raise WeightsError(f"{path}: its weight_map is empty")
     for name, shard_name in weight_map.items():
-        if not isinstance(shard_name, str) or shard_name in ("", ".", "..") or set(shard_name) & set("/\\:\0"):
+        if (
+            not isinstance(shard_name, str)
+            or shard_name in ("", ".", "..")
+            or set(shard_name) & set("/\\:")
+            or not shard_name.isprintable()
+        ):
             raise WeightsError(
                 f"{path}: its weight_map puts {quoted(name)} into {quoted(str(shard_name))}, "
                 "which is not the name of a file beside it"
@@ -121,7 +126,7 @@ def _merged_metadata(index: Mapping[str, Any], shards: Mapping[str, Checkpoint])
     """
     of_all = index.get("metadata")
     metadata = {
-        key: value if isinstance(value, str) else json.dumps(value)
+        _encodable(key): _encodable(value) if isinstance(value, str) else json.dumps(value)
         for key, value in (of_all.items() if isinstance(of_all, dict) else ())
         if key not in ("total_size", "total_parameters")
     }
@@ -133,3 +138,8 @@ def _merged_metadata(index: Mapping[str, Any], shards: Mapping[str, Checkpoint])
     for key in disputed:
         del metadata[key]
     return metadata, [f"metadata {quoted(key)}" for key in sorted(disputed)]
+
+
+def _encodable(text: str) -> str:
+    """The text with U+FFFD for each half of a surrogate pair, which JSON can spell and UTF-8 can't."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -103,7 +103,7 @@ class _DeclaredStorages:
         if type(record.key) is not str or not is_whole_number(record.elements):
             raise ValueError("a storage without a key and a number of elements")
         first = self._roots.setdefault(record.key, record)
-        if storage_size(first) != storage_size(record) or record.key in self.views:
+        if first != record or record.key in self.views:
             raise ValueError(f"storage {quoted(record.key)} is declared twice, differently")
         return record
 

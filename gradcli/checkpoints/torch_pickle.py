@@ -14,6 +14,7 @@ from gradcli.checkpoints.mapped_file import Bytes
 from gradcli.checkpoints.pickle_machine import read_pickle
 from gradcli.checkpoints.pickle_objects import NUMPY_GLOBALS, STANDARD_GLOBALS, Constructor, Name, Record, record_of
 from gradcli.checkpoints.pickle_training_objects import TRAINING_GLOBALS
+from gradcli.checkpoints.quoting import quoted
 
 
 class StorageType(NamedTuple):
@@ -74,7 +75,7 @@ def read_torch_pickle(
         start,
         path=path,
         globals=_GLOBALS,
-        persistent_load=persistent_load or _named_storage,
+        persistent_load=persistent_load or _NamedStorages().persistent_load,
         why_refused=_why_refused,
     )
 
@@ -86,12 +87,25 @@ def storage_record(storage_type: Any, key: Any, elements: Any) -> StorageRecord:
     return StorageRecord(storage_type.dtype, key, elements)
 
 
-def _named_storage(identifier: Any) -> StorageRecord:
-    """The storage of a persistent id ("storage", type, key, location, number of elements)."""
-    if type(identifier) is not tuple or len(identifier) != 5 or identifier[0] != "storage":
-        raise ValueError("a persistent id that names no storage")
-    _, storage_type, key, _location, elements = identifier
-    return storage_record(storage_type, key, elements)
+class _NamedStorages:
+    """The storages that the persistent ids of a zip file name."""
+
+    def __init__(self) -> None:
+        self._declared: dict[str, StorageRecord] = {}
+
+    def persistent_load(self, identifier: Any) -> StorageRecord:
+        """The storage of ("storage", type, key, location, number of elements), which is the same for a key each time.
+
+        PyTorch writes no others, and would read all tensors of a storage as the type that comes first.
+        """
+        if type(identifier) is not tuple or len(identifier) != 5 or identifier[0] != "storage":
+            raise ValueError("a persistent id that names no storage")
+        _, storage_type, key, _location, elements = identifier
+        record = storage_record(storage_type, key, elements)
+        comparable = type(key) is str and type(elements) is int
+        if comparable and self._declared.setdefault(key, record) != record:
+            raise ValueError(f"storage {quoted(key)} is declared twice, differently")
+        return record
 
 
 def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> TensorRecord:

@@ -31,6 +31,8 @@ from gradcli.errors import WeightsError
 _MEMBERS: Final = ("sys_info", "pickle", "tensors", "storages")
 _PROTOCOL_VERSION: Final = 1000
 _LARGEST_RANK: Final = 64  # NumPy's limit
+# Entries are small pickles, of some 100 bytes each. A file of so many takes a second to read.
+_MOST_ENTRY_BYTES: Final = 2**20
 _DECIMAL: Final = re.compile("[0-9]{1,20}")
 
 
@@ -85,6 +87,7 @@ class _Member:
         self.name = name
         self.data = data[: place.end]
         self.position = place.start
+        self._entry_bytes = 0
 
     def pickle(self, persistent_load: Callable[[Any], Any] | None = None) -> Any:
         """The object of the pickle that stands here."""
@@ -100,7 +103,11 @@ class _Member:
 
     def entry(self, length: int) -> tuple[Any, ...]:
         """The tuple of that length that stands here as a pickle."""
+        start = self.position
         entry = self.pickle()
+        self._entry_bytes += self.position - start
+        if self._entry_bytes > _MOST_ENTRY_BYTES:
+            raise self.corrupt(f"has entries of more than {_MOST_ENTRY_BYTES} bytes together")
         if not isinstance(entry, tuple) or len(entry) != length:
             raise self.corrupt(f"has an entry that is no tuple of {length} values")
         return entry

@@ -18,7 +18,7 @@ from gradcli.checkpoints.torch_pickle import read_torch_pickle
 from gradcli.checkpoints.torch_state_dict import TorchStateDict, find_state_dict
 from gradcli.checkpoints.torch_tensors import arrays_from_records
 from gradcli.checkpoints.zip_archive import ZipArchive
-from gradcli.checkpoints.zip_directory import cut_short, has_directory, opening_members
+from gradcli.checkpoints.zip_directory import corrupt, cut_short, has_directory, opening_members
 from gradcli.errors import WeightsError
 
 _PICKLE: Final = "data.pkl"
@@ -44,6 +44,7 @@ def read_torch_zip(path: Path) -> Checkpoint:
         raise cut_short(path, data, _length_needed(path, data))
     archive = ZipArchive(path, data)
     folder = _top_folder(path, archive.members)
+    _check_letter_case(path, archive.members)
 
     byte_order = b"little"
     if folder + "byteorder" in archive.members:
@@ -81,6 +82,15 @@ def _top_folder(path: Path, members: Iterable[str]) -> str:
         raise WeightsError(f"{path}: is a zip archive that holds {quoted(packed[0])}; unpack it and name that file")
     count = "no" if not folders else "more than one"
     raise WeightsError(f"{path}: is a zip archive with {count} {_PICKLE}, not a file of torch.save")
+
+
+def _check_letter_case(path: Path, members: Iterable[str]) -> None:
+    """WeightsError if two names differ in nothing but capitals: PyTorch takes one for the other."""
+    seen: dict[str, str] = {}
+    for name in members:
+        other = seen.setdefault(name.lower(), name)
+        if other != name:
+            raise corrupt(path, f"members {quoted(other)} and {quoted(name)} differ in capitals only")
 
 
 def _length_needed(path: Path, data: Bytes) -> int:

@@ -182,3 +182,11 @@ def test_flipped_bits_never_change_a_value_or_raise_anything_else(tmp_path: Path
     assert refused > 200
     for checkpoint in loaded:
         assert [array.tobytes() for array in checkpoint.tensors.values()] == [NUMBERS.tobytes()] * 2
+
+
+def test_the_headers_of_all_arrays_together_are_limited(tmp_path: Path) -> None:
+    # NumPy parses each as a Python literal, which takes a second for some thousands.
+    long = npy(header((0,)).rstrip() + " " * 4000 + "\n")
+    path = write(tmp_path / "many.npz", {f"{number}.npy": long for number in range(600)})
+    with pytest.raises(WeightsError, match="holds 600 arrays, whose headers take more than 2097152 bytes; refused"):
+        load_checkpoint(path)

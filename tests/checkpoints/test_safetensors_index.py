@@ -79,6 +79,8 @@ def test_tensors_that_the_index_does_not_name_are_ignored(index: Path) -> None:
         ({"a": ".."}, "which is not the name of a file beside it"),
         ({"a": ""}, "which is not the name of a file beside it"),
         ({"a": "nul\0byte"}, "which is not the name of a file beside it"),
+        ({"a": "two\nlines"}, "which is not the name of a file beside it"),
+        ({"a": "\x1b[31mred"}, "which is not the name of a file beside it"),
         ({"c": ONE}, f"its weight_map puts 'c' into {ONE}, which does not hold it"),
         (
             {"a": "model-00003-of-00003.safetensors"},
@@ -137,3 +139,10 @@ def test_every_cut_of_an_index_is_a_weights_error(index: Path) -> None:
         index.write_bytes(whole[:length])
         with pytest.raises(WeightsError):
             load_checkpoint(index)
+
+
+def test_half_a_surrogate_pair_in_metadata_is_replaced(index: Path) -> None:
+    index.write_text(index.read_text().replace('"Zo\\u00eb"', '"Zo\\ud800"'))
+    checkpoint = load_checkpoint(index)
+    assert checkpoint.metadata["author"] == "Zo\N{REPLACEMENT CHARACTER}"
+    save_safetensors(index.parent / "all.safetensors", checkpoint.tensors, checkpoint.metadata)

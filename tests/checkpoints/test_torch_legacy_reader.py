@@ -168,10 +168,11 @@ def test_windows_beyond_their_storage_are_refused(
     assert "corrupt" in refusal(write_torch_legacy(tmp_path / "w.pth", content))
 
 
-def test_one_key_for_different_storages_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", [{"elements": 5}, {"type_name": "IntStorage"}], ids=str)
+def test_one_key_for_different_storages_is_refused(tmp_path: Path, other: dict[str, Any]) -> None:
     content = {
         "a": legacy_tensor(LegacyStorage("1", SIX), 0, (6,), (1,)),
-        "b": legacy_tensor(LegacyStorage("1", SIX, elements=5), 0, (5,), (1,)),
+        "b": legacy_tensor(LegacyStorage("1", SIX, **other), 0, (5,), (1,)),
     }
     assert "storage '1' is declared twice, differently" in refusal(write_torch_legacy(tmp_path / "w.pth", content))
 

@@ -230,3 +230,13 @@ def test_tensors_are_those_of_pytorch(tmp_path: Path) -> None:
     assert list(tensors) == list(expected) == list(content)
     for name, tensor in expected.items():
         assert_same_bits(tensors[name], tensor)
+
+
+def test_entries_take_no_more_together_than_those_of_many_tensors(tmp_path: Path) -> None:
+    def entry(key: int) -> bytes:
+        steps = torch_pickle((key, "cpu", TorchName("torch", "FloatStorage")))
+        return steps[:2] + b"N0" * 200_000 + steps[2:] + struct.pack("<q", 0)
+
+    storages = torch_pickle(3) + b"".join(map(entry, range(3))) + torch_pickle([])
+    path = write_tar(tmp_path / "w.pth", {**tar_members(small_content()), "storages": storages})
+    assert "member 'storages' has entries of more than 1048576 bytes together" in refusal(path)

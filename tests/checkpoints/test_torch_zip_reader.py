@@ -188,3 +188,28 @@ def test_the_folder_may_have_any_name(torch_zip: Any, tmp_path: Path) -> None:
         for info in old.infolist():
             new.writestr(info.filename.replace("archive/", "my.résumé-1/"), old.read(info))
     np.testing.assert_array_equal(load_checkpoint(path).tensors["w"], [1, 1])
+
+
+def test_names_that_differ_in_capitals_only_are_refused(torch_zip: Any) -> None:
+    # PyTorch looks names up without regard to capitals, and would read the last of these.
+    path = torch_zip.write({"w": torch_zip.whole(np.ones(2, np.float32))}, extra={"archive/DATA.pkl": zip_pickle({})})
+    with pytest.raises(WeightsError, match=r"'archive/data.pkl' and 'archive/DATA.pkl' differ in capitals only"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize(("type_name", "elements"), [("IntStorage", 2), ("FloatStorage", 1), ("DoubleStorage", 1)])
+def test_one_key_for_different_storages_is_refused(torch_zip: Any, type_name: str, elements: int) -> None:
+    # PyTorch reads both as the type that comes first.
+    array = np.float32([1, 2])
+    first = torch_zip.Storage("FloatStorage", "0", array)
+    second = torch_zip.Storage(type_name, "0", array, elements=elements)
+    tensors = {"a": torch_zip.tensor(first, 0, (2,), (1,)), "b": torch_zip.tensor(second, 0, (1,), (1,))}
+    with pytest.raises(WeightsError, match="storage '0' is declared twice, differently"):
+        load_checkpoint(torch_zip.write(tensors, storages=[first]))
+
+
+def test_numbers_of_elements_that_are_none_are_not_compared(torch_zip: Any) -> None:
+    nested = b"]" * 5000 + b"a" * 4999
+    storage = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu" + nested + b"tQ"
+    with pytest.raises(WeightsError, match="nested deeper"):
+        load_checkpoint(torch_zip.write(b"\x80\x02" + storage + b"0" + storage + b"."))
