@@ -27,6 +27,7 @@ _OPENINGS: Final[tuple[tuple[bytes, str, str], ...]] = (
     (b"\x7fELF", "a program (ELF)", _AGAIN),
     (b"version https://git-lfs", "a Git LFS pointer", "fetch the file itself with git lfs pull"),
 )
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _WEB_PAGE: Final = (b"<!doctype html", b"<html", b"<head", b"<body", b"<!--")
 # The first fields of the two protocol buffers, each a tag and a small number: ONNX's version and the text or the
 # version that follows it, a TensorFlow SavedModel's version 1 and its graphs.
@@ -67,15 +68,19 @@ def describe_foreign_file(opening: bytes) -> str:
     )
 
 
+def looks_like_web_page(opening: bytes) -> bool:
+    """Whether a file that starts with these bytes is HTML, written as XML perhaps."""
+    start = opening.removeprefix(_BYTE_ORDER_MARK).lstrip().lower()
+    return start.startswith(_WEB_PAGE) or (start.startswith(b"<?xml") and b"<html" in start)
+
+
 def _text(opening: bytes) -> str | None:
     """What a file is that starts with text. None if this is no text."""
-    start = opening.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if start.lower().startswith(_WEB_PAGE):
+    if looks_like_web_page(opening):
         return f"is a web page (HTML), not weights; {_AGAIN}"
+    start = opening.removeprefix(_BYTE_ORDER_MARK).lstrip()
     if start.startswith(b"<?xml"):
-        page = b"<html" in start.lower()
-        kind = "a web page (HTML)" if page else "an XML text, perhaps a server's error message"
-        return f"is {kind}, not weights; {_AGAIN}"
+        return f"is an XML text, perhaps a server's error message, not weights; {_AGAIN}"
     # The opening may end inside a character.
     text = start.decode(errors="replace").removesuffix("\N{REPLACEMENT CHARACTER}")
     if not text or not all(_is_text(character) for character in text):

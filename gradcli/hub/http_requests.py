@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from gradcli import __version__
+from gradcli.checkpoints.foreign_files import looks_like_web_page
 from gradcli.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -137,15 +138,10 @@ def content_length(response: requests.Response) -> int | None:
 
 
 def is_web_page(response: requests.Response, opening: bytes) -> bool:
-    """Whether the body that starts with these bytes is a page to look at, whatever the status says."""
+    """Whether the body that starts with these bytes is a page or an error message, HTML or XML, whatever the status."""
+    start = opening.lstrip()
     is_html = response.headers.get("Content-Type", "").lower().startswith("text/html")
-    return looks_like_web_page(opening) or (is_html and opening.lstrip().startswith(b"<"))
-
-
-def looks_like_web_page(opening: bytes) -> bool:
-    """Whether a file that starts with these bytes is HTML or XML."""
-    text = opening.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    return text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--"))
+    return looks_like_web_page(opening) or start.startswith(b"<?xml") or (is_html and start.startswith(b"<"))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

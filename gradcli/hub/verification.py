@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from gradcli.checkpoints.file_opening import read_opening
+from gradcli.checkpoints.foreign_files import looks_like_web_page
 from gradcli.errors import WeightsError
 from gradcli.hub import cache
 from gradcli.hub.cache_record import converted_path, read_record
 from gradcli.hub.checksums import cached_sha256
-from gradcli.hub.http_requests import looks_like_web_page
 from gradcli.hub.manifest import KnownWeights, known_weights
 
 # How torch.hub names a file: the first digits of its SHA-256 stand before the suffix.
 _TORCH_HUB_NAME: Final = re.compile(r".+-([0-9a-f]{8,64})\.\w+")
-_OPENING_LENGTH: Final = 512
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,8 @@ def _size(path: Path) -> int:
 def _likely_cause(path: Path, expected_size: int | None) -> str:
     size = _size(path)
     try:
-        with path.open("rb") as stream:
-            opening = stream.read(_OPENING_LENGTH)
-    except OSError:
+        opening = read_opening(path)
+    except WeightsError:
         opening = b""
     if looks_like_web_page(opening):
         return "it is a web page (HTML) that was saved in place of the file"
