@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from gradcli import nn
 from gradcli.autograd import Tensor
 from gradcli.deferred import puts_off
+from gradcli.models.stages import Stage, run_stages
 from gradcli.nn import init
 from gradcli.nn.inference import conv_bn, conv_bn_relu
 
@@ -61,12 +62,28 @@ class ResNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    @puts_off
     def forward(self, x: Tensor) -> Any:
         """Class scores (N, num_classes) of images (N, 3, H, W)."""
-        x = self.maxpool(conv_bn_relu(self.conv1, self.bn1, self.relu, x))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return self.fc(self.avgpool(x).flatten(1))
+        return run_stages(self.stages(), x)
+
+    def stages(self) -> list[Stage]:
+        """What a pass goes through, in order."""
+        stem = {"conv1": self.conv1, "bn1": self.bn1, "relu": self.relu, "maxpool": self.maxpool}
+        return [
+            Stage("stem", stem, self._stem),
+            Stage("layer1", {"layer1": self.layer1}, self.layer1),
+            Stage("layer2", {"layer2": self.layer2}, self.layer2),
+            Stage("layer3", {"layer3": self.layer3}, self.layer3),
+            Stage("layer4", {"layer4": self.layer4}, self.layer4),
+            Stage("avgpool", {"avgpool": self.avgpool}, self._pooled),
+            Stage("fc", {"fc": self.fc}, self.fc),
+        ]
+
+    def _stem(self, x: Tensor) -> Any:
+        return self.maxpool(conv_bn_relu(self.conv1, self.bn1, self.relu, x))
+
+    def _pooled(self, x: Tensor) -> Any:
+        return self.avgpool(x).flatten(1)
 
 
 def _stage(inplanes: int, planes: int, blocks: int, stride: int) -> nn.Sequential:
