@@ -16,7 +16,7 @@ class Checkpoint:
     `tensors` maps names, as they stand in the file, to C-contiguous, writable arrays of native byte order that share
     no memory. They may be a private map of the file: what is written to them stays with them.
     NumPy has no bfloat16: such tensors are float32 here (exactly, every bfloat16 is a float32), and
-    `dtypes` keeps the dtype that the file has, under PyTorch's name. `container` is "safetensors",
+    `dtypes` keeps the dtype that the file has of each, under PyTorch's name. `container` is "safetensors",
     "safetensors-sharded", "torch-zip", "torch-legacy", "torch-tar" or "npz". `metadata` holds the text of a safetensors
     header, or the plain values (numbers, text) that stood beside the tensors in a PyTorch file. `ignored` names the
     entries of the file that were neither: an optimiser's state, for example. `shards` are the files that hold the
@@ -27,6 +27,6 @@ class Checkpoint:
     metadata: dict[str, str]
     path: Path
     container: str
-    dtypes: dict[str, str] = field(default_factory=dict)
+    dtypes: dict[str, str]
     ignored: tuple[str, ...] = ()
     shards: tuple[Path, ...] = ()

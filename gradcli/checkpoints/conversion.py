@@ -7,23 +7,21 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from gradcli.checkpoints.checkpoint import Checkpoint
 from gradcli.checkpoints.checksum import file_sha256
-from gradcli.checkpoints.dtypes import bfloat16_bits, float32_from_bfloat16_bits
+from gradcli.checkpoints.dtypes import FLOATING_POINT_DTYPES, bfloat16_bits, float32_from_bfloat16_bits
 from gradcli.checkpoints.loading import load_checkpoint
-from gradcli.checkpoints.naming import Naming, names_in, recognise_naming
+from gradcli.checkpoints.naming import Naming, WrittenStyle, names_in, recognise_naming
 from gradcli.checkpoints.quoting import quoted
 from gradcli.checkpoints.safetensors_writer import save_safetensors
 from gradcli.errors import UsageError, WeightsError
 
 ConversionDtype = Literal["float16", "bfloat16", "float32", "float64"]
-WrittenNaming = Literal["torchvision", "timm", "hf"]
 
-_FLOATING_POINT: Final = get_args(ConversionDtype)
 # Of one sign each; NumPy has no finfo of bfloat16.
 _LARGEST: Final = {"float16": "65504", "bfloat16": "3.39e+38", "float32": "3.40e+38"}
 
@@ -58,7 +56,7 @@ def convert_checkpoint(
     destination: str | os.PathLike[str],
     *,
     dtype: ConversionDtype | None = None,
-    naming: WrittenNaming | None = None,
+    naming: WrittenStyle | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> Conversion:
     """Write the tensors of `source` as the safetensors file `destination`, which is read back and compared.
@@ -108,7 +106,7 @@ def convert_checkpoint(
     )
 
 
-def _renamed(checkpoint: Checkpoint, source_naming: Naming, naming: WrittenNaming) -> dict[str, str]:
+def _renamed(checkpoint: Checkpoint, source_naming: Naming, naming: WrittenStyle) -> dict[str, str]:
     """The name in the destination for each name of the source."""
     if source_naming.style == "unknown":
         raise WeightsError(
@@ -130,7 +128,7 @@ def _converted(checkpoint: Checkpoint, dtype: ConversionDtype) -> Checkpoint:
     """The checkpoint with its floating-point tensors rounded to `dtype`. WeightsError where a value is too large."""
     tensors, dtypes, overflows = dict(checkpoint.tensors), dict(checkpoint.dtypes), {}
     for name, array in checkpoint.tensors.items():
-        if dtypes[name] not in _FLOATING_POINT or dtypes[name] == dtype:
+        if dtypes[name] not in FLOATING_POINT_DTYPES or dtypes[name] == dtype:
             continue
         tensors[name], dtypes[name] = _rounded(array, dtype), dtype
         infinite = np.count_nonzero(np.isinf(tensors[name])) - np.count_nonzero(np.isinf(array))

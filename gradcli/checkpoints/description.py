@@ -12,11 +12,11 @@ import numpy as np
 
 from gradcli.checkpoints.checkpoint import Checkpoint
 from gradcli.checkpoints.checksum import file_sha256
+from gradcli.checkpoints.dtypes import FLOATING_POINT_DTYPES
 from gradcli.checkpoints.naming import recognise_naming
 from gradcli.errors import WeightsError
 
 _BLOCK_ELEMENTS: Final = 1 << 17  # 1 MB in double precision, which stays in the processor's cache
-_FLOATING_POINT: Final = ("float16", "bfloat16", "float32", "float64")
 # A batch norm's running statistics, which are no parameters.
 _BUFFERS: Final = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -70,8 +70,9 @@ def describe_checkpoint(checkpoint: Checkpoint) -> CheckpointDescription:
     is. WeightsError if the file can no longer be read.
     """
     naming = recognise_naming(checkpoint.tensors)
-    dtypes = {name: checkpoint.dtypes.get(name, array.dtype.name) for name, array in checkpoint.tensors.items()}
-    tensors = tuple(_describe_tensor(name, array, dtypes[name]) for name, array in checkpoint.tensors.items())
+    tensors = tuple(
+        _describe_tensor(name, array, checkpoint.dtypes[name]) for name, array in checkpoint.tensors.items()
+    )
     return CheckpointDescription(
         path=checkpoint.path,
         container=checkpoint.container,
@@ -83,10 +84,10 @@ def describe_checkpoint(checkpoint: Checkpoint) -> CheckpointDescription:
         parameters=sum(
             array.size
             for name, array in checkpoint.tensors.items()
-            if dtypes[name] in _FLOATING_POINT and name.rpartition(".")[2] not in _BUFFERS
+            if checkpoint.dtypes[name] in FLOATING_POINT_DTYPES and name.rpartition(".")[2] not in _BUFFERS
         ),
         nonfinite=sum(tensor.nonfinite for tensor in tensors),
-        dtypes=dict(Counter(dtypes.values())),
+        dtypes=dict(Counter(checkpoint.dtypes.values())),
         tensors=tensors,
         metadata=checkpoint.metadata,
         ignored=checkpoint.ignored,

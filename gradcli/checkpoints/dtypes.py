@@ -22,6 +22,7 @@ _NUMPY_DTYPES: Final = (
     "float64",
 )
 SUPPORTED_DTYPES: Final = (*_NUMPY_DTYPES, "bfloat16")
+FLOATING_POINT_DTYPES: Final = ("float16", "bfloat16", "float32", "float64")
 
 # Known by name, so that a file that holds one is told so; never read.
 UNSUPPORTED_DTYPES: Final = (

@@ -10,14 +10,15 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 from gradcli.checkpoints.quoting import quoted_if_odd
 from gradcli.errors import WeightsError
 
 Style = Literal["torchvision", "hf", "unknown"]
 
-WRITTEN_STYLES: Final = ("torchvision", "timm", "hf")
+WrittenStyle = Literal["torchvision", "timm", "hf"]
+WRITTEN_STYLES: Final = get_args(WrittenStyle)
 """The styles that `names_in` writes."""
 
 # Torchvision's name and that of transformers' ResNetForImageClassification. {stage} and {conv} count from 1 in the
@@ -150,13 +151,6 @@ def recognise_naming(names: Iterable[str]) -> Naming:
         tuple(other_head),
         tuple(training_only),
     )
-
-
-def torchvision_names(names: Iterable[str]) -> dict[str, str]:
-    """Torchvision's name for each name of a file, in order; a name that no rule knows stands for itself."""
-    names = list(names)
-    name_of = recognise_naming(names).name_of
-    return {name: name_of.get(name, name) for name in names}
 
 
 def names_in(style: str, names: Iterable[str]) -> dict[str, str]:

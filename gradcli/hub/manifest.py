@@ -13,10 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from gradcli.checkpoints.naming import WRITTEN_STYLES
 from gradcli.errors import WeightsError
 from gradcli.hub import cache
-
-NAMINGS: Final = ("torchvision", "timm", "hf")
 
 # A name becomes the name of a file in the cache, and must not read as what else `--weights` takes.
 _NAME: Final = re.compile(r"(?!random$)[a-z0-9][a-z0-9._-]*")
@@ -50,7 +49,7 @@ class KnownWeights:
     size: int | None = None
     """The size of the published file in bytes."""
     naming: str = "torchvision"
-    """How the published file names its tensors: torchvision, timm or hf."""
+    """How the published file names its tensors, for the reader of the manifest; reading the file tells it anew."""
     class_names: str | None = None
     """Which list names its classes, such as imagenet1k."""
     preprocessing: dict[str, Any] | None = None
@@ -156,8 +155,8 @@ def _entry(name: str, table: object, path: Path) -> KnownWeights:
     values.setdefault("file", values["url"].rsplit("/", 1)[1].partition("?")[0])
     if not values["file"] or "/" in values["file"] or "\\" in values["file"] or values["file"].startswith("."):
         raise WeightsError(f"{where}: file is {values['file']!r}; give the plain name of the file")
-    if values.get("naming", "torchvision") not in NAMINGS:
-        raise WeightsError(f"{where}: naming is {values['naming']!r}; expected one of {', '.join(NAMINGS)}")
+    if values.get("naming", "torchvision") not in WRITTEN_STYLES:
+        raise WeightsError(f"{where}: naming is {values['naming']!r}; expected one of {', '.join(WRITTEN_STYLES)}")
     if "accuracy" in values:
         accuracy = _checked_table(values["accuracy"], _ACCURACY_FIELDS, ("acc1",), f"{where}: accuracy")
         values["accuracy"] = Accuracy(**accuracy)

@@ -95,8 +95,7 @@ def _notes(checkpoint: Checkpoint, naming: Naming, in_file: dict[str, str]) -> l
         notes.append(f"{path}: left out what belongs to its training only: {_some(naming.training_only)}")
     if naming.other_head:
         notes.append(f"{path}: left out its head, which is not one linear layer: {_some(naming.other_head)}")
-    dtypes = {checkpoint.dtypes.get(name, array.dtype.name) for name, array in checkpoint.tensors.items()}
-    if other := sorted(dtypes & {"float16", "bfloat16", "float64"}):
+    if other := sorted({"float16", "bfloat16", "float64"}.intersection(checkpoint.dtypes.values())):
         notes.append(f"{path} holds {' and '.join(other)}; computing in float32")
     return notes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gradcli.checkpoints.naming import WRITTEN_STYLES, names_in, recognise_naming, torchvision_names
+from gradcli.checkpoints.naming import WRITTEN_STYLES, names_in, recognise_naming
 from gradcli.errors import WeightsError
 
 NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
@@ -83,7 +83,6 @@ def test_every_style_leads_back_to_the_same_names(style, names):
     assert naming.prefix == ""
     assert (naming.unrecognised, naming.other_head, naming.training_only) == ((), (), ())
     assert naming.name_of == {new: name for name, new in written.items()}
-    assert torchvision_names(written.values()) == naming.name_of
     assert names_in(style, naming.name_of.values()) == written
 
 
@@ -153,7 +152,6 @@ def test_a_prefix_that_no_wrapper_writes_is_not_taken_off():
     naming = recognise_naming(names)
     assert (naming.style, naming.prefix, naming.name_of) == ("unknown", "", {})
     assert naming.unrecognised == tuple(names)
-    assert torchvision_names(names) == {name: name for name in names}
 
 
 # --- heads ------------------------------------------------------------------------------------------------------------

@@ -6,11 +6,16 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+
+from gradcli.checkpoints.conversion import ConversionDtype
+from gradcli.checkpoints.dtypes import FLOATING_POINT_DTYPES
+from gradcli.checkpoints.naming import WRITTEN_STYLES
+from gradcli.cli.weights import convert
 
 Run = Callable[..., Any]
 
@@ -188,3 +193,10 @@ def test_the_readmes_recipes_for_weights_work(gradcli: Run) -> None:
     for recipe in recipes:
         result = gradcli(*recipe.split()[1:])
         assert result.exit_code == 0, (recipe, result.stderr)
+
+
+def test_the_dtypes_and_styles_offered_are_those_that_are_written() -> None:
+    # The command line names them itself: modules that list them import NumPy, or compile many patterns.
+    offered = {name: get_args(get_args(hint)[0]) for name, hint in get_type_hints(convert).items()}
+    assert offered["dtype"] == get_args(ConversionDtype) == FLOATING_POINT_DTYPES
+    assert offered["naming"] == WRITTEN_STYLES

@@ -83,7 +83,8 @@ def test_other_floating_point_types_are_computed_in_float32(tmp_path, ten_class_
 
 def test_bfloat16_is_said_under_its_own_name(ten_class_state):
     # NumPy has no bfloat16: a checkpoint holds such tensors as float32 and keeps the name beside them.
-    checkpoint = Checkpoint(dict(ten_class_state), {}, Path("b.pth"), "torch-zip", {"conv1.weight": "bfloat16"})
+    dtypes = {name: array.dtype.name for name, array in ten_class_state.items()} | {"conv1.weight": "bfloat16"}
+    checkpoint = Checkpoint(dict(ten_class_state), {}, Path("b.pth"), "torch-zip", dtypes)
     assert fitted_model(checkpoint)[1] == ["b.pth holds bfloat16; computing in float32"]
 
 
