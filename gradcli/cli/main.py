@@ -19,6 +19,12 @@ WEIGHTS_COMMANDS: dict[str, CommandEntry] = {
     "verify": "gradcli.cli.known_weights:verify",
 }
 
+DATA_COMMANDS: dict[str, CommandEntry] = {
+    "list": "gradcli.cli.data:list_datasets",
+    "fetch": "gradcli.cli.data:fetch",
+    "inspect": "gradcli.cli.data:inspect",
+}
+
 # In the order of the help page: the tutorial's steps, finetuning, the model, files.
 COMMANDS: dict[str, CommandEntry] = {
     "forward": "gradcli.cli.forward:forward",
@@ -31,6 +37,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "weights": command_group(
         WEIGHTS_COMMANDS, help="Known weights and checkpoint files: list, fetch, convert, inspect, verify."
     ),
+    "data": command_group(DATA_COMMANDS, help="Known data sets, and what one holds: list, fetch, inspect."),
 }
 
 

@@ -23,6 +23,15 @@ def read_npy(path: str | Path) -> NDArray[Any]:
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
+def map_npy(path: str | Path) -> NDArray[Any]:
+    """The array in a `.npy` file, read piece by piece when it is used; errors as `read_npy`'s.
+
+    As with every map, a file that is cut short while its array is in use ends the process.
+    """
+    with _reading(str(path), "a .npy file of numbers"):
+        return np.asarray(np.lib.format.open_memmap(path, mode="r"))
+
+
 def read_npy_from_standard_input() -> NDArray[Any]:
     """The array of a `.npy` stream on standard input, read to its end first: a pipe can't seek."""
     if sys.stdin.isatty():

@@ -63,21 +63,51 @@ def test_labels_may_be_a_column(tmp_path: Path) -> None:
     assert open_arrays(save(tmp_path, x=PIXELS, y=LABELS[:, None])).labels.tolist() == LABELS.tolist()
 
 
-@pytest.mark.parametrize("suffix", ["val", "test"])
-def test_validation_split_of_the_file(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize(("suffix", "split"), [("val", "validation"), ("test", "test")])
+def test_other_splits_of_the_file(tmp_path: Path, suffix: str, split: str) -> None:
     arrays = {f"x_{suffix}": PIXELS[:2], f"y_{suffix}": LABELS[1:3]}
     dataset = open_arrays(save(tmp_path, x_train=PIXELS, y_train=LABELS, **arrays))
-    assert dataset.validation is not None
-    assert dataset.validation.labels.tolist() == [1, 2]
-    assert dataset.validation.classes == dataset.classes
-    np.testing.assert_array_equal(dataset.validation.images([0]), dataset.images([0]))
+    assert list(dataset.splits()) == ["train", split]
+    other = dataset.splits()[split]
+    assert other.labels.tolist() == [1, 2]
+    assert other.classes == dataset.classes
+    np.testing.assert_array_equal(other.images([0]), dataset.images([0]))
 
 
-def test_validation_named_so_is_preferred_to_a_test_split(tmp_path: Path) -> None:
-    splits = {"x_test": PIXELS[:1], "y_test": LABELS[:1], "x_val": PIXELS[:2], "y_val": LABELS[:2]}
-    validation = open_arrays(save(tmp_path, x_train=PIXELS, y_train=LABELS, **splits)).validation
-    assert validation is not None
-    assert len(validation) == 2
+def save_files(folder: Path, **arrays: Any) -> Path:
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    return folder
+
+
+def test_npy_files_are_the_arrays_of_a_folder(tmp_path: Path) -> None:
+    folder = save_files(tmp_path, x_train=PIXELS, y_train=LABELS, x_test=PIXELS[:1], y_test=LABELS[:1])
+    (folder / "notes.txt").write_text("hello")
+    by_folder, by_file = open_arrays(folder), open_arrays(folder / "x_train.npy")
+    assert (by_folder.source, by_file.source) == (str(folder), str(folder / "x_train.npy"))
+    for dataset in (by_folder, by_file):
+        np.testing.assert_array_equal(dataset.pixels, PIXELS)
+        assert dataset.labels.tolist() == LABELS.tolist()
+        assert dataset.test is not None
+        assert dataset.test.name(0) == f"{folder / 'x_test.npy'}[0]"
+
+
+@pytest.mark.parametrize(
+    ("arrays", "named", "message"),
+    [
+        ({"x": PIXELS}, "x.npy", r"x\.npy: has no labels; expected them beside it in y\.npy$"),
+        ({"x": PIXELS}, "", "has x but no y; expected both$"),
+        ({"y": LABELS}, "y.npy", r"y\.npy: images alone are no data set; expected images\.npy with labels\.npy"),
+        ({"x": PIXELS}, "missing.npy", r"missing\.npy: no such file; expected a \.npy file of images$"),
+        ({"x": PIXELS, "y": np.array([{}] * 4)}, "", r"y\.npy: corrupt, or no such file format"),
+        ({"x": PIXELS.astype(object), "y": LABELS}, "", r"x\.npy: corrupt, or no such file format"),
+        ({"x": PIXELS, "y": LABELS[:2]}, "", "4 x but 2 y; expected one label per image$"),
+    ],
+)
+def test_npy_files_that_hold_no_data_set(tmp_path: Path, arrays: dict[str, Any], named: str, message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        open_arrays(save_files(tmp_path, **arrays) / named)
+    assert str(caught.value).startswith(str(tmp_path))
 
 
 def with_value(array: np.ndarray, value: float) -> np.ndarray:
@@ -127,6 +157,7 @@ def with_value(array: np.ndarray, value: float) -> np.ndarray:
             "y holds 2 at position 2; expected .* from 0 to 1",
         ),
         ({"x": PIXELS, "y": LABELS, "classes": ["a", "b", "a"]}, "classes holds 'a' twice"),
+        ({"x": PIXELS, "y": LABELS, "classes": ["ant", "Ant", "b"]}, "classes 'ant' and 'Ant' differ in case alone"),
         (
             {"x": PIXELS, "y": LABELS, "classes": [1, 2, 3]},
             "classes has dtype int64 and shape .* array of strings",

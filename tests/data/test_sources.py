@@ -44,9 +44,9 @@ def test_preprocessing_and_classes_are_passed_on() -> None:
     [
         (
             "digitz",
-            "no such data set, folder or file; expected digits, a folder .* per class, or a .npz file",
+            "no such data set, folder or file; expected digits, fashion-mnist, cifar10, a folder .* or a .csv of path,lab",
         ),
-        ("notes.txt", "not a known kind of data set; expected digits, a folder"),
+        ("notes.txt", "not a known kind of data set; expected digits, "),
         ("missing.npz", "no such file; expected a .npz file"),
     ],
 )
