@@ -197,6 +197,7 @@ def test_the_readmes_recipes_for_weights_work(gradcli: Run) -> None:
 
 def test_the_dtypes_and_styles_offered_are_those_that_are_written() -> None:
     # The command line names them itself: modules that list them import NumPy, or compile many patterns.
-    offered = {name: get_args(get_args(hint)[0]) for name, hint in get_type_hints(convert).items()}
-    assert offered["dtype"] == get_args(ConversionDtype) == FLOATING_POINT_DTYPES
-    assert offered["naming"] == WRITTEN_STYLES
+    hints = get_type_hints(convert)
+    dtypes, styles = (get_args(get_args(hints[name])[0]) for name in ("dtype", "naming"))
+    assert dtypes == get_args(ConversionDtype) == FLOATING_POINT_DTYPES
+    assert styles == WRITTEN_STYLES
