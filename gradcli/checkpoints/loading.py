@@ -15,8 +15,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """The tensors and metadata of a weights file: a `.safetensors` file or the index of several, a file of `torch.save`
     in any of its three containers (zip since PyTorch 1.6, the legacy stream before it, tar in 2017), or `.npz`.
 
-    Of a PyTorch file no code is run and no class is built: a pickle that names anything beyond
-    tensors, storages and ordered dictionaries is refused. Names stay as they stand in the file
+    Of a PyTorch file no code is run and no class is built: what stands beside the tensors is read where it is on a list
+    of harmless kinds, and a pickle that names anything else is refused. Names stay as they stand in the file
     (`recognise_naming` tells what they mean). Peak memory is at most about one copy of the tensors.
 
     WeightsError names the file and says what is wrong: missing, empty, a web page, cut short, corrupt,

@@ -16,16 +16,7 @@ from gradcli.hub.download import download
 from gradcli.hub.file_lock import locked
 from gradcli.hub.http_requests import checked_url, shown_url
 from gradcli.hub.manifest import KnownWeights, known_entry
-from gradcli.hub.verification import Verification, claims_to_be, compare_weights, identify, verify_weights
-
-__all__ = [
-    "Verification",
-    "compare_weights",
-    "fetch_weights",
-    "find_weights",
-    "identify",
-    "verify_weights",
-]
+from gradcli.hub.verification import claims_to_be, compare_weights
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ from gradcli.checkpoints.naming import recognise_naming
 from gradcli.errors import WeightsError
 from gradcli.hub.cache import downloads_folder, weights_folder
 from gradcli.hub.manifest import KnownWeights, known_entry, known_weights
-from gradcli.hub.weights import Verification, compare_weights, fetch_weights, find_weights
+from gradcli.hub.verification import Verification, compare_weights
+from gradcli.hub.weights import fetch_weights, find_weights
 from gradcli.models.architecture import recognise_architecture
 from gradcli.models.weights_source import find_source, known_origin, weights_file
 

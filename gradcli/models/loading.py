@@ -18,20 +18,9 @@ from gradcli.kernels.random import Generator
 from gradcli.models.imagenet import imagenet_classes
 from gradcli.models.pretrained import ResNet18_Weights
 from gradcli.models.resnet import ResNet, build_resnet18
-from gradcli.models.weights_metadata import metadata_entries, names_entry, preprocessing_entry
-from gradcli.models.weights_source import RUN_WEIGHTS, WeightsSource, find_source, known_origin, weights_file
+from gradcli.models.weights_metadata import class_list_entry, names_entry, preprocessing_entry
+from gradcli.models.weights_source import WeightsSource, find_source, known_origin
 from gradcli.ops import random
-
-__all__ = [
-    "RUN_WEIGHTS",
-    "LoadedModel",
-    "load_model",
-    "metadata_entries",
-    "replace_head",
-    "resnet18",
-    "state_arrays",
-    "weights_file",
-]
 
 logger = logging.getLogger(__name__)
 
@@ -147,11 +136,13 @@ def _model_of(source: WeightsSource, name: str, num_classes: int | None, needs_h
         )
     preprocessing = preprocessing_entry(checkpoint)
     known = source.known or known_origin(checkpoint.metadata)
+    class_list = class_list_entry(checkpoint)
     if known is not None:
-        if classes is None and known.class_names in _CLASS_LISTS:
-            published = _CLASS_LISTS[known.class_names]()
-            classes = list(published) if len(published) == own_classes else None
+        class_list = known.class_names if class_list is None else class_list
         preprocessing = known.preprocessing if preprocessing is None else preprocessing
+    if classes is None and class_list in _CLASS_LISTS:
+        published = _CLASS_LISTS[class_list]()
+        classes = list(published) if len(published) == own_classes else None
     if num_classes is not None and num_classes != own_classes:
         before = f"in place of its {own_classes}" if own_classes else "as it has none that fits"
         notes.append(f"{checkpoint.path}: a new head of {num_classes} classes, {before}")

@@ -25,6 +25,11 @@ def names_entry(checkpoint: Checkpoint, key: str) -> list[str] | None:
     return cast("list[str] | None", names)
 
 
+def class_list_entry(checkpoint: Checkpoint) -> str | None:
+    """Which known list names the classes, such as `imagenet1k`, as `gradcli weights fetch` writes it; None if none."""
+    return checkpoint.metadata.get("gradcli.class_names")
+
+
 def preprocessing_entry(checkpoint: Checkpoint) -> dict[str, Any] | None:
     """The preprocessing that the file names; None if it names none, WeightsError if it is no JSON object."""
     return cast("dict[str, Any] | None", _json_entry(checkpoint, "preprocessing", dict))

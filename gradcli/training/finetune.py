@@ -20,7 +20,8 @@ from gradcli.data.sources import open_dataset, split
 from gradcli.errors import DataError, DivergedError, UsageError
 from gradcli.kernels.policy import Kernels, using_kernels
 from gradcli.models import DEFAULT_WEIGHTS, LoadedModel, ResNet, load_model
-from gradcli.models.loading import metadata_entries, replace_head, state_arrays
+from gradcli.models.loading import replace_head, state_arrays
+from gradcli.models.weights_metadata import metadata_entries
 from gradcli.nn.functional import cross_entropy
 from gradcli.ops.random import manual_seed
 from gradcli.training.batch_norms import moving_frozen_statistics, set_mode, small_batches_explained

@@ -11,7 +11,7 @@ from typing import Any
 
 from gradcli.checkpoints import save_safetensors, write_atomically
 from gradcli.errors import DataError, RunFolderError
-from gradcli.models.loading import RUN_WEIGHTS
+from gradcli.models.weights_source import RUN_WEIGHTS
 
 CONFIG_FILE = "config.toml"
 METRICS_FILE = "metrics.jsonl"

@@ -7,7 +7,8 @@ from pathlib import Path
 from gradcli import __version__
 from gradcli.checkpoints import save_safetensors
 from gradcli.models import LoadedModel
-from gradcli.models.loading import metadata_entries, state_arrays
+from gradcli.models.loading import state_arrays
+from gradcli.models.weights_metadata import metadata_entries
 from gradcli.training.freezing import frozen_names
 
 

@@ -17,7 +17,8 @@ from gradcli.checkpoints import file_sha256, load_checkpoint, save_safetensors
 from gradcli.checkpoints.naming import names_in
 from gradcli.errors import DataError, WeightsError
 from gradcli.hub import cache
-from gradcli.hub.weights import fetch_weights, find_weights, verify_weights
+from gradcli.hub.verification import verify_weights
+from gradcli.hub.weights import fetch_weights, find_weights
 
 Serve = Callable[..., FileServer]
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from gradcli.checkpoints import save_safetensors
-from gradcli.models.loading import metadata_entries, state_arrays
+from gradcli.models.loading import state_arrays
 from gradcli.models.resnet import build_resnet18
+from gradcli.models.weights_metadata import metadata_entries
 from gradcli.ops.random import fork_default_generator
 
 

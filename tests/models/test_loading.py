@@ -11,7 +11,8 @@ from models.states import assert_equal_states, refusal
 import gradcli
 from gradcli.checkpoints import save_safetensors
 from gradcli.models import load_model, resnet18
-from gradcli.models.loading import metadata_entries, replace_head, state_arrays
+from gradcli.models.loading import replace_head, state_arrays
+from gradcli.models.weights_metadata import metadata_entries
 from tests.checkpoints.torch_zip_writer import TorchZip
 
 # --- random weights ---------------------------------------------------------------------------------------------------

@@ -13,8 +13,9 @@ from models.states import assert_equal_states, refusal, without
 from gradcli.checkpoints import file_sha256, save_safetensors
 from gradcli.models import load_model
 from gradcli.models.imagenet import imagenet_classes
-from gradcli.models.loading import RUN_WEIGHTS, metadata_entries, state_arrays
-from gradcli.models.weights_source import weights_file
+from gradcli.models.loading import state_arrays
+from gradcli.models.weights_metadata import metadata_entries
+from gradcli.models.weights_source import RUN_WEIGHTS, weights_file
 
 
 def test_known_weights_bring_class_names_and_preprocessing(thousand_class_state, tmp_path):
@@ -40,6 +41,14 @@ def test_the_files_own_class_names_win(ten_class_state, tmp_path):
     know_another("mine", sha256="ab" * 32, size=1, classes=10)
     loaded = load_model(path)
     assert (loaded.classes, loaded.preprocessing) == (classes, {"size": [32, 32]})
+
+
+def test_a_converted_copy_brings_class_names_where_no_manifest_knows_it(thousand_class_state, tmp_path):
+    path = tmp_path / "carried.safetensors"
+    save_safetensors(path, thousand_class_state, {"gradcli.class_names": "imagenet1k"})
+    assert load_model(path).classes == list(imagenet_classes())
+    save_safetensors(path, thousand_class_state, {"gradcli.class_names": "birds"})
+    assert load_model(path).classes is None
 
 
 def test_a_list_of_another_length_names_no_classes(ten_class_state):

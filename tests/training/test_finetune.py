@@ -15,7 +15,7 @@ from gradcli.data.preprocessing import Preprocessing
 from gradcli.errors import DataError, DivergedError, UsageError
 from gradcli.kernels.policy import Kernels, get_kernels
 from gradcli.models import load_model
-from gradcli.models.loading import metadata_entries
+from gradcli.models.weights_metadata import metadata_entries
 from gradcli.training.finetune import EpochRecord, FinetuneSettings, Finetuning
 from gradcli.training.freezing import FreezeRule
 from gradcli.training.run_folder import RunFolder
