@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
-
-from gradcli.data.dataset import Dataset
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -41,19 +37,3 @@ def batch_indices(
         single = batches.pop()
         batches[-1] = np.concatenate([batches[-1], single])
     return batches
-
-
-def batches(
-    dataset: Dataset,
-    order: NDArray[np.int64],
-    batch_size: int,
-    *,
-    drop_last: bool = False,
-    merge_single: bool = False,
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """The images (n, 3, H, W) and labels (n,) of one epoch, batch by batch, loaded as they are asked for.
-
-    See `batch_indices` for the options.
-    """
-    for indices in batch_indices(order, batch_size, drop_last=drop_last, merge_single=merge_single):
-        yield dataset.images(indices), dataset.labels[indices]

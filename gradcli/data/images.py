@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+import threading
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcli.data.preprocessing import Preprocessing, normalise, resize_and_crop
+from gradcli.data.preprocessing import Preprocessing, normalise_channels_last, resize_and_crop
 from gradcli.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,6 +24,9 @@ IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".t
 
 _MAX_RESIZED_PIXELS = 100_000_000  # a 1 x 10,000 strip resized to shorter side 256 would need gigabytes
 
+_PILLOW_MODULES = r"PIL\."
+_PILLOW_FILTER = ("ignore", None, Warning, re.compile(_PILLOW_MODULES), 0)  # as it stands in warnings.filters
+
 
 def decode_image(path: str | Path) -> Image:
     """Decode an image file to a Pillow image of mode RGB, upright as its EXIF orientation says.
@@ -28,15 +34,16 @@ def decode_image(path: str | Path) -> Image:
     Transparent pixels are composited over white (torchvision drops the alpha channel, which shows
     whatever colour the editor left underneath). 16-bit greys are scaled to 8 bits; grey, palette,
     CMYK and other modes are converted as Pillow converts them; of an animation the first frame is
-    taken. A file that is missing, unreadable, truncated or no image is a DataError naming it.
+    taken. A JPEG file is decoded at its full size: the quicker decoding at a reduced one gives other
+    pixels. A file that is missing, unreadable, truncated or no image is a DataError naming it.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd metadata in files it decodes well
-            with Image.open(path) as image:
-                return _to_rgb(ImageOps.exif_transpose(image), path)
+        with _pillow_warnings_ignored, Image.open(path) as image:
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)
+            return _to_rgb(image, path)
     except (DataError, MemoryError):
         raise
     except FileNotFoundError as error:
@@ -56,13 +63,19 @@ def load_images(paths: Sequence[str | Path], preprocessing: Preprocessing) -> ND
     pixels = np.empty((len(paths), height, width, 3), dtype=np.uint8)
     for path, out in zip(paths, pixels, strict=True):
         image = decode_image(path)
-        if np.prod(preprocessing.resized_size(image.height, image.width)) > _MAX_RESIZED_PIXELS:
-            raise DataError(
-                f"{path}: {image.width}x{image.height} pixels is too narrow to resize; "
-                "expected an aspect ratio below about 1000"
-            )
+        check_aspect(image, preprocessing, str(path))
         out[...] = np.asarray(resize_and_crop(image, preprocessing))
-    return normalise(pixels.transpose(0, 3, 1, 2), preprocessing)  # (N, H, W, 3) -> (N, 3, H, W)
+    return normalise_channels_last(pixels, preprocessing)
+
+
+def check_aspect(image: Image, preprocessing: Preprocessing, name: str) -> None:
+    """DataError naming the image if it is so narrow that resizing its shorter side would take gigabytes."""
+    height, width = preprocessing.resized_size(image.height, image.width)
+    if height * width > _MAX_RESIZED_PIXELS:
+        raise DataError(
+            f"{name}: {image.width}x{image.height} pixels is too narrow to resize; "
+            "expected an aspect ratio below about 1000"
+        )
 
 
 def is_image_file(name: str) -> bool:
@@ -100,7 +113,7 @@ def _to_rgb(image: Image, path: str | Path) -> Image:
         coloured = image.convert("RGBA")
         white = PillowImage.new("RGBA", image.size, "white")
         return PillowImage.alpha_composite(white, coloured).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _sixteen_to_eight_bits(pixels: NDArray[np.generic], path: str | Path) -> NDArray[np.uint8]:
@@ -109,6 +122,37 @@ def _sixteen_to_eight_bits(pixels: NDArray[np.generic], path: str | Path) -> NDA
     if wide.min() < 0 or wide.max() > 65535:
         raise DataError(f"{path}: pixels beyond 16 bits have no fixed range; expected 8 or 16 bits per channel")
     return ((wide + 128) // 257).astype(np.uint8)
+
+
+class _PillowWarningsIgnored:
+    """Pillow's warnings are ignored while any thread is inside: it warns of odd metadata in files it decodes well.
+
+    The filter is one for all threads, as Python's are: the first that enters sets it and the last that
+    leaves takes it away. `warnings.catch_warnings` would have one thread restore what another had set.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._set_here = False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if _PILLOW_FILTER not in warnings.filters:  # whoever restores older filters meanwhile takes it away
+                warnings.filterwarnings("ignore", module=_PILLOW_MODULES)
+                self._set_here = True
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._set_here and not self._inside:
+                self._set_here = False
+                with contextlib.suppress(ValueError):
+                    cast(list[Any], warnings.filters).remove(_PILLOW_FILTER)
+
+
+_pillow_warnings_ignored = _PillowWarningsIgnored()
 
 
 def _one_line(error: Exception) -> str:

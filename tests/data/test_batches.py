@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradcli.data.batches import batch_indices, batches, epoch_order
-from gradcli.data.dataset import ArrayDataset
-from gradcli.data.preprocessing import Preprocessing
+from gradcli.data.batches import batch_indices, epoch_order
 
 
 def test_epoch_order_is_a_permutation_for_each_epoch_and_seed() -> None:
@@ -52,18 +50,3 @@ def test_batch_sizes(count: int, batch_size: int, options: dict[str, bool], size
 def test_batch_size_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="batch_size 0: expected 1 or more"):
         batch_indices(np.arange(3), 0)
-
-
-def test_batches_pair_images_with_their_labels() -> None:
-    levels = np.arange(5, dtype=np.uint8)
-    pixels = np.broadcast_to(levels[:, None, None], (5, 2, 2))
-    preprocessing = Preprocessing(size=(2, 2), resize=None, mean=(0, 0, 0), std=(1, 1, 1))
-    dataset = ArrayDataset("levels", pixels, levels, list("abcde"), preprocessing)
-    order = np.array([4, 2, 0, 1, 3])
-    seen: list[int] = []
-    for images, labels in batches(dataset, order, 2, merge_single=True):
-        assert images.dtype == np.float32
-        assert labels.dtype == np.int64
-        np.testing.assert_allclose(images[:, 0, 0, 0] * 255, labels, atol=1e-5)
-        seen += labels.tolist()
-    assert seen == order.tolist()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -129,13 +131,66 @@ def write_png_with_wrong_checksum(path: Path) -> None:
 
 def write_png_with_size(path: Path, width: int, height: int) -> None:
     """A PNG file with one empty row of pixels, whatever its header says."""
+    write_png(path, struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0), b"\0")
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+def write_png(path: Path, header: bytes, rows: bytes, *more: tuple[bytes, bytes]) -> None:
+    """A PNG file of this header, these unpacked rows and further chunks."""
+    chunks = ((b"IHDR", header), *more, (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    body = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+
+
+def write_truncated_png(path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, format="PNG")
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+def write_truncated_tiff(path: Path) -> None:
+    Image.new("L", (64, 64)).save(path, format="TIFF")
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+def test_sixteen_bit_colours_keep_their_upper_eight_bits(tmp_path: Path) -> None:
+    colours = struct.pack(">6H", 0x1234, 0xFFFF, 0x00FF, 0, 0x8000, 0x0100)
+    write_png(tmp_path / "a.png", struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0), b"\0" + colours)
+    assert pixels_of(tmp_path / "a.png").tolist() == [[[0x12, 0xFF, 0], [0, 0x80, 1]]]
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_fewer_bits_per_grey_are_scaled(tmp_path: Path, bits: int) -> None:
+    first_full_then_empty = bytes([0, (2**bits - 1) << (8 - bits)])
+    write_png(tmp_path / "a.png", struct.pack(">IIBBBBB", 2, 1, bits, 0, 0, 0, 0), first_full_then_empty)
+    assert pixels_of(tmp_path / "a.png")[0, :, 0].tolist() == [255, 0]
+
+
+@pytest.mark.parametrize("extension", ["webp", "tif", "png"])
+def test_of_several_frames_the_first_is_taken(tmp_path: Path, extension: str) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, WHITE, (0, 0, 255))]
+    options = {"lossless": True} if extension == "webp" else {}
+    frames[0].save(tmp_path / f"a.{extension}", save_all=True, append_images=frames[1:], **options)
+    assert (pixels_of(tmp_path / f"a.{extension}") == RED).all()
+
+
+def test_ycbcr_tiff(tmp_path: Path) -> None:
+    Image.new("RGB", (16, 16), RED).convert("YCbCr").save(tmp_path / "a.tif")
+    assert np.abs(pixels_of(tmp_path / "a.tif").astype(int) - RED).max() <= 2
+
+
+def test_a_file_of_another_kind_than_its_name_says_is_decoded(tmp_path: Path) -> None:
+    Image.new("RGB", (2, 2), RED).save(tmp_path / "a.jpg", format="PNG")
+    assert (pixels_of(tmp_path / "a.jpg") == RED).all()
+
+
+def test_a_decoded_image_can_be_used_after_its_file_is_gone(tmp_path: Path) -> None:
+    write_jpeg(tmp_path / "a.jpg")
+    image = decode_image(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg").unlink()
+    assert image.resize((3, 2)).size == (3, 2)
+    assert image.transpose(Image.Transpose.ROTATE_90).size == (64, 64)
 
 
 @pytest.mark.parametrize(
@@ -145,11 +200,13 @@ def write_png_with_size(path: Path, width: int, height: int) -> None:
         (lambda path: path.mkdir(), "can't be read as an image"),
         (lambda path: path.write_text("not an image"), "not an image; expected a file such as JPEG"),
         (lambda path: path.write_bytes(b""), "not an image; expected a file such as JPEG"),
+        (write_truncated_png, r"can't be read as an image \(image file is truncated.*expected a complete"),
+        (write_truncated_tiff, "can't be .*expected a complete"),
         (write_truncated_jpeg, r"can't be read as an image \(image file is truncated .*expected a complete"),
         (write_png_with_wrong_checksum, "not an image|can't be"),
         (lambda path: write_png_with_size(path, 100_000, 100_000), "can't be decoded .*expected a complete"),
     ],
-    ids=["missing", "folder", "text", "empty", "truncated", "checksum", "bomb"],
+    ids=["missing", "folder", "text", "empty", "png", "tiff", "jpeg", "checksum", "bomb"],
 )
 def test_unreadable_files_are_named_in_one_line(tmp_path: Path, write, message: str) -> None:
     path = tmp_path / "photo.jpg"
@@ -164,6 +221,25 @@ def test_large_photo_that_pillow_warns_of_is_decoded_quietly(tmp_path: Path, mon
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     Image.new("RGB", (4, 4), RED).save(tmp_path / "a.png")
     assert pixels_of(tmp_path / "a.png")[0, 0].tolist() == list(RED)  # warnings are errors in these tests
+
+
+def test_pillows_warnings_are_ignored_in_every_thread_and_as_before_afterwards(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    Image.new("RGB", (4, 4), RED).save(tmp_path / "a.png")
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(4) as executor:
+        decoded = list(executor.map(decode_image, [tmp_path / "a.png"] * 200))  # warnings are errors in these tests
+    assert len(decoded) == 200
+    assert list(warnings.filters) == before
+
+
+def test_a_filter_of_the_callers_own_for_pillow_stays(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4), RED).save(tmp_path / "a.png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        before = list(warnings.filters)
+        decode_image(tmp_path / "a.png")
+        assert list(warnings.filters) == before
 
 
 def test_load_images_preprocesses_in_the_order_given(tmp_path: Path) -> None:

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gradcli.data.preprocessing import Preprocessing, normalise, preprocess_arrays, resize_and_crop
+from gradcli.data.preprocessing import (
+    INTERPOLATIONS,
+    Preprocessing,
+    normalise,
+    normalise_channels_last,
+    preprocess_arrays,
+    resize_and_crop,
+)
 from gradcli.errors import UsageError, WeightsError
 
 MEAN = np.array([0.485, 0.456, 0.406])
@@ -82,14 +89,56 @@ def test_normalise_leaves_its_input_alone() -> None:
     assert (images == 0.5).all()
 
 
-def test_preprocess_arrays_treats_bytes_as_an_image_file_with_these_pixels() -> None:
-    pixels = np.stack([random_image(20, 30, seed) for seed in range(3)])
-    preprocessing = Preprocessing(size=(8, 8), resize=9)
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+@pytest.mark.parametrize(
+    ("height", "width", "size", "resize"),
+    [(28, 28, (32, 32), None), (20, 31, (8, 6), 9), (8, 5, (64, 64), None), (33, 20, (20, 17), 24), (7, 9, (7, 9), 9)],
+)
+def test_preprocess_arrays_treats_bytes_as_image_files_with_these_pixels(
+    height: int, width: int, size: tuple[int, int], resize: int | None, interpolation: str, monkeypatch
+) -> None:
+    monkeypatch.setattr("gradcli.data.preprocessing._PIXELS_AT_ONCE", 3 * 64 * 64)  # stacks of 3 and more
+    pixels = np.stack([random_image(height, width, seed) for seed in range(7)])
+    preprocessing = Preprocessing(size=size, resize=resize, interpolation=interpolation)
     expected = [np.asarray(resize_and_crop(Image.fromarray(image), preprocessing)) for image in pixels]
     np.testing.assert_array_equal(
         preprocess_arrays(pixels, preprocessing),
         normalise(np.stack(expected).transpose(0, 3, 1, 2), preprocessing),  # (N, H, W, 3) -> (N, 3, H, W)
     )
+    grey = pixels[..., 0]
+    expected = [np.asarray(resize_and_crop(Image.fromarray(image), preprocessing)) for image in grey]
+    np.testing.assert_array_equal(
+        preprocess_arrays(grey, preprocessing),
+        normalise_channels_last(np.stack(expected), preprocessing),
+    )
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_preprocess_arrays_resizes_each_float_image_by_itself(channels: tuple[int, ...], monkeypatch) -> None:
+    images = np.random.default_rng(6).random((5, 9, 12, *channels), dtype=np.float32)
+    preprocessing = Preprocessing(size=(7, 6), resize=8)
+    together = preprocess_arrays(images, preprocessing)
+    monkeypatch.setattr("gradcli.data.preprocessing._PIXELS_AT_ONCE", 1)
+    alone = np.concatenate([preprocess_arrays(image[None], preprocessing) for image in images])
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_preprocess_arrays_of_the_size_wanted_leaves_its_input_alone() -> None:
+    pixels = np.stack([random_image(6, 6, seed) for seed in range(2)])
+    before = pixels.copy()
+    result = preprocess_arrays(pixels, Preprocessing.straight(6))
+    np.testing.assert_array_equal(result, normalise(before.transpose(0, 3, 1, 2), Preprocessing()))  # -> (N, 3, H, W)
+    np.testing.assert_array_equal(pixels, before)
+
+
+def test_preprocess_arrays_of_no_images() -> None:
+    assert preprocess_arrays(np.empty((0, 8, 8), np.uint8), Preprocessing.straight(32)).shape == (0, 3, 32, 32)
+
+
+def test_normalise_channels_last_repeats_grey() -> None:
+    grey = np.random.default_rng(7).integers(0, 256, (2, 4, 5), dtype=np.uint8)
+    expected = normalise_channels_last(np.repeat(grey[..., None], 3, axis=3), Preprocessing())
+    np.testing.assert_array_equal(normalise_channels_last(grey, Preprocessing()), expected)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])

@@ -1,0 +1,166 @@
+"""Batches of images, decoded, augmented and preprocessed by worker threads ahead of the caller."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcli.data.augmentation import Augmentation
+from gradcli.data.dataset import Dataset
+from gradcli.data.images import check_aspect
+from gradcli.data.preprocessing import normalise_channels_last
+from gradcli.errors import DataError
+from gradcli.kernels.threads import get_num_threads
+
+logger = logging.getLogger(__name__)
+
+_BATCHES_AHEAD = 2
+_PIECE_SECONDS = 0.02  # what a worker is handed at a time: short enough to stop at, long beside the handing over
+_FIRST_PIECE = 4  # images, while nothing is known of how long they take
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some images of a data set: (n, 3, H, W) float32, with their labels and positions in it, int64 of shape (n,)."""
+
+    images: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    indices: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+class Loader:
+    """Loads batches of a data set in worker threads, two batches ahead of the caller.
+
+    What a batch holds depends on the data, the augmentation, the seed and the view alone, not on
+    `workers`: None stands for as many as there are compute threads, and with 0 the caller loads each
+    batch itself when it asks for it. Pillow and NumPy let other threads run while they decode,
+    resize and compute.
+
+    An image that can't be read is left out of its batch and from then on; `skipped` tells its name
+    and the reason, and it is logged once. With `strict` it is a DataError instead, which reaches the
+    caller in the place of the image's batch, as any other exception of a worker does.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        workers: int | None = None,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        strict: bool = False,
+    ) -> None:
+        if workers is not None and workers < 0:
+            raise ValueError(f"workers {workers}: expected 0 or more")
+        self.dataset = dataset
+        self.workers = get_num_threads() if workers is None else workers
+        self.augmentation = augmentation or None  # one without transforms is none
+        self.seed = seed
+        self.strict = strict
+        self.skipped: dict[str, str] = {}
+        self._unreadable: set[int] = set()
+        self._seconds_per_image: float | None = None
+
+    def batches(self, batches: Sequence[NDArray[np.int64]], view: int = 0) -> Generator[Batch, None, None]:
+        """The batches of these positions in the data set, one for each, in this order.
+
+        `view` tells one augmented copy of the data from the next: the epoch, say. A batch is empty if
+        none of its images can be read. The threads end with the generator: when it is exhausted,
+        raises or is closed. Who may leave it early holds it in `contextlib.closing`.
+        """
+        if self.workers == 0:
+            for indices in batches:
+                yield self._batch([self._part(piece, view) for piece in self._pieces(indices)])
+            return
+        executor = ThreadPoolExecutor(self.workers, thread_name_prefix="gradcli-loader")
+        ahead: deque[list[Future[_Part]]] = deque()
+        try:
+            for indices in batches:
+                ahead.append([executor.submit(self._part, piece, view) for piece in self._pieces(indices)])
+                if len(ahead) > _BATCHES_AHEAD:
+                    yield self._batch([part.result() for part in ahead.popleft()])
+            while ahead:
+                yield self._batch([part.result() for part in ahead.popleft()])
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+    def _pieces(self, indices: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """A batch in pieces that workers take one by one, without the images known to be unreadable."""
+        if self._unreadable:
+            indices = indices[[int(index) not in self._unreadable for index in indices]]
+        size = _FIRST_PIECE if self._seconds_per_image is None else int(_PIECE_SECONDS / self._seconds_per_image)
+        return [indices[start : start + max(1, size)] for start in range(0, len(indices), max(1, size))]
+
+    def _part(self, indices: NDArray[np.int64], view: int) -> _Part:
+        """Load a piece of a batch; runs in a worker."""
+        start = time.perf_counter()
+        part = self._readable(indices, view)
+        self._seconds_per_image = (time.perf_counter() - start) / len(indices)
+        return part
+
+    def _readable(self, indices: NDArray[np.int64], view: int) -> _Part:
+        try:
+            return _Part(self._images(indices, view), indices, {})
+        except DataError:
+            if self.strict:
+                raise
+        images, failures = [], {}
+        for index in indices:
+            try:
+                images.append(self._images(index[None], view))
+            except DataError as error:
+                failures[int(index)] = str(error)
+        readable = np.array([int(index) not in failures for index in indices])
+        return _Part(self._concatenated(images), indices[readable], failures)
+
+    def _images(self, indices: NDArray[np.int64], view: int) -> NDArray[np.float32]:
+        if self.augmentation is None:
+            return self.dataset.images(indices)
+        preprocessing = self.dataset.preprocessing
+        pixels = []
+        for index in map(int, indices):
+            image = self.dataset.image(index)
+            if self.augmentation.random_resized_crop is None:
+                check_aspect(image, preprocessing, self.dataset.name(index))
+            pixels.append(
+                self.augmentation.apply_to_pixels(image, preprocessing, seed=self.seed, view=view, index=index)
+            )
+        if len({image.ndim for image in pixels}) > 1:  # grey ones among coloured ones
+            pixels = [image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2) for image in pixels]
+        return normalise_channels_last(np.stack(pixels), preprocessing)
+
+    def _batch(self, parts: list[_Part]) -> Batch:
+        """Put a batch together from its parts, in order, and note the images left out; runs in the caller."""
+        for index, message in ((index, message) for part in parts for index, message in part.failures.items()):
+            if index not in self._unreadable:
+                self._unreadable.add(index)
+                name = self.dataset.name(index)
+                self.skipped[name] = message.removeprefix(f"{name}: ")
+                logger.warning("%s; left out", message)
+        indices = np.concatenate([np.empty(0, dtype=np.int64), *(part.indices for part in parts)])
+        return Batch(self._concatenated([part.images for part in parts]), self.dataset.labels[indices], indices)
+
+    def _concatenated(self, images: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        if len(images) == 1:
+            return images[0]
+        none = np.empty((0, 3, *self.dataset.preprocessing.size), dtype=np.float32)
+        return np.concatenate([none, *images])
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A piece of a batch without its unreadable images, which are told by position with what was wrong."""
+
+    images: NDArray[np.float32]
+    indices: NDArray[np.int64]
+    failures: dict[int, str]
