@@ -26,6 +26,11 @@ class FileServer:
     shift: int = 0
     """Ranges start so many bytes after the one that was asked for."""
     sends_length: bool = True
+    length: int | str | None = None
+    """What is said to be the length, if that is not it."""
+    redirect: str = ""
+    """Where the path /to leads, and how many bytes of a body are said to come with that."""
+    redirect_length: int = 0
     compresses: bool = False
     drops: int = 0
     """So many answers break off after `bytes_before_drop` bytes of the body."""
@@ -36,6 +41,8 @@ class FileServer:
     """Send the body in pieces of this length."""
     statuses: list[int] = field(default_factory=list)
     """Answers without content that come first."""
+    reason: str | None = None
+    """What those answers say beside their status."""
     headers: dict[str, str] = field(default_factory=dict)
     changes: list[tuple[bytes, str]] = field(default_factory=list)
     """Contents and their ETags that take the place of the first after each answer that broke off."""
@@ -82,12 +89,15 @@ class _Handler(BaseHTTPRequestHandler):
         server.requests.append((self.path, dict(self.headers)))
         if self.path == "/redirected":
             return self.answer_without_content(302, {"Location": f"{server.url}/file.bin"})
+        if self.path == "/to":
+            redirect = {"Location": server.redirect, "Content-Length": str(server.redirect_length)}
+            return self.answer_without_content(302, redirect)
         if self.path == "/around":
             return self.answer_without_content(302, {"Location": f"{server.url}/around"})
         if self.path == "/away":
             return self.answer_without_content(302, {"Location": "ftp://host/file.bin"})
         if server.statuses:
-            return self.answer_without_content(server.statuses.pop(0), server.headers)
+            return self.answer_without_content(server.statuses.pop(0), server.headers, server.reason)
         match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         condition = self.headers.get("If-Range")
         start = int(match[1]) if match and server.ranges else 0
@@ -100,8 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_file(start)
         return None
 
-    def answer_without_content(self, status: int, headers: dict[str, str]) -> None:
-        self.send_response(status)
+    def answer_without_content(self, status: int, headers: dict[str, str], reason: str | None = None) -> None:
+        self.send_response(status, reason)
         for name, value in {"Content-Length": "0", **headers}.items():
             self.send_header(name, value)
         self.end_headers()
@@ -117,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
             body = gzip.compress(body)
             self.send_header("Content-Encoding", "gzip")
         if server.sends_length:
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(server.length or len(body)))
         for name, value in (("ETag", server.etag), ("Last-Modified", server.last_modified)):
             if value is not None:
                 self.send_header(name, value)

@@ -20,7 +20,7 @@ _SETTLED_NANOSECONDS: Final = 2_000_000_000
 def cached_sha256(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of the file as 64 lower-case hexadecimal digits, read anew only if the file has changed.
 
-    It counts as changed when its path with links followed, size, time of change or inode is another; what changed
+    It counts as changed when its path with links followed, size, times of change or inode are others; what changed
     within the last two seconds is read every time. The checksums lie in `checksums.json` in gradcli's cache folder;
     a damaged or unwritable one only costs the time to read the file. WeightsError if the file can't be read.
     """
@@ -39,12 +39,15 @@ def cached_sha256(path: str | os.PathLike[str]) -> str:
 
 
 def _state(path: str) -> list[int] | None:
-    """What changes with a file's content: size in bytes, time of change in nanoseconds, inode."""
+    """What changes with a file's content: size in bytes, time of change in nanoseconds, inode, time of change again.
+
+    The first time is set back by what copies or unpacks files; the second, which the system keeps on POSIX, can't be.
+    """
     try:
         status = os.stat(path)
     except OSError:
         return None  # reading it says what is wrong
-    return [status.st_size, status.st_mtime_ns, status.st_ino]
+    return [status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns]
 
 
 def _is_sha256(value: object) -> bool:

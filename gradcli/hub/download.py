@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gradcli.checkpoints import file_sha256
-from gradcli.errors import WeightsError
+from gradcli.errors import DataError, WeightsError
 from gradcli.hub.cache import make_folder
 from gradcli.hub.file_lock import locked
 from gradcli.hub.http_requests import (
@@ -20,6 +21,7 @@ from gradcli.hub.http_requests import (
     content_range,
     is_encoded,
     is_web_page,
+    new_session,
     open_url,
     shown_url,
     validator_of,
@@ -38,6 +40,7 @@ FIRST_PAUSE: Final = 0.5
 """Seconds to pause after a fruitless try; twice as long after each further one."""
 
 _PIECE_LENGTH: Final = 1 << 18
+_LARGEST_OF_UNKNOWN_SIZE: Final = 1 << 32
 
 
 def download(
@@ -108,11 +111,9 @@ class _Transfer:
 
     def run(self, advice: str | None, fruitless_tries: int, first_pause: float) -> None:
         """Request until the file is whole, verified and has its name."""
-        import requests
-
         furthest = self.part.position
         fruitless = 0
-        with requests.Session() as session:
+        with new_session() as session:
             while True:
                 try:
                     self.request_rest(session)
@@ -161,6 +162,7 @@ class _Transfer:
                     return
             else:
                 self.starts(response)
+            self.check_space()
             self.read_body(response)
 
     def can_continue(self) -> bool:
@@ -202,6 +204,16 @@ class _Transfer:
                 + f"{total:,} bytes instead of the {self.size:,} expected; another file stands at this address"
             )
 
+    def check_space(self) -> None:
+        """DataError if the disk has less space than the rest of the file needs, before that is filled."""
+        total = self.size if self.size is not None else self.part.total
+        free = shutil.disk_usage(self.part.destination.parent).free
+        if total is not None and total - self.part.position > free:
+            raise DataError(
+                f"{self.part.destination}: cannot be written: {total - self.part.position:,} bytes are missing, and "
+                f"the disk has {free:,} left"
+            )
+
     def read_body(self, response: requests.Response) -> None:
         """Append the body to the part; InterruptedTransferError if it ends before the file does."""
         part = self.part
@@ -215,6 +227,11 @@ class _Transfer:
             if total is not None and part.position > total:
                 part.start_over(None, None)
                 raise WeightsError(f"{shown_url(self.url)}: sends more than the {total:,} bytes of the file")
+            if total is None and part.position > _LARGEST_OF_UNKNOWN_SIZE:
+                part.start_over(None, None)
+                raise WeightsError(
+                    f"{shown_url(self.url)}: sends more than {_LARGEST_OF_UNKNOWN_SIZE:,} bytes without saying how many"
+                )
         if total is not None and part.position < total:
             raise InterruptedTransferError(f"the connection ends after {part.position:,} of {total:,} bytes")
 

@@ -39,7 +39,7 @@ def locked(path: Path, description: str, *, seconds_between_tries: float = SECON
 def _acquire(path: Path) -> int | None:
     """The descriptor of the locked file; None if another has it."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
     except PermissionError as error:
         if sys.platform == "win32" and path.exists():  # its holder is removing it
             return None

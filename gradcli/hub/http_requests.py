@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urljoin, urlsplit
 
 from gradcli import __version__
 from gradcli.checkpoints.foreign_files import looks_like_web_page
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 _CONTENT_RANGE: Final = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 _TRY_AGAIN: Final = (408, 425, 429, 500, 502, 503, 504)
 _LONGEST_WAIT: Final = 60.0
+_MOST_REDIRECTS: Final = 10
+_LONGEST_NUMBER: Final = 18  # digits of a size or position; Python refuses to convert thousands
+_LONGEST_REASON: Final = 200
+_VALIDATOR: Final = re.compile(r"[ -~]{1,1000}")
 _CERTIFICATE_ADVICE: Final = "REQUESTS_CA_BUNDLE names the file of certificates to trust"
 
 
@@ -43,7 +48,7 @@ def checked_url(url: str) -> str:
 
 def shown_url(url: str) -> str:
     """The address without what may be secret in it: a user's name and password, and the query."""
-    return re.sub(r"^([a-z]+://)[^/@]*@", r"\1", url.partition("#")[0].partition("?")[0], flags=re.IGNORECASE)
+    return re.sub(r"^([a-z]+://)[^/]*@", r"\1", url.partition("#")[0].partition("?")[0], flags=re.IGNORECASE)
 
 
 @contextmanager
@@ -69,14 +74,10 @@ def open_url(
         if validator is not None:
             headers["If-Range"] = validator
     try:
-        with session.get(url, headers=headers, stream=True, timeout=timeouts) as response:
+        with _followed(session, url, headers, timeouts) as response:
             yield response
     except (requests.exceptions.InvalidURL, urllib3.exceptions.LocationParseError) as error:
         raise WeightsError(f"{shown_url(url)}: is not a valid address") from error
-    except requests.exceptions.InvalidSchema as error:
-        raise WeightsError(f"{shown_url(url)}: is redirected to an address that is not http or https") from error
-    except requests.exceptions.TooManyRedirects as error:
-        raise WeightsError(f"{shown_url(url)}: is redirected again and again") from error
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         causes = list(_causes(error))
         reason = _reason(causes)
@@ -91,12 +92,58 @@ def open_url(
         raise InterruptedTransferError(reason) from error
 
 
+def new_session() -> requests.Session:
+    """A session that leaves redirects to `open_url`: by itself it reads whatever comes with one, however long."""
+    import requests
+
+    class Session(requests.Session):
+        def get_redirect_target(self, resp: requests.Response) -> None:
+            return None
+
+    return Session()
+
+
+def _followed(
+    session: requests.Session, url: str, headers: dict[str, str], timeouts: tuple[float, float]
+) -> requests.Response:
+    """The answer at the end of the redirects from `url`, its body not read yet.
+
+    WeightsError if they lead nowhere, from https to http, or to another kind of address.
+    """
+    address = url
+    for _ in range(_MOST_REDIRECTS + 1):
+        response = session.get(address, headers=headers, stream=True, timeout=timeouts)
+        if not response.is_redirect:
+            return response
+        response.close()
+        address = _redirected(url, address, response.headers["Location"])
+    raise WeightsError(f"{shown_url(url)}: is redirected again and again")
+
+
+def _redirected(url: str, address: str, location: str) -> str:
+    """The address that `address`, at which a request for `url` has come, redirects to."""
+    try:
+        # Servers send UTF-8, the library reads Latin-1; what still is no ASCII gets escaped when it is asked for.
+        target = urljoin(address, location.encode("latin-1", "replace").decode("utf-8", "replace"))
+        parts = urlsplit(target)
+        valid = target.isprintable() and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise WeightsError(f"{shown_url(url)}: is redirected to what is no valid address")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise WeightsError(f"{shown_url(url)}: is redirected to an address that is not http or https")
+    if parts.scheme == "http" and urlsplit(address).scheme == "https":
+        raise WeightsError(f"{shown_url(url)}: is redirected from https to http, where anyone could change the file")
+    return target
+
+
 def check_status(response: requests.Response, url: str) -> None:
     """Nothing for an answer with content; InterruptedTransferError or WeightsError for a status that is an error."""
     status = response.status_code
     if status in (200, 206, 416):
         return
-    said = f"the server says {status} {response.reason or ''}".rstrip()
+    said = f"the server says {status} {_printable(response.reason or '')}".rstrip()
     if status in _TRY_AGAIN:
         wait = response.headers.get("Retry-After", "")
         raise InterruptedTransferError(
@@ -117,9 +164,9 @@ def is_encoded(response: requests.Response) -> bool:
 def validator_of(response: requests.Response) -> str | None:
     """What names this version of the file in If-Range: a strong ETag, else the time of its last change."""
     etag: str | None = response.headers.get("ETag")
-    if etag is not None and etag.startswith('"'):
-        return etag
-    return response.headers.get("Last-Modified")
+    if etag is None or not etag.startswith('"'):
+        etag = response.headers.get("Last-Modified")
+    return etag if etag is not None and _VALIDATOR.fullmatch(etag) else None
 
 
 def content_range(response: requests.Response) -> tuple[int | None, int | None]:
@@ -128,13 +175,21 @@ def content_range(response: requests.Response) -> tuple[int | None, int | None]:
     if match is None:
         return None, None
     first, _, total = match.groups()
-    return int(first) if first else None, int(total) if total != "*" else None
+    return _number(first or ""), _number(total)
 
 
 def content_length(response: requests.Response) -> int | None:
     """The number of bytes of the body, None if the server doesn't say or compresses it."""
-    text = response.headers.get("Content-Length", "")
-    return int(text) if text.isascii() and text.isdigit() and not is_encoded(response) else None
+    return None if is_encoded(response) else _number(response.headers.get("Content-Length", ""))
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER else None
+
+
+def _printable(text: str) -> str:
+    """What a server says, fit for one line of a message."""
+    return "".join(character if character.isprintable() else " " for character in text).strip()[:_LONGEST_REASON]
 
 
 def is_web_page(response: requests.Response, opening: bytes) -> bool:
@@ -168,4 +223,4 @@ def _reason(causes: list[BaseException]) -> str:
     for cause in reversed(causes):
         if isinstance(cause, OSError) and cause.strerror:
             return str(cause.strerror)
-    return " ".join(str(causes[-1]).split())[:200] or type(causes[-1]).__name__
+    return _printable(" ".join(str(causes[-1]).split())) or type(causes[-1]).__name__

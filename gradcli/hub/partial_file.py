@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -53,6 +55,8 @@ class PartialFile:
         try:
             self._stream.seek(0)
             self._stream.truncate()
+            if self._state_path.is_symlink():  # writing would replace the file that it leads to
+                self._state_path.unlink()
             with write_atomically(self._state_path, "w") as stream:
                 json.dump(state, stream)
         except OSError as error:
@@ -99,7 +103,7 @@ class PartialFile:
     def _opened(self) -> BinaryIO:
         try:
             # Without a buffer: an error belongs to the bytes it comes with, and closing has nothing left to write.
-            stream = open(self.path, "r+b" if self.path.exists() else "w+b", buffering=0)  # noqa: SIM115 - closed on exit
+            stream = open(self.path, "r+b", buffering=0, opener=_open_own_file)  # noqa: SIM115 - closed on exit
             if self._read_state():
                 while piece := stream.read(_PIECE_LENGTH):
                     self._sha256.update(piece)
@@ -124,3 +128,14 @@ class PartialFile:
 
     def _not_writable(self, error: OSError) -> DataError:
         return DataError(f"{self.destination}: cannot be written: {error.strerror or error}")
+
+
+def _open_own_file(path: str, flags: int) -> int:
+    """Open or make a file that stands for no other: what is written to a link or a pipe would end up elsewhere."""
+    flags |= os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(path, flags, 0o666)
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EMLINK, f"{os.path.basename(path)} is a link or no regular file; remove it")

@@ -53,6 +53,16 @@ def test_a_changed_file_is_read_again(file: Path, content: bytes, time: int) -> 
     assert cached_sha256(file) == sha256(content)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs the time of the last change of state")
+def test_a_file_whose_time_was_set_back_is_read_again(file: Path) -> None:
+    cached_sha256(file)
+    changed = file.stat().st_ctime_ns
+    while file.stat().st_ctime_ns == changed:  # until the file system's clock has ticked
+        file.write_bytes(b"CONTENT")
+        os.utime(file, (LONG_AGO, LONG_AGO))
+    assert cached_sha256(file) == sha256(b"CONTENT")
+
+
 def test_a_file_that_took_the_others_place_is_read(file: Path) -> None:
     cached_sha256(file)
     other = file.with_name("other")

@@ -21,6 +21,7 @@ from http_file_server import FileServer
 from gradcli.errors import DataError, WeightsError
 from gradcli.hub.download import download
 from gradcli.hub.file_lock import locked
+from gradcli.hub.http_requests import _redirected
 
 Serve = Callable[..., FileServer]
 
@@ -142,11 +143,35 @@ def test_redirects_are_followed(serve: Serve, destination: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "message"), [("around", "is redirected again and again"), ("away", "that is not http or https")]
+    ("path", "message"),
+    [
+        ("around", "is redirected again and again"),
+        ("away", "that is not http or https"),
+        ("to?file:///etc/passwd", "that is not http or https"),
+        ("to?javascript:alert(1)", "that is not http or https"),
+        ("to?http://:80/file.bin", "that is not http or https"),
+        ("to?http://[::1/", "to what is no valid address"),
+        ("to?http://host:99999999/", "to what is no valid address"),
+        ("to?http://host/\x1b[31m", "to what is no valid address"),
+        ("to?http://a..b/", "is not a valid address"),
+    ],
 )
 def test_redirects_that_lead_nowhere(serve: Serve, destination: Path, path: str, message: str) -> None:
     with pytest.raises(WeightsError, match=message):
-        fetch(f"{serve(CONTENT).url}/{path}", destination)
+        fetch(f"{serve(CONTENT, redirect=path.partition('?')[2]).url}/{path.partition('?')[0]}", destination)
+
+
+def test_what_comes_with_a_redirect_is_not_read(serve: Serve, destination: Path) -> None:
+    server = serve(CONTENT, redirect="/file.bin", redirect_length=1 << 40)
+    fetch(f"{server.url}/to", destination)
+    assert destination.read_bytes() == CONTENT
+
+
+def test_nobody_is_led_from_https_to_http() -> None:
+    with pytest.raises(WeightsError, match="https://host/file: is redirected from https to http"):
+        _redirected("https://host/file", "https://host/other", "http://host/file")
+    assert _redirected("https://host/file", "https://host/other", "/file") == "https://host/file"
+    assert _redirected("http://host/file", "http://host/other", "https://mirror/file") == "https://mirror/file"
 
 
 def test_a_proxy_of_the_environment_is_used(serve: Serve, destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,10 +338,11 @@ def test_addresses_that_are_none(destination: Path, url: str, message: str) -> N
 
 
 def test_passwords_are_not_shown(serve: Serve, destination: Path) -> None:
-    url = serve(CONTENT, statuses=[404]).url.replace("http://", "http://user:secret@")
+    url = serve(CONTENT, statuses=[404]).url.replace("http://", "http://user:secret@word@")
     with pytest.raises(WeightsError) as error:
         fetch(f"{url}/file.bin?key=hidden", destination)
     assert "secret" not in str(error.value)
+    assert "word" not in str(error.value)
     assert "hidden" not in str(error.value)
 
 
@@ -335,6 +361,74 @@ def test_a_second_download_of_the_same_file_waits_for_the_first(
         second.join()
     assert server.requests == []
     assert files_beside(destination) == ["file.bin"]
+
+
+@pytest.mark.parametrize("name", ["file.bin.part", "file.bin.part.json"])
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="links are followed here")
+def test_links_beside_the_destination_change_no_other_file(serve: Serve, destination: Path, name: str) -> None:
+    destination.parent.mkdir()
+    victim = destination.parent.parent / "victim"
+    victim.write_text("precious")
+    (destination.parent / name).symlink_to(victim)
+    if name.endswith("json"):
+        fetch(f"{serve(CONTENT).url}/file.bin", destination)
+        assert destination.read_bytes() == CONTENT
+    else:
+        with pytest.raises(DataError, match=r"file\.bin: cannot be written: "):
+            fetch(f"{serve(CONTENT).url}/file.bin", destination)
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "second name"])
+@pytest.mark.skipif(os.name != "posix", reason="needs pipes and hard links")
+def test_a_part_that_is_no_file_of_its_own_is_refused(serve: Serve, destination: Path, kind: str) -> None:
+    destination.parent.mkdir()
+    part = destination.with_name("file.bin.part")
+    if kind == "pipe":
+        os.mkfifo(part)
+    else:
+        (destination.parent / "victim").write_text("precious")
+        os.link(destination.parent / "victim", part)
+    with pytest.raises(DataError, match=r"file\.bin\.part is a link or no regular file; remove it"):
+        fetch(f"{serve(CONTENT).url}/file.bin", destination)
+    assert not destination.exists()
+
+
+def test_a_disk_that_is_too_small_is_not_filled(serve: Serve, destination: Path) -> None:
+    server = serve(CONTENT, length=10**17)
+    with pytest.raises(DataError, match="100,000,000,000,000,000 bytes are missing, and the disk has "):
+        download(f"{server.url}/file.bin", destination)
+    assert files_beside(destination) == []
+
+
+def test_an_endless_file_of_unknown_size_is_given_up(
+    serve: Serve, destination: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gradcli.hub.download._LARGEST_OF_UNKNOWN_SIZE", 100_000)
+    server = serve(CONTENT, sends_length=False)
+    with pytest.raises(WeightsError, match="sends more than 100,000 bytes without saying how many"):
+        download(f"{server.url}/file.bin", destination)
+    assert files_beside(destination) == []
+
+
+def test_a_length_of_thousands_of_digits_is_no_length(serve: Serve, destination: Path) -> None:
+    server = serve(CONTENT, length="9" * 5000)
+    fetch(f"{server.url}/file.bin", destination)
+    assert destination.read_bytes() == CONTENT
+
+
+def test_a_version_that_no_request_can_name_is_not_kept(serve: Serve, destination: Path) -> None:
+    server = serve(CONTENT, etag='"\xff"', drops=1, bytes_before_drop=1000)
+    fetch(f"{server.url}/file.bin", destination)
+    assert server.asked("If-Range") == [None, None]
+    assert destination.read_bytes() == CONTENT
+
+
+def test_what_a_server_says_fits_on_a_line(serve: Serve, destination: Path) -> None:
+    server = serve(CONTENT, statuses=[403], reason="\x1b[31mno\x07")
+    with pytest.raises(WeightsError) as error:
+        fetch(f"{server.url}/file.bin", destination)
+    assert str(error.value).isprintable()
 
 
 def test_a_folder_that_cannot_be_made(serve: Serve, tmp_path: Path) -> None:

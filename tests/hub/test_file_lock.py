@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -53,6 +54,14 @@ def test_the_lock_of_a_process_that_was_killed_is_free(tmp_path: Path) -> None:
     assert (tmp_path / "lock").exists()
     with locked(tmp_path / "lock", "at work") as waited:
         assert not waited
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="links are followed here")
+def test_a_link_in_place_of_the_lock_makes_no_file_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="lock: cannot be written"), locked(tmp_path / "lock", "testing"):
+        pass
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
