@@ -32,7 +32,7 @@ class Conversion:
 
     `source_naming` and `source_prefix` are what `recognise_naming` makes of the source; `naming` is the style written,
     the source's where it was kept. `not_renamed` are the tensors that no rule of the naming knows and that kept their
-    names when others were renamed.
+    names, but for the prefix, when others were renamed. `ignored` names what the source holds and the result does not.
     """
 
     source: Path
@@ -63,9 +63,10 @@ def convert_checkpoint(
 
     Without `dtype` every tensor keeps its dtype and bits. With it, floating-point tensors are rounded to it and others
     stay. With `naming` the tensors of a ResNet get that style's names, without the prefix of a wrapper; "timm" is
-    torchvision's. Metadata is carried over and gains `source_sha256`, the checksum of the source file (of the index,
-    where it has several), `format` for the loaders that ask for it (of timm and Hugging Face), and the entries of
-    `metadata`. An existing destination is replaced.
+    torchvision's. What a training kept beside the network is left out then, since other loaders refuse it. Metadata is
+    carried over and gains `source_sha256`, the checksum of the source file (of the index, where it has several),
+    `format` for the loaders that ask for it (of timm and Hugging Face), and the entries of `metadata`. An existing
+    destination is replaced.
 
     WeightsError if the source can't be read, a value would become infinite in `dtype`, or its names are not those of a
     ResNet; DataError if the destination can't be written; UsageError if it is the source or is not named
@@ -80,40 +81,47 @@ def convert_checkpoint(
     source_sha256 = file_sha256(source)
     source_naming = recognise_naming(checkpoint.tensors)
     written = _converted(checkpoint, dtype) if dtype else checkpoint
-    names = {name: name for name in written.tensors} if naming is None else _renamed(checkpoint, source_naming, naming)
+    names = {name: name for name in written.tensors}
+    ignored, not_renamed = checkpoint.ignored, tuple[str, ...]()
+    if naming is not None:
+        names = _renamed(checkpoint, source_naming, naming)
+        ignored = (*checkpoint.ignored, *source_naming.training_only)
+        not_renamed = (*source_naming.unrecognised, *source_naming.other_head)
+    tensors = {names[name]: array for name, array in written.tensors.items() if name in names}
     format_metadata = {"format": "pt"} if naming in ("timm", "hf") else {}
     save_safetensors(
         destination,
-        {names[name]: array for name, array in written.tensors.items()},
+        tensors,
         {**checkpoint.metadata, "source_sha256": source_sha256, **format_metadata, **(metadata or {})},
-        {names[name]: tensor_dtype for name, tensor_dtype in written.dtypes.items()},
+        {new: written.dtypes[name] for name, new in names.items()},
     )
     return Conversion(
         source=source,
         destination=destination,
         container=checkpoint.container,
-        tensors=len(written.tensors),
-        elements=sum(array.size for array in written.tensors.values()),
+        tensors=len(tensors),
+        elements=sum(array.size for array in tensors.values()),
         source_dtypes=dict(Counter(checkpoint.dtypes.values())),
-        dtypes=dict(Counter(written.dtypes.values())),
+        dtypes=dict(Counter(written.dtypes[name] for name in names)),
         source_naming=source_naming.style,
         source_prefix=source_naming.prefix,
         naming=naming or source_naming.style,
-        not_renamed=() if naming is None else (*source_naming.unrecognised, *source_naming.training_only),
+        not_renamed=not_renamed,
         source_sha256=source_sha256,
         destination_sha256=file_sha256(destination),
-        ignored=checkpoint.ignored,
+        ignored=ignored,
     )
 
 
 def _renamed(checkpoint: Checkpoint, source_naming: Naming, naming: WrittenStyle) -> dict[str, str]:
-    """The name in the destination for each name of the source."""
+    """The name in the destination for each name of the source that is not of its training only."""
     if source_naming.style == "unknown":
         raise WeightsError(
             f"{checkpoint.path}: its names are not those of a ResNet of torchvision, timm or Hugging Face "
             f"({', '.join(name[:40] for name in list(checkpoint.tensors)[:3])}, ...); convert it without another naming"
         )
-    torchvision = {name: source_naming.name_of.get(name, name) for name in checkpoint.tensors}
+    left_out = set(source_naming.training_only)
+    torchvision = {name: source_naming.torchvision_name(name) for name in checkpoint.tensors if name not in left_out}
     try:
         in_style = names_in(naming, torchvision.values())
     except WeightsError as error:

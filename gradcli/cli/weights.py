@@ -74,9 +74,9 @@ def convert(
 
     conversion = convert_checkpoint(source, destination, dtype=dtype, naming=naming)
     if conversion.ignored:
-        logger.info("%s: left out, because they are no tensors of the network: %s", source, _some(conversion.ignored))
+        logger.info("%s: left out, because they are not of the network: %s", source, _some(conversion.ignored))
     if conversion.not_renamed:
-        logger.info("%s: kept under their names: %s", source, _some(conversion.not_renamed))
+        logger.info("%s: no rule of the naming knows, and so keeps: %s", source, _some(conversion.not_renamed))
     report.write_records([conversion], CONVERSION_COLUMNS)
 
 

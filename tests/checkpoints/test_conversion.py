@@ -236,6 +236,25 @@ def test_names_are_written_in_the_style_asked_for(tmp_path: Path, naming: Any, s
     assert (conversion.naming, conversion.not_renamed) == (naming, ("extra",))
 
 
+def test_with_a_naming_what_belongs_to_training_only_is_left_out_and_said(tmp_path: Path) -> None:
+    source, destination = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    backbone = [f"module.encoder_q.{name}" for name in RESNET_NAMES if not name.startswith("fc.")]
+    head = ["module.encoder_q.fc.0.weight", "module.encoder_q.fc.2.weight"]
+    beside = [*(name.replace("_q.", "_k.") for name in backbone), "module.queue"]
+    save_safetensors(source, {name: np.zeros(2) for name in (*backbone, *head, *beside)})
+    conversion = convert_checkpoint(source, destination, naming="timm")
+    expected = [name.removeprefix("module.encoder_q.") for name in (*backbone, *head)]
+    assert sorted(load_checkpoint(destination).tensors) == sorted(expected)
+    assert (conversion.tensors, conversion.elements, sum(conversion.dtypes.values())) == (
+        len(expected),
+        2 * len(expected),
+        len(expected),
+    )
+    assert sorted(conversion.ignored) == sorted(beside)
+    assert conversion.not_renamed == tuple(head)
+    assert convert_checkpoint(source, destination).tensors == len((*backbone, *head, *beside))
+
+
 def test_without_a_naming_names_are_kept(tmp_path: Path) -> None:
     source, destination = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     save_safetensors(source, {"module." + name: np.zeros(1) for name in RESNET_NAMES})
