@@ -14,6 +14,7 @@ from gradcli.checkpoints.checkpoint import Checkpoint
 from gradcli.checkpoints.dtypes import SUPPORTED_DTYPES, array_from_bytes
 from gradcli.checkpoints.mapped_file import Bytes, map_file, release_pages
 from gradcli.checkpoints.quoting import quoted
+from gradcli.checkpoints.tensor_limits import LARGEST_NUMBER, LARGEST_RANK
 from gradcli.checkpoints.zip_archive import ZipArchive
 from gradcli.errors import WeightsError
 
@@ -26,7 +27,6 @@ _NAME_LENGTH: Final = slice(26, 28)
 _LONGEST_HEADER: Final = 4096
 _LONGEST_PREFIX: Final = 12  # magic, version and length of the header
 _MOST_HEADER_BYTES: Final = 2**21  # of all arrays together: those of 16,000
-_LARGEST_RANK: Final = 64  # NumPy's limit
 _LONGEST_REASON: Final = 100
 
 
@@ -79,13 +79,13 @@ def _array(content: Bytes) -> tuple[np.ndarray[Any, Any], str, int]:
     dtype = stored.newbyteorder("=").name
     if stored.hasobject or dtype not in SUPPORTED_DTYPES:
         raise _ArrayError(f"has the dtype {stored.name}; supported are {', '.join(SUPPORTED_DTYPES)}")
-    if len(shape) > _LARGEST_RANK or not all(type(n) is int and n >= 0 for n in shape):
+    if len(shape) > LARGEST_RANK or not all(type(n) is int and n >= 0 for n in shape):
         raise _ArrayError("is corrupt: its header has no sizes of an array")
     declared = math.prod(shape) * stored.itemsize
     data = content[start:]
     if declared != data.size:
         raise _ArrayError(f"is corrupt: its header declares {_count(declared)} bytes, {data.size} follow it")
-    if math.prod(n or 1 for n in shape) * stored.itemsize >= 2**63:
+    if math.prod(n or 1 for n in shape) * stored.itemsize > LARGEST_NUMBER:
         raise _ArrayError("is corrupt: its sizes are too large together")
     big_endian = stored.newbyteorder(">") == stored and stored.itemsize > 1
     array = array_from_bytes(data, dtype, big_endian)

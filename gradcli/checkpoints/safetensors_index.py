@@ -15,7 +15,7 @@ from typing import Any, Final
 from gradcli.checkpoints.checkpoint import Checkpoint
 from gradcli.checkpoints.file_opening import read_opening
 from gradcli.checkpoints.quoting import quoted
-from gradcli.checkpoints.safetensors_reader import looks_like_safetensors, read_safetensors
+from gradcli.checkpoints.safetensors_reader import looks_like_safetensors, read_safetensors, without_duplicates
 from gradcli.errors import WeightsError
 
 _LARGEST_INDEX: Final = 20_000_000  # bytes; an index of two hundred thousand tensors is of this size
@@ -60,7 +60,7 @@ def _index(path: Path) -> dict[str, Any]:
     if size > _LARGEST_INDEX:
         raise WeightsError(f"{path}: is JSON text of {size} bytes; an index of weights has at most {_LARGEST_INDEX}")
     try:
-        index = json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=_without_duplicates)
+        index = json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=without_duplicates)
     except (ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise WeightsError(f"{path}: looks like JSON text but is not valid ({reason}); download it again") from error
@@ -70,14 +70,6 @@ def _index(path: Path) -> dict[str, Any]:
             "give a safetensors file, a file of torch.save or .npz"
         )
     return index  # type: ignore[no-any-return]
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    entries = dict(pairs)
-    if len(entries) < len(pairs):
-        [(name, _)] = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"the name {quoted(name)} occurs twice")
-    return entries
 
 
 def _weight_map(path: Path, index: Mapping[str, Any]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from gradcli.checkpoints.checkpoint import Checkpoint
+from gradcli.checkpoints.cut_files import cut_short
 from gradcli.checkpoints.dtypes import SAFETENSORS_DTYPES, UNSUPPORTED_SAFETENSORS_DTYPES, array_from_bytes, item_size
 from gradcli.checkpoints.mapped_file import Bytes, map_file
 from gradcli.checkpoints.quoting import quoted
@@ -119,10 +121,7 @@ def _data_start(path: Path, content: Bytes) -> int:
     if length > _LARGEST_HEADER:
         raise _corrupt(path, f"its header would be {length} bytes long, more than {_LARGEST_HEADER}")
     if content.size < data_start:
-        raise WeightsError(
-            f"{path}: cut short after {content.size} bytes, inside its header of {data_start} bytes; "
-            "download or write it again"
-        )
+        raise cut_short(path, content.size, where=f", inside its header of {data_start:,} bytes")
     return data_start
 
 
@@ -131,7 +130,7 @@ def _check_length(path: Path, content: Bytes, data_start: int) -> None:
     _, entries = _header(path, content, data_start)
     whole = data_start + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
     if content.size < whole:
-        raise WeightsError(f"{path}: cut short after {content.size} of {whole} bytes; download or write it again")
+        raise cut_short(path, content.size, whole)
     if content.size > whole:
         raise _corrupt(path, f"it has {content.size - whole} bytes after its last tensor")
 
@@ -139,7 +138,7 @@ def _check_length(path: Path, content: Bytes, data_start: int) -> None:
 def _header(path: Path, content: Bytes, data_start: int) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
     """The metadata and the entries of the header."""
     try:
-        header = json.loads(content[_LENGTH_BYTES:data_start].tobytes(), object_pairs_hook=_without_duplicates)
+        header = json.loads(content[_LENGTH_BYTES:data_start].tobytes(), object_pairs_hook=without_duplicates)
         metadata = header.pop("__metadata__", None) or {}
         # The library has checked its own view of the file, which might have been replaced since.
         if not all(isinstance(text, str) for text in metadata.values()):
@@ -156,11 +155,15 @@ def _header(path: Path, content: Bytes, data_start: int) -> tuple[dict[str, str]
     return metadata, header
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # The library keeps the last of two equal names; two readers that differ here would see other weights.
+def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these pairs in JSON text; ValueError names one that occurs twice.
+
+    Most libraries keep the last of two equal names; two readers that differ here would see other weights.
+    """
     entries = dict(pairs)
     if len(entries) < len(pairs):
-        raise ValueError("a name occurs twice")
+        [(name, _)] = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"the name {quoted(name)} occurs twice")
     return entries
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from gradcli.checkpoints.cut_files import cut_short
 from gradcli.checkpoints.mapped_file import Bytes
 from gradcli.checkpoints.quoting import quoted
 from gradcli.errors import WeightsError
@@ -106,5 +107,4 @@ def _archive_size(end: int) -> int:
 
 def _cut_short(path: Path, data: Bytes, end: int | None, where: str = "") -> WeightsError:
     """What to say of a file that ends early; `end` is that of its last member, where that is known."""
-    whole = "" if end is None else f" of {_archive_size(end)}"
-    return WeightsError(f"{path}: cut short after {data.size}{whole} bytes{where}; download or write it again")
+    return cut_short(path, data.size, None if end is None else _archive_size(end), where)

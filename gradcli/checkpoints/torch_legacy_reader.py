@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from gradcli.checkpoints.checkpoint import Checkpoint
+from gradcli.checkpoints.cut_files import cut_short
 from gradcli.checkpoints.mapped_file import Bytes, map_file
 from gradcli.checkpoints.quoting import quoted
+from gradcli.checkpoints.tensor_limits import is_whole_number
 from gradcli.checkpoints.torch_pickle import StorageRecord, read_torch_pickle, storage_record
 from gradcli.checkpoints.torch_state_dict import find_state_dict
 from gradcli.checkpoints.torch_storage_views import (
     StorageView,
     check_view,
-    is_whole_number,
-    storage_size,
     tensor_of_root,
 )
 from gradcli.checkpoints.torch_tensors import arrays_from_records
@@ -125,9 +125,9 @@ class _DeclaredStorages:
 
 def _placed_storages(path: Path, data: Bytes, position: int, records: list[StorageRecord]) -> dict[str, Bytes]:
     """The storages that follow the last pickle; WeightsError if they end before or after the file does."""
-    end = position + sum(_COUNT_SIZE + storage_size(record) for record in records)
+    end = position + sum(_COUNT_SIZE + record.size for record in records)
     if data.size < end:
-        raise WeightsError(f"{path}: cut short after {data.size} of {end} bytes; download or write it again")
+        raise cut_short(path, data.size, end)
     if data.size > end:
         raise WeightsError(f"{path}: is corrupt: {data.size - end} bytes follow the end of its storages")
     storages = {}
@@ -139,6 +139,6 @@ def _placed_storages(path: Path, data: Bytes, position: int, records: list[Stora
                 f"{path}: is corrupt: storage {quoted(record.key)} has {count} elements at byte {position}, not the "
                 f"{record.elements} that its pickle declares"
             )
-        position = start + storage_size(record)
+        position = start + record.size
         storages[record.key] = data[start:position]
     return storages

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from os import PathLike
 from typing import Any, Final, NamedTuple
 
-from gradcli.checkpoints.dtypes import SUPPORTED_DTYPES, TORCH_STORAGE_DTYPES, UNSUPPORTED_DTYPES
+from gradcli.checkpoints.dtypes import SUPPORTED_DTYPES, TORCH_STORAGE_DTYPES, UNSUPPORTED_DTYPES, item_size
 from gradcli.checkpoints.mapped_file import Bytes
 from gradcli.checkpoints.pickle_machine import read_pickle
 from gradcli.checkpoints.pickle_objects import NUMPY_GLOBALS, STANDARD_GLOBALS, Constructor, Name, Record, record_of
@@ -32,6 +32,11 @@ class StorageRecord(NamedTuple):
     dtype: str | None
     key: Any
     elements: Any
+
+    @property
+    def size(self) -> int:
+        """In bytes, once the number of elements was checked."""
+        return int(self.elements) * (item_size(self.dtype) if self.dtype else 1)
 
 
 class TensorRecord(NamedTuple):

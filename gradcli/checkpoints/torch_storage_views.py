@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from gradcli.checkpoints.dtypes import item_size
 from gradcli.checkpoints.quoting import quoted
+from gradcli.checkpoints.tensor_limits import is_whole_number
 from gradcli.checkpoints.torch_pickle import StorageRecord, TensorRecord
 from gradcli.errors import WeightsError
 
@@ -18,17 +18,6 @@ class StorageView(NamedTuple):
     root: StorageRecord
     offset: int
     elements: int
-
-
-def is_whole_number(value: Any) -> bool:
-    """Whether a value out of a pickle is an int that is not negative and fits into 64 bits."""
-    return type(value) is int and 0 <= value < 2**63
-
-
-def storage_size(record: StorageRecord) -> int:
-    """The bytes of a storage whose number of elements was checked."""
-    size: int = record.elements * (item_size(record.dtype) if record.dtype else 1)
-    return size
 
 
 def check_view(path: Path, view: StorageView) -> None:

@@ -16,13 +16,12 @@ from typing import Any, Final, NamedTuple
 from gradcli.checkpoints.checkpoint import Checkpoint
 from gradcli.checkpoints.mapped_file import Bytes, map_file
 from gradcli.checkpoints.tar_archive import TarMember, find_tar_members, looks_like_tar
+from gradcli.checkpoints.tensor_limits import LARGEST_RANK, is_whole_number
 from gradcli.checkpoints.torch_pickle import StorageRecord, StorageType, TensorRecord, read_torch_pickle
 from gradcli.checkpoints.torch_state_dict import find_state_dict
 from gradcli.checkpoints.torch_storage_views import (
     StorageView,
     check_view,
-    is_whole_number,
-    storage_size,
     tensor_of_root,
 )
 from gradcli.checkpoints.torch_tensors import arrays_from_records
@@ -30,7 +29,6 @@ from gradcli.errors import WeightsError
 
 _MEMBERS: Final = ("sys_info", "pickle", "tensors", "storages")
 _PROTOCOL_VERSION: Final = 1000
-_LARGEST_RANK: Final = 64  # NumPy's limit
 # Entries are small pickles, of some 100 bytes each. A file of so many takes a second to read.
 _MOST_ENTRY_BYTES: Final = 2**20
 _DECIMAL: Final = re.compile("[0-9]{1,20}")
@@ -152,7 +150,7 @@ def _read_storages(member: _Member) -> _Storages:
             raise member.corrupt(f"has storage {key} with {elements} elements")
         record = StorageRecord(kind.dtype, str(key), elements)
         _add(member, storages.records, key, record)
-        storages.data[record.key] = member.take(storage_size(record))
+        storages.data[record.key] = member.take(record.size)
     views = member.pickle()
     if not isinstance(views, list) or not all(isinstance(view, tuple) and len(view) == 4 for view in views):
         raise member.corrupt("does not end with a list of views")
@@ -179,7 +177,7 @@ def _read_tensors(member: _Member, storages: dict[int, StorageRecord]) -> dict[i
         if not isinstance(kind, StorageType) or kind.dtype != storage.dtype:
             raise member.corrupt(f"has tensor {key} of another type than its storage of {storage.dtype}")
         (rank,) = member.numbers("<i4x")  # PyTorch wrote 8 bytes, of which the upper 4 mean nothing
-        if not 0 <= rank <= _LARGEST_RANK:
+        if not 0 <= rank <= LARGEST_RANK:
             raise member.corrupt(f"has tensor {key} with {rank} dimensions")
         shape = member.numbers(f"<{rank}q")
         strides = member.numbers(f"<{rank}q")

@@ -13,14 +13,12 @@ import numpy as np
 from gradcli.checkpoints.dtypes import SUPPORTED_DTYPES, array_from_bytes, item_size
 from gradcli.checkpoints.mapped_file import Bytes, release_pages
 from gradcli.checkpoints.quoting import quoted
+from gradcli.checkpoints.tensor_limits import ALWAYS_ALLOWED_BYTES, LARGEST_NUMBER, LARGEST_RANK
 from gradcli.checkpoints.torch_pickle import StorageRecord, TensorRecord
 from gradcli.errors import WeightsError
 
 # Tensors may share storages and repeat elements (stride 0), so a small file can describe terabytes.
 _LARGEST_EXPANSION: Final = 4
-_ALWAYS_ALLOWED_BYTES: Final = 2**28
-_LARGEST_RANK: Final = 64  # NumPy's limit
-_LARGEST_NUMBER: Final = 2**63 - 1  # PyTorch's sizes, strides and offsets are int64
 
 
 def arrays_from_records(
@@ -51,12 +49,11 @@ def arrays_from_records(
         if storage.key not in storages:
             storages[storage.key] = read_storage(storage.key)
         data = storages[storage.key]
-        declared = storage.elements * (item_size(storage.dtype) if storage.dtype else 1)
-        if declared != data.size:
+        if storage.size != data.size:
             raise _wrong(
                 path,
                 name,
-                f"storage {quoted(storage.key)} has {data.size} bytes, not the {declared} declared",
+                f"storage {quoted(storage.key)} has {data.size} bytes, not the {storage.size} declared",
             )
         uses[storage.key] -= 1
         last_use = uses[storage.key] == 0
@@ -81,20 +78,20 @@ def _check_record(path: Path, name: str, record: TensorRecord) -> None:
     shape, strides = record.shape, record.strides
     if not isinstance(shape, tuple) or not isinstance(strides, tuple) or len(shape) != len(strides):
         raise _wrong(path, name, "its sizes and strides do not match")
-    if len(shape) > _LARGEST_RANK:
-        raise _wrong(path, name, f"it has {len(shape)} dimensions, more than {_LARGEST_RANK}")
+    if len(shape) > LARGEST_RANK:
+        raise _wrong(path, name, f"it has {len(shape)} dimensions, more than {LARGEST_RANK}")
     for number in (*shape, *strides, record.offset, storage.elements):
         if type(number) is not int:
             raise _wrong(path, name, f"a {type(number).__name__} is no size, stride or offset")
-        if not 0 <= number <= _LARGEST_NUMBER:
-            shown = number if abs(number) <= _LARGEST_NUMBER else f"a number of {number.bit_length()} bits"
+        if not 0 <= number <= LARGEST_NUMBER:
+            shown = number if abs(number) <= LARGEST_NUMBER else f"a number of {number.bit_length()} bits"
             raise _wrong(path, name, f"{shown} is no size, stride or offset")
     item = item_size(record.dtype)
-    if math.prod(n or 1 for n in shape) * item > _LARGEST_NUMBER:
+    if math.prod(n or 1 for n in shape) * item > LARGEST_NUMBER:
         raise _wrong(path, name, "its sizes are too large together")
     if math.prod(shape):
         end = record.offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True)) + 1
-        elements = storage.elements * (item_size(storage.dtype) if storage.dtype else 1) // item
+        elements = storage.size // item
         if end > elements:
             raise _wrong(path, name, f"it reaches element {end} of a storage of {elements}")
 
@@ -104,7 +101,7 @@ def _check_total(path: Path, records: Mapping[str, TensorRecord]) -> None:
     for record in records.values():
         loaded_size = 4 if record.dtype == "bfloat16" else item_size(record.dtype)
         total += math.prod(record.shape) * loaded_size
-    limit = max(_ALWAYS_ALLOWED_BYTES, _LARGEST_EXPANSION * path.stat().st_size)
+    limit = max(ALWAYS_ALLOWED_BYTES, _LARGEST_EXPANSION * path.stat().st_size)
     if total > limit:
         raise WeightsError(
             f"{path}: its tensors would need {total} bytes of memory, more than {_LARGEST_EXPANSION} times "

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Final
 
 from gradcli.checkpoints.checkpoint import Checkpoint
-from gradcli.checkpoints.dtypes import SUPPORTED_DTYPES, item_size
+from gradcli.checkpoints.dtypes import SUPPORTED_DTYPES
 from gradcli.checkpoints.mapped_file import Bytes, map_file
 from gradcli.checkpoints.quoting import quoted
+from gradcli.checkpoints.tensor_limits import is_whole_number
 from gradcli.checkpoints.torch_pickle import read_torch_pickle
 from gradcli.checkpoints.torch_state_dict import TorchStateDict, find_state_dict
 from gradcli.checkpoints.torch_tensors import arrays_from_records
 from gradcli.checkpoints.zip_archive import ZipArchive
-from gradcli.checkpoints.zip_directory import corrupt, cut_short, has_directory, opening_members
+from gradcli.checkpoints.zip_directory import corrupt, has_directory, missing_directory, opening_members
 from gradcli.errors import WeightsError
 
 _PICKLE: Final = "data.pkl"
@@ -41,7 +42,7 @@ def read_torch_zip(path: Path) -> Checkpoint:
     """
     data = map_file(path)
     if not has_directory(data):
-        raise cut_short(path, data, _length_needed(path, data))
+        raise missing_directory(path, data, _length_needed(path, data))
     archive = ZipArchive(path, data)
     folder = _top_folder(path, archive.members)
     _check_letter_case(path, archive.members)
@@ -109,7 +110,11 @@ def _storage_bytes(found: TorchStateDict) -> int:
     """The bytes that the tensors' storages take, those whose size makes sense."""
     sizes = {}
     for record in found.records.values():
-        key, dtype, elements = record.storage.key, record.storage.dtype, record.storage.elements
-        if isinstance(key, str) and dtype in (None, *SUPPORTED_DTYPES) and type(elements) is int:
-            sizes[key] = max(0, elements) * (item_size(dtype) if dtype else 1)
+        storage = record.storage
+        if (
+            storage.dtype in (None, *SUPPORTED_DTYPES)
+            and isinstance(storage.key, str)
+            and is_whole_number(storage.elements)
+        ):
+            sizes[storage.key] = storage.size
     return sum(sizes.values())

@@ -10,12 +10,12 @@ import numpy as np
 
 from gradcli.checkpoints.mapped_file import Bytes
 from gradcli.checkpoints.quoting import quoted
+from gradcli.checkpoints.tensor_limits import ALWAYS_ALLOWED_BYTES
 from gradcli.checkpoints.zip_directory import STORED, ZipMember, corrupt, read_directory
 from gradcli.errors import WeightsError
 
 # What inflated members may need together: enough for any that shrank honestly, far from what a bomb asks for.
 _LARGEST_RATIO: Final = 16
-_ALWAYS_ALLOWED_BYTES: Final = 2**28
 _LARGEST_DEFLATE_RATIO: Final = 1032  # no deflated data expand further
 _PIECE: Final = 2**18
 
@@ -40,7 +40,7 @@ class ZipArchive:
                         path,
                         f"member {quoted(member.name)} can't hold {member.size} bytes in {member.stored} compressed",
                     )
-        if inflated > max(_ALWAYS_ALLOWED_BYTES, _LARGEST_RATIO * data.size):
+        if inflated > max(ALWAYS_ALLOWED_BYTES, _LARGEST_RATIO * data.size):
             raise WeightsError(
                 f"{path}: its compressed members would need {inflated} bytes of memory, more than "
                 f"{_LARGEST_RATIO} times its size; refused"

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from gradcli.checkpoints.cut_files import cut_short
 from gradcli.checkpoints.mapped_file import Bytes
 from gradcli.checkpoints.quoting import quoted
 from gradcli.errors import WeightsError
@@ -83,14 +84,12 @@ def has_directory(data: Bytes) -> bool:
     return _find_end(data) is not None
 
 
-def cut_short(path: Path, data: Bytes, needed: int = 0) -> WeightsError:
+def missing_directory(path: Path, data: Bytes, needed: int = 0) -> WeightsError:
     """The error for an archive without directory. `needed` is a length that the caller knows the file must have."""
     needed = max([needed, *(member.start + member.stored for member in opening_members(data))])
     if needed > data.size:
-        reason = f"; its tensors need at least {needed:,}"
-    else:
-        reason = ": the directory at the end of its zip archive is missing"
-    return WeightsError(f"{path}: cut short after {data.size:,} bytes{reason}; download or write it again")
+        return cut_short(path, data.size, where=f"; its tensors need at least {needed:,}")
+    return cut_short(path, data.size, where=": the directory at the end of its zip archive is missing")
 
 
 def opening_members(data: Bytes) -> Iterator[ZipMember]:
@@ -122,7 +121,7 @@ def corrupt(path: Path, reason: str) -> WeightsError:
 def _read_directory(path: Path, data: Bytes) -> dict[str, ZipMember]:
     end = _find_end(data)
     if end is None:
-        raise cut_short(path, data)
+        raise missing_directory(path, data)
     offset, size, count = _directory_extent(path, data, end)
     if count > _MOST_MEMBERS:
         raise WeightsError(f"{path}: is a zip archive of {count:,} members, more than {_MOST_MEMBERS:,}; refused")

@@ -96,7 +96,7 @@ def test_a_cut_file_says_how_much_is_there(tmp_path: Path) -> None:
     save_safetensors(path, {"a": np.arange(6.0)})
     whole = path.read_bytes()
     path.write_bytes(whole[:-5])
-    with pytest.raises(WeightsError, match=f"cut short after {len(whole) - 5} of {len(whole)} bytes"):
+    with pytest.raises(WeightsError, match=f"cut short after {len(whole) - 5:,} of {len(whole):,} bytes"):
         load_checkpoint(path)
     path.write_bytes(whole[:20])
     with pytest.raises(WeightsError, match="cut short after 20 bytes, inside its header"):
@@ -120,9 +120,9 @@ def test_a_cut_file_says_how_much_is_there(tmp_path: Path) -> None:
             b'{"a":{"dtype":"I8","shape":[1],"data_offsets":[0,1]},'
             b'"a":{"dtype":"I8","shape":[1],"data_offsets":[0,1]}}',
             b"1",
-            "a name occurs twice",
+            "the name 'a' occurs twice",
         ),
-        (b'{"__metadata__":{"k":"1","k":"2"}}', b"", "a name occurs twice"),
+        (b'{"__metadata__":{"k":"1","k":"2"}}', b"", "the name 'k' occurs twice"),
         ({"a": entry("F32", [1], 0, 4)}, b"1234 and more", "it has 9 bytes after its last tensor"),
         ({"a": entry("F32", [2**40, 2**40], 0, 4)}, b"1234", "not a valid safetensors file"),
         ({"a": entry("F32", [1], 2**63, 2**63 + 4)}, b"1234", "not a valid safetensors file|cut short"),

@@ -112,7 +112,7 @@ def test_every_cut_is_told_as_one(tmp_path: Path) -> None:
         message = refusal(path)
         assert "cut short" in message
         if length >= pickles:
-            assert f"cut short after {length} of {len(whole)} bytes" in message
+            assert f"cut short after {length:,} of {len(whole):,} bytes" in message
 
 
 def test_flipped_bits_are_refused_or_give_other_numbers(tmp_path: Path) -> None:

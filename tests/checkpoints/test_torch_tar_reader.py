@@ -123,13 +123,13 @@ def test_every_cut_is_told_as_one(tmp_path: Path) -> None:
     for length in sorted({*range(1, len(whole), 37), *range(512, len(whole), 512), *range(511, len(whole), 512)}):
         path.write_bytes(whole[:length])
         message = refusal(path)
-        assert f"cut short after {length} " in message
+        assert f"cut short after {length:,} " in message
         if length > members["storages"]:
-            assert f"of {len(whole)} bytes" in message
+            assert f"of {len(whole):,} bytes" in message
         if length == members["pickle"] + 1:
             assert "inside its member 'pickle'" in message
     path.write_bytes(whole[: members["storages"] + 1])
-    assert f"of {len(whole)} bytes, inside its member 'storages'" in refusal(path)
+    assert f"of {len(whole):,} bytes, inside its member 'storages'" in refusal(path)
 
 
 def test_flipped_bits_are_refused_or_give_other_numbers(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_every_cut_is_a_weights_error(torch_zip: Any, tmp_path: Path) -> None:
             load_checkpoint(path)
         assert "\n" not in str(caught.value)
         if length >= 4:
-            assert f"cut short after {length} bytes" in str(caught.value)
+            assert f"cut short after {length:,} bytes" in str(caught.value)
 
 
 def test_flipped_bits_never_change_a_value_or_raise_anything_else(torch_zip: Any, tmp_path: Path) -> None:

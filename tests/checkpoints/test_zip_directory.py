@@ -85,7 +85,7 @@ def test_names_without_the_utf8_flag_are_of_code_page_437() -> None:
 def test_every_cut_is_said_to_be_one() -> None:
     whole = build_zip([Member(b"a/data.pkl"), Member(b"b", b"x" * 500)], zip64=True)
     for length in range(1, len(whole)):
-        with pytest.raises(WeightsError, match=f"^file.zip: cut short after {length} bytes[:;] ") as caught:
+        with pytest.raises(WeightsError, match=f"^file.zip: cut short after {length:,} bytes[:;] ") as caught:
             read(whole[:length])
         assert "\n" not in str(caught.value)
     needed = 30 + 10 + 7 + 30 + 1 + 500
