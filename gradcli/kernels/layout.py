@@ -17,6 +17,8 @@ Array = NDArray[Any]
 Pair = tuple[int, int]
 Shape4 = tuple[int, ...]
 
+CHANNELS_LAST = (0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C)
+
 
 def as_nhwc(x: Array) -> Array:
     """`x` of shape (N, C, H, W) and any strides as a C-contiguous (N, H, W, C) array.
@@ -38,3 +40,14 @@ def as_rows(x: Array) -> Array:
     """
     n, c, h, w = x.shape
     return as_nhwc(x).reshape(n * h * w, c)
+
+
+def memory_order(array: Array) -> tuple[int, ...] | None:
+    """The order of axes in which the array's elements follow one another in memory; None where they don't."""
+    axes = tuple(range(array.ndim))
+    if array.flags.c_contiguous and array.ndim != 4:
+        return axes
+    if array.ndim == 4 and array.transpose(CHANNELS_LAST).flags.c_contiguous:
+        return CHANNELS_LAST
+    axes = tuple(sorted(axes, key=lambda axis: -array.strides[axis]))
+    return axes if array.transpose(axes).flags.c_contiguous else None

@@ -12,9 +12,11 @@ from gradcli.kernels.geometry import ConvGeometry
 from gradcli.kernels.layout import Array, Shape4, as_nhwc, from_nhwc
 from gradcli.kernels.memory import empty
 from gradcli.kernels.slices import for_each_slice
+from gradcli.kernels.statistics import sum_of_squares
 from gradcli.kernels.thin_products import BLOCK_ROWS, columns_times_rows
 
 MOST_PIXELS = 128  # with a higher rank the factors save little
+CANCELLATION = 1e-6  # the share of a sum's terms that it must keep for its precision to be that of float32
 PIECE_ELEMENTS = 1 << 18  # formed at a time by one thread: as much as the second-level cache holds
 
 
@@ -52,6 +54,30 @@ class LowRankGradient(DeferredArray):
         for_each_slice(form, -(-count // BLOCK_ROWS), gradient.size // PIECE_ELEMENTS)
         self._factors = None
         return from_nhwc(gradient)
+
+    def sum_of_squares(self) -> float:
+        """The sum of the squared elements in double precision, from the factors alone where they tell."""
+        factors = self._factors
+        if factors is not None:
+            # |LR|² = sum of (LᵀL) * (RRᵀ), both (P, P); where their products cancel, little of its precision is left.
+            products = [
+                (wide_left.T @ wide_left) * (wide_right @ wide_right.T)
+                for wide_left, wide_right in (
+                    (left.astype(np.float64), right.astype(np.float64)) for left, right in factors
+                )
+            ]
+            total = float(sum(product.sum() for product in products))
+            if total > CANCELLATION * sum(np.abs(product).sum() for product in products):
+                return total
+        return sum_of_squares(self.array())
+
+    def scale(self, factor: float) -> None:
+        """Multiply the gradient by a number: the left factors, or the array once it is formed."""
+        if self._factors is None:
+            gradient = self.array()
+            np.multiply(gradient, factor, out=gradient)
+        else:
+            self._factors = [(left * factor, right) for left, right in self._factors]
 
     def rows(self, first: int, last: int, out: Array) -> None:
         """Fill C-contiguous `out` with the gradient of the filters `first` up to `last`."""

@@ -1,5 +1,8 @@
 """Layers with PyTorch's names, meaning and initial values."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from gradcli.nn import functional, init
 from gradcli.nn.activation import ReLU, Sigmoid, Tanh
 from gradcli.nn.batchnorm import BatchNorm2d
@@ -14,6 +17,9 @@ from gradcli.nn.module import Module
 from gradcli.nn.parameter import Parameter
 from gradcli.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from gradcli.nn.smooth_activation import GELU, LeakyReLU, SiLU, Softplus
+
+if TYPE_CHECKING:
+    from gradcli.nn import utils
 
 __all__ = [
     "GELU",
@@ -44,4 +50,11 @@ __all__ = [
     "Tanh",
     "functional",
     "init",
+    "utils",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "utils":  # loaded when it is first used: a plain step needs none of it
+        return importlib.import_module("gradcli.nn.utils")
+    raise AttributeError(f"module 'gradcli.nn' has no attribute {name!r}")

@@ -4,26 +4,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gradcli.autograd import Tensor, enable_grad, no_grad
 from gradcli.autograd.accumulate_grad import zero_gradient
+from gradcli.autograd.versions import record_change
 from gradcli.deferred import settle_deferred
+from gradcli.kernels.parameter_updates import Update, empty_state, update_parameters
 
 Parameters = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 """Tensors, (name, tensor) pairs as `named_parameters()` gives, or groups: dictionaries with `params` and options."""
 
 
+class Move(NamedTuple):
+    """What a step does to a parameter, and what is new in what the optimizer remembers of it."""
+
+    parameter: Tensor
+    update: Update
+    state: dict[str, Any] | None
+
+
 class Optimizer:
-    """Base of optimizers; `param_groups` are dictionaries of `params` and options, as in PyTorch."""
+    """Base of optimizers; `param_groups` are dictionaries of `params` and options, as in PyTorch.
+
+    `has_stepped` tells whether there was a step, in this process or before the state was loaded.
+    """
 
     def __init__(self, params: Parameters, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
             raise TypeError("params argument given to the optimizer should be an iterable of Tensors or dicts")
         self.defaults = defaults
         self.state: dict[Tensor, dict[str, Any]] = {}
+        self.has_stepped = False
         self.param_groups: list[dict[str, Any]] = []
         entries: list[Any] = list(params)
         if not entries:
@@ -60,28 +74,31 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        self._update_groups(measured=False)
+        self._update(measured=False)
         return loss
 
     def measured_step(self) -> float:
         """Move every parameter that has a gradient; returns the Euclidean norm of all changes together."""
-        return math.sqrt(self._update_groups(measured=True))
+        return math.sqrt(self._update(measured=True))
 
-    def _update_groups(self, *, measured: bool) -> float:
+    def _update(self, *, measured: bool) -> float:
         settle_deferred()  # what was put off may read the parameters' old values
-        squares = 0.0
+        self.has_stepped = True
         with no_grad(), np.errstate(all="ignore"):  # overflow gives inf and nan without a word, as in PyTorch
+            moves: list[Move] = []
             for group in self.param_groups:
                 parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
                 if parameters:
-                    squares += self.update(parameters, group, measured=measured)
+                    moves += self.moves(parameters, group)
+            squares = update_parameters([move.update for move in moves], measured=measured)
+        for parameter, update, state in moves:
+            record_change(update.parameter)
+            if state:
+                self.state[parameter] = state
         return squares
 
-    def update(self, parameters: list[Tensor], group: dict[str, Any], *, measured: bool) -> float:
-        """Move parameters of one group, all of which have gradients, in place, with the options of that group.
-
-        Returns the sum of the squares of the changes where they are to be `measured`, else 0.
-        """
+    def moves(self, parameters: list[Tensor], group: dict[str, Any]) -> list[Move]:
+        """What a step does to parameters of one group, all of which have gradients, with the options of that group."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
@@ -97,24 +114,35 @@ class Optimizer:
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what `state_dict()` gave for parameters in the same order; tensors are copied."""
+        """Take over what `state_dict()` gave for parameters in the same order; arrays are copied.
+
+        It may have gone through a file: numbers of parameters may be text, tuples lists, and tensors whatever NumPy
+        makes arrays of, PyTorch's own included. Raises ValueError, and changes nothing, where groups, numbers or
+        shapes are others.
+        """
         saved_groups = state_dict["param_groups"]
         sizes = [len(group["params"]) for group in self.param_groups]
         if [len(group["params"]) for group in saved_groups] != sizes:
             raise ValueError("loaded state dict has other parameter groups than this optimizer")
         parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        numbers = [number for group in saved_groups for number in group["params"]]
+        position = {int(number): position for position, number in enumerate(numbers)}
         state: dict[Tensor, dict[str, Any]] = {}
         for number, entries in state_dict["state"].items():
-            if not 0 <= int(number) < len(parameters):
+            if int(number) not in position:
                 raise ValueError(f"loaded state dict has state for parameter {number} of {len(parameters)}")
-            parameter = parameters[int(number)]
-            state[parameter] = {
-                name: Tensor(value.array.astype(parameter.array.dtype)) if isinstance(value, Tensor) else value
-                for name, value in entries.items()
-            }
+            parameter = parameters[position[int(number)]]
+            state[parameter] = {name: _loaded_entry(name, value, parameter) for name, value in entries.items()}
         self.state = state
         for group, saved in zip(self.param_groups, saved_groups, strict=True):
-            group.update({name: value for name, value in saved.items() if name != "params"})
+            group.update(
+                {
+                    name: tuple(value) if isinstance(group.get(name), tuple) else value
+                    for name, value in saved.items()
+                    if name != "params"
+                }
+            )
+        self.has_stepped = True
 
     def __repr__(self) -> str:
         groups = [
@@ -123,3 +151,19 @@ class Optimizer:
             for index, group in enumerate(self.param_groups)
         ]
         return f"{type(self).__name__} (\n" + "\n".join(groups) + ")"
+
+
+def _loaded_entry(name: str, value: Any, parameter: Tensor) -> Any:
+    """An entry of a loaded state: arrays as tensors of the parameter's dtype and memory order, the rest as it is."""
+    if not hasattr(value, "__array__"):
+        return value
+    array = np.asarray(value)
+    if name == "step":  # a count, which other dtypes may not hold
+        return Tensor(array.copy())
+    if array.shape != parameter.array.shape:
+        raise ValueError(
+            f"loaded state dict has {name} of shape {list(array.shape)} for a parameter of {list(parameter.shape)}"
+        )
+    copy = empty_state(parameter.array)
+    np.copyto(copy, array, casting="same_kind")
+    return Tensor(copy)

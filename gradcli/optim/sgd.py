@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from gradcli.autograd import Tensor
-from gradcli.autograd.versions import record_change
-from gradcli.kernels.sgd import Rule, Update, empty_momentum_buffer, sgd_update
-from gradcli.optim.optimizer import Optimizer, Parameters
+from gradcli.kernels.layout import Array
+from gradcli.kernels.parameter_updates import Update, empty_state
+from gradcli.kernels.sgd import SGDRule
+from gradcli.optim.optimizer import Move, Optimizer, Parameters
 
 
 class SGD(Optimizer):
@@ -57,23 +58,21 @@ class SGD(Optimizer):
         }
         super().__init__(params, options)
 
-    def update(self, parameters: list[Tensor], group: dict[str, Any], *, measured: bool) -> float:
-        rule = Rule(*[group[name] for name in Rule._fields])
-        updates, new_buffers = [], {}
+    def moves(self, parameters: list[Tensor], group: dict[str, Any]) -> list[Move]:
+        momentum = group["momentum"]
+        options = {name: group[name] for name in SGDRule._fields if name != "first_step"}
+        first, later = SGDRule(**options, first_step=True), SGDRule(**options, first_step=False)
+        moves = []
         for parameter in parameters:
-            array, state, buffer = parameter.array, self.state.get(parameter), None
-            if state is not None and (kept := state.get("momentum_buffer")) is not None:
-                buffer = kept.array
-            first_step = buffer is None
-            if first_step and rule.momentum != 0:
-                buffer = empty_momentum_buffer(array)
-                new_buffers[parameter] = Tensor(buffer)
-            gradient = parameter.grad
+            array, gradient = parameter.array, parameter.grad
             assert gradient is not None
-            updates.append(Update(array, gradient.deferred_array(), buffer, first_step))
-        squares = sgd_update(updates, rule, measured=measured)
-        for update in updates:
-            record_change(update.parameter)
-        for parameter, new_buffer in new_buffers.items():
-            self.state[parameter] = {"momentum_buffer": new_buffer}
-        return squares
+            states: tuple[Array, ...] = ()
+            rule, state = later, None
+            if momentum:
+                kept = self.state.get(parameter, {}).get("momentum_buffer")
+                buffer: Tensor = Tensor(empty_state(array)) if kept is None else kept
+                if kept is None:
+                    rule, state = first, {"momentum_buffer": buffer}
+                states = (buffer.array,)
+            moves.append(Move(parameter, Update(array, gradient.deferred_array(), states, rule), state))
+        return moves
