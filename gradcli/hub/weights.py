@@ -58,16 +58,20 @@ def fetch_weights(name: str, *, url: str | None = None, force: bool = False, pro
         downloaded = cache.downloads_folder() / f"{name}-{entry.file}"
         # One that lies here was whole when its conversion was interrupted.
         if force or not (downloaded.is_file() and entry.accepts(file_sha256(downloaded))):
-            download(
-                url or entry.url,
-                downloaded,
-                size=entry.size,
-                sha256=entry.sha256,
-                description=name,
-                advice=f"name a mirror with gradcli weights fetch {name} --url URL, "
-                f"or put {entry.file} into {downloaded.parent}",
-                progress=progress,
-            )
+            try:
+                download(
+                    url or entry.url,
+                    downloaded,
+                    size=entry.size,
+                    sha256=entry.sha256,
+                    description=name,
+                    advice=f"name a mirror with gradcli weights fetch {name} --url URL, "
+                    f"or put {entry.file} into {downloaded.parent}",
+                    progress=progress,
+                )
+            except KeyboardInterrupt:
+                logger.info("%s: what has arrived is kept, and the next try goes on from there", name)
+                raise
         try:
             converted = _converted(entry, downloaded, shown_url(url or entry.url))
         except WeightsError:  # the next try would end as this one

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,30 @@ def test_drops_on_the_way(server: FileServer) -> None:
     server.drops, server.bytes_before_drop = 10, 100
     assert verify_weights(fetch_weights("ours")).ok
     assert len(server.requests) == 11
+
+
+def test_a_download_stopped_by_ctrl_c_says_that_it_goes_on_and_does(
+    server: FileServer, published: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    half = server.content[: len(server.content) // 2]
+
+    @contextmanager
+    def pressing(description: str, *, wanted: bool = True) -> Iterator[Callable[[int, int | None], None]]:
+        def report(done: int, total: int | None) -> None:
+            if done >= len(half):
+                raise KeyboardInterrupt
+
+        yield report
+
+    server.drops, server.bytes_before_drop = 1, len(half)
+    with monkeypatch.context() as patch, caplog.at_level(logging.INFO, "gradcli"):
+        patch.setattr("gradcli.hub.download.download_progress", pressing)
+        with pytest.raises(KeyboardInterrupt):
+            fetch_weights("ours")
+    assert "ours: what has arrived is kept, and the next try goes on from there" in caplog.text
+    server.drops = 0
+    fetch_weights("ours")
+    assert server.asked("Range")[-1] == f"bytes={len(half)}-"
 
 
 @pytest.mark.parametrize("folder", [0, 1, 2])
