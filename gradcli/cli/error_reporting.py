@@ -8,6 +8,7 @@ import traceback
 
 import typer
 
+from gradcli.cli.plain_values import without_control_characters
 from gradcli.errors import ExitCode, GradcliError
 
 # Typer re-exports only this one of click's exceptions, and carries its own copy of click in some
@@ -26,8 +27,8 @@ def report_error(error: BaseException, command_path: str, *, debug: bool = False
     exit_code, message = _explain(error)
     if debug:
         _write_to_standard_error("".join(traceback.format_exception(error)))
-    # A message may quote a file name, which may contain line breaks; a report is one line.
-    _write_to_standard_error(f"{command_path}: {' '.join(message.split())}\n")
+    # A message may quote a file name, which may contain line breaks and worse; a report is one line.
+    _write_to_standard_error(f"{command_path}: {without_control_characters(' '.join(message.split()))}\n")
     return exit_code
 
 

@@ -54,6 +54,16 @@ def _without_nonfinite(value: Any) -> Any:
     return value
 
 
+# Sent to a terminal, they move its cursor, set its title, or answer on its user's behalf.
+_ESCAPES = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0))}
+_ESCAPES_IN_LINES = {code: escape for code, escape in _ESCAPES.items() if chr(code) != "\n"}
+
+
+def without_control_characters(text: str, *, keep_lines: bool = False) -> str:
+    r"""The text with control characters, as a file may hold them in a name, as escapes: `\t`, `\n`, `\x1b`."""
+    return text.translate(_ESCAPES_IN_LINES if keep_lines else _ESCAPES)
+
+
 def field_text(value: Any) -> str:
     """One field of a CSV or tab-separated row: full precision, nothing shortened.
 

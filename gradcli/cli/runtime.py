@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from gradcli.cli.plain_values import without_control_characters
 from gradcli.errors import UsageError
 
 BLAS_THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -94,7 +95,8 @@ class _StandardErrorHandler(logging.Handler):
         prefix = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
         # A closed or full standard error must not end a training run.
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            sys.stderr.write(f"{prefix}{record.getMessage()}\n")
+            message = without_control_characters(record.getMessage(), keep_lines=True)
+            sys.stderr.write(f"{prefix}{message}\n")
             sys.stderr.flush()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from gradcli.cli.plain_values import field_text, plain
+from gradcli.cli.plain_values import field_text, plain, without_control_characters
 
 COLUMN_GAP = 2
 
@@ -34,9 +34,9 @@ def header_line(columns: Sequence[Column]) -> str:
 
 
 def row_line(record: Mapping[str, Any], columns: Sequence[Column]) -> str:
-    r"""The tab-separated fields of a record; a tab or line break inside a field becomes `\t`, `\n`."""
+    r"""The tab-separated fields of a record; a tab or other control character inside a field becomes `\t`, `\n`, `\x1b`."""
     texts = (field_text(record.get(column.field)) for column in columns)
-    return "\t".join(text.replace("\t", r"\t").replace("\n", r"\n") for text in texts) + "\n"
+    return "\t".join(map(without_control_characters, texts)) + "\n"
 
 
 def write_csv_row(file: TextIO, values: Sequence[Any]) -> None:
@@ -69,7 +69,7 @@ def draw_table(
         table.add_row(*(Text(text) for text in texts))
     console.print(table)
     if caption:
-        console.print(Text(caption))
+        console.print(Text(without_control_characters(caption, keep_lines=True)))
 
 
 def _fitting_columns(shown: Mapping[Column, Sequence[str]], width: int) -> list[Column]:
@@ -95,4 +95,8 @@ def _cell_text(value: Any, format: str) -> str:
     value = plain(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:{format}}" if format and isinstance(value, int | float) else field_text(value)
+    return (
+        f"{value:{format}}"
+        if format and isinstance(value, int | float)
+        else without_control_characters(field_text(value))
+    )

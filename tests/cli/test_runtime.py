@@ -85,3 +85,9 @@ def test_a_closed_standard_error_ends_no_command(run_probe: Callable[..., Any], 
         check=False,
     )
     assert (result.returncode, result.stdout) == (0, "data\n")
+
+
+def test_control_characters_of_names_reach_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with prepared_runtime(threads=None, quiet=False, verbose=False):
+        logging.getLogger("gradcli").warning("two\nlines of %s", "w\x1b[2J")
+    assert capsys.readouterr().err == "warning: two\nlines of w\\x1b[2J\n"

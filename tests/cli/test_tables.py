@@ -10,7 +10,7 @@ import pytest
 from terminal import Terminal, needs_terminal
 
 from gradcli.cli.output import Output
-from gradcli.cli.tables import Column, draw_table
+from gradcli.cli.tables import Column, draw_table, row_line
 from gradcli.errors import DivergedError
 
 gradcli_at_terminal = functools.partial(Terminal, ["-m", "gradcli"], streams=("stdout", "stderr"), NO_COLOR="1")
@@ -98,3 +98,17 @@ def test_a_run_at_a_terminal_shows_a_bar_and_its_epochs(model_file: Path, images
     assert "epoch 1/2: loss " in text
     assert "validation loss " in text
     assert "train accuracy" in text
+
+
+def test_control_characters_of_names_reach_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    record = {"name": "a\x1b]0;title\x07\n\tb\x9b2J"}
+    escaped = r"a\x1b]0;title\x07\n\tb\x9b2J"
+    assert escaped in drawn([Column("name")], [record])
+    assert row_line(record, [Column("name")]) == escaped + "\n"
+
+
+def test_control_characters_of_a_caption_reach_no_terminal() -> None:
+    file = io.StringIO()
+    draw_table([{"name": "a"}], [Column("name")], file, "one\x1b[2J\ntwo")
+    assert file.getvalue().endswith("one\\x1b[2J\ntwo\n")
