@@ -55,7 +55,7 @@ class FeatureStore:
 
     def rows(self) -> NDArray[np.float32]:
         """All rows, mapped read-only; the mapping outlives the store, and the file's name."""
-        return np.memmap(self._file, np.float32, "r", self._offset, self.shape)
+        return np.asarray(np.memmap(self._file, np.float32, "r", self._offset, self.shape))
 
     def write(self, start: int, rows: NDArray[np.float32], empty: tuple[int, ...] = ()) -> None:
         """Write a block of rows from `start` on, then its line in the journal; DataError if there is no space left."""
