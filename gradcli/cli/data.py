@@ -173,8 +173,7 @@ def _summary(report: DatasetReport) -> list[str]:
         lines[-1] += f"; {', '.join(f'{mode} {count:,}' for mode, count in report.modes.items())}"
     lines.append(f"{len(report.unreadable):,} unreadable")
     repeated = sum(len(group.images) - 1 for group in report.duplicates)
-    lines.append(
-        f"{repeated:,} repeated; {sum(group.across_splits for group in report.duplicates):,} images are in two splits, "
-        f"{sum(group.across_classes for group in report.duplicates):,} in two classes"
-    )
+    across_splits = sum(group.across_splits for group in report.duplicates)
+    across_classes = sum(group.across_classes for group in report.duplicates)
+    lines.append(f"{repeated:,} repeated ({across_splits:,} across splits, {across_classes:,} across classes)")
     return lines

@@ -32,6 +32,7 @@ BUNDLED_DATASETS: Final = {"digits": open_digits}
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _TAR_MAGIC: Final = slice(257, 262)
 _OPENING_LENGTH: Final = 512
+_MOST_NAMES: Final = 10
 
 
 def open_dataset(
@@ -135,9 +136,12 @@ def split(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Datase
         )
     single = [dataset.classes[label] for label in np.flatnonzero(counts == 1)]
     if single:
-        others = f" and {len(single) - 1} more classes have" if len(single) > 1 else " has"
+        more = f" and {len(single) - _MOST_NAMES} more" if len(single) > _MOST_NAMES else ""
         logger.warning(
-            "%s: class %r%s one image, which is trained on; nothing validates it", dataset.source, single[0], others
+            "%s: classes of one image are trained on and never validated: %s%s",
+            dataset.source,
+            ", ".join(single[:_MOST_NAMES]),
+            more,
         )
     keys = _random_keys(len(dataset), seed)
     in_validation = np.zeros(len(dataset), dtype=bool)

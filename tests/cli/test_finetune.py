@@ -162,7 +162,7 @@ def test_the_bundled_digits_train_with_no_more_than_their_name(gradcli: Run) -> 
 
 
 REFUSED = [
-    ("finetune no-such-data", 3, "no-such-data: no such data set, folder or file; expected digits, a folder with"),
+    ("finetune no-such-data", 3, "no-such-data: no such data set, folder or file; expected digits, fashion-mnist, "),
     ("finetune empty", 3, "empty: no class folders in it; expected one subfolder of images per class"),
     ("finetune no-images", 3, "no-images/a: no images in this class; expected files ending in jpg"),
     ("finetune broken-image -b 2", 3, ".png: not an image"),

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cifar_batches import cifar10_files, write_archive, write_files
+from idx_files import write_mnist
 from PIL import Image
 
 from gradcli.data.dataset import ArrayDataset
+from gradcli.data.known_datasets import MANIFEST
 from gradcli.data.preprocessing import Preprocessing
 from gradcli.data.sources import open_dataset, split
 from gradcli.errors import DataError, UsageError
@@ -21,13 +24,68 @@ def dataset_with(counts: list[int], shuffle_seed: int = 0) -> ArrayDataset:
     return ArrayDataset("made", pixels, labels, [str(c) for c in range(len(counts))], Preprocessing.straight(2))
 
 
-def test_each_kind_of_source_is_opened(tmp_path: Path) -> None:
-    (tmp_path / "photos" / "a").mkdir(parents=True)
-    Image.new("RGB", (4, 4)).save(tmp_path / "photos" / "a" / "1.png")
-    np.savez(tmp_path / "set.npz", x=np.zeros((2, 4, 4), np.uint8), y=[0, 1])
-    assert len(open_dataset("digits")) == 1797
-    assert len(open_dataset(str(tmp_path / "photos"))) == 1
-    assert len(open_dataset(str(tmp_path / "set.npz"))) == 2
+def test_each_kind_of_source_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pixels, labels = np.zeros((2, 4, 4), np.uint8), np.array([0, 1])
+    np.savez("set.npz", x=pixels, y=labels)
+    Path("arrays").mkdir()
+    np.save("arrays/images.npy", pixels)
+    np.save("arrays/labels.npy", labels)
+    Path("photos/a").mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save("photos/a/1.png")
+    Path("list.csv").write_text("photos/a/1.png,a\n")
+    Path("LIST.TSV").write_text("photos/a/1.png\ta\n")
+    write_mnist(Path("mnist"), training=7)
+    write_mnist(Path("mnist-gz"), training=7, suffix=".gz")
+    write_files(Path("cifar"), cifar10_files(pickled=True))
+    write_archive(Path("cifar.tar.gz"), cifar10_files(pickled=False))
+    write_archive(Path("cifar.archive"), cifar10_files(pickled=False))
+    expected = {
+        "digits": 1797,
+        "set.npz": 2,
+        "arrays": 2,
+        "arrays/images.npy": 2,
+        "photos": 1,
+        "./photos/": 1,
+        "list.csv": 1,
+        "LIST.TSV": 1,
+        "mnist": 7,
+        "mnist-gz": 7,
+        "mnist/t10k-images-idx3-ubyte": 4,
+        "mnist-gz/train-images-idx3-ubyte.gz": 7,
+        "cifar": 20,
+        "cifar/test_batch": 4,
+        "cifar.tar.gz": 20,
+        "cifar.archive": 20,
+    }
+    assert {spec: len(open_dataset(spec)) for spec in expected} == expected
+    assert all(open_dataset(spec).source == str(Path(spec)) for spec in expected)
+
+
+@pytest.mark.parametrize("name", ["fashion-mnist", "cifar10"])
+def test_known_names_that_are_not_here_say_how_to_fetch_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    manifest = tmp_path / "manifest.toml"
+    lines = MANIFEST.read_text().splitlines(keepends=True)
+    manifest.write_text("".join(line for line in lines if not line.startswith("folders")))
+    monkeypatch.setattr("gradcli.data.known_datasets.MANIFEST", manifest)
+    with pytest.raises(DataError, match=f"^{name}: is not here; gradcli data fetch {name} downloads it$"):
+        open_dataset(name)
+    (tmp_path / name / "a").mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(tmp_path / name / "a" / "1.png")
+    with pytest.raises(DataError, match="is not here"):
+        open_dataset(name)
+    assert len(open_dataset(f"./{name}")) == 1
+
+
+@pytest.mark.parametrize("opening", [b"\0\0\x08\x03", b"\x1f\x8bnot gzip"])
+def test_files_are_told_by_their_content_if_their_names_say_nothing(tmp_path: Path, opening: bytes) -> None:
+    path = tmp_path / "pictures"
+    path.write_bytes(opening)
+    with pytest.raises(DataError, match=r"name doesn't say what it holds|not a known kind of data set"):
+        open_dataset(str(path))
 
 
 def test_preprocessing_and_classes_are_passed_on() -> None:
@@ -44,7 +102,7 @@ def test_preprocessing_and_classes_are_passed_on() -> None:
     [
         (
             "digitz",
-            "no such data set, folder or file; expected digits, fashion-mnist, cifar10, a folder .* or a .csv of path,lab",
+            "no such data set, folder or file; expected digits, fashion-mnist, cifar10, a folder with one subfolder .*",
         ),
         ("notes.txt", "not a known kind of data set; expected digits, "),
         ("missing.npz", "no such file; expected a .npz file"),
@@ -130,3 +188,14 @@ def test_split_refuses_a_fraction_that_is_none(fraction: float) -> None:
 def test_split_refuses_data_with_nothing_to_set_aside() -> None:
     with pytest.raises(DataError, match="made: no class has two images"):
         split(dataset_with([1, 1, 1]), 0.2, seed=0)
+
+
+def test_split_names_classes_that_nothing_validates(caplog: pytest.LogCaptureFixture) -> None:
+    split(dataset_with([10, 10]), 0.2, seed=0)
+    assert not caplog.records
+    split(dataset_with([10, 1, 10]), 0.2, seed=0)
+    split(dataset_with([1] * 12 + [10]), 0.2, seed=0)
+    assert caplog.messages == [
+        "made: classes of one image are trained on and never validated: 1",
+        "made: classes of one image are trained on and never validated: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more",
+    ]
