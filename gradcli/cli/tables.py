@@ -34,7 +34,7 @@ def header_line(columns: Sequence[Column]) -> str:
 
 
 def row_line(record: Mapping[str, Any], columns: Sequence[Column]) -> str:
-    r"""The tab-separated fields of a record; a tab or other control character inside a field becomes `\t`, `\n`, `\x1b`."""
+    r"""The tab-separated fields of a record; tabs and other control characters inside fields become `\t`, `\x1b`."""
     texts = (field_text(record.get(column.field)) for column in columns)
     return "\t".join(map(without_control_characters, texts)) + "\n"
 
