@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Collection
 from typing import Final
 
 _LONGEST: Final = 100
@@ -15,6 +17,12 @@ def quoted(name: object) -> str:
 def quoted_if_odd(name: str) -> str:
     """The name as it is, in quotes only if it can't be printed, is empty or ends early."""
     return name if name.isprintable() and 0 < len(name) <= _LONGEST else quoted(name)
+
+
+def some_names(names: Collection[object], most: int = 5, show: Callable[[str], str] = quoted_if_odd) -> str:
+    """The first of the names in a row, and how many more there are."""
+    shown = ", ".join(show(str(name)) for name in itertools.islice(names, most))
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def _shortened(text: str) -> str:

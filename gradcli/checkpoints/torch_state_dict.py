@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from gradcli.checkpoints.pickle_objects import Record
-from gradcli.checkpoints.quoting import quoted
+from gradcli.checkpoints.quoting import quoted, some_names
 from gradcli.checkpoints.torch_pickle import ParameterRecord, TensorRecord
 from gradcli.errors import WeightsError
 
@@ -76,7 +76,7 @@ def find_state_dict(content: Any, path: Path) -> TorchStateDict:
     if not records and (entries or content):
         raise WeightsError(
             f"{path}: holds no tensors by name, neither at its top nor under a usual name such as "
-            f"{' or '.join(map(repr, _USUAL))}; its entries are {_listed(entries)}"
+            f"{' or '.join(map(repr, _USUAL))}; its entries are {some_names(entries, _NAMES_SHOWN, quoted)}"
         )
     _note_entries({k: v for k, v in entries.items() if k not in records}, metadata, ignored)
     return TorchStateDict(records, metadata, tuple(ignored))
@@ -93,7 +93,7 @@ def _path_to_state_dict(content: Mapping[Any, Any], path: Path) -> _Path:
     if len(found) > 1 and len(originals) == 1:
         found = originals
     if len(found) > 1:
-        names = _listed(".".join(map(str, keys)) for keys in found)
+        names = some_names([".".join(map(str, keys)) for keys in found], _NAMES_SHOWN, quoted)
         raise WeightsError(
             f"{path}: holds {len(found)} dictionaries of weights: {names}; save the one that is meant alone, or "
             f"under {_WRAPPERS[0]!r}"
@@ -161,9 +161,3 @@ def _note_entries(entries: Mapping[Any, Any], metadata: dict[str, str], ignored:
             ignored.extend(name for name in settings if name not in plain)
         else:
             ignored.append(str(key))
-
-
-def _listed(names: Iterable[Any]) -> str:
-    shown = [quoted(name) for name in names]
-    more = len(shown) - _NAMES_SHOWN
-    return ", ".join(shown[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")

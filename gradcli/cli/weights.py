@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
+from gradcli.checkpoints.quoting import some_names
 from gradcli.cli.option_groups import OutputOptions
 from gradcli.cli.options import FORMAT
 from gradcli.cli.tables import Column
@@ -74,9 +75,9 @@ def convert(
 
     conversion = convert_checkpoint(source, destination, dtype=dtype, naming=naming)
     if conversion.ignored:
-        logger.info("%s: left out, because they are not of the network: %s", source, _some(conversion.ignored))
+        logger.info("%s: left out, because they are not of the network: %s", source, some_names(conversion.ignored))
     if conversion.not_renamed:
-        logger.info("%s: no rule of the naming knows, and so keeps: %s", source, _some(conversion.not_renamed))
+        logger.info("%s: no rule of the naming knows, and so keeps: %s", source, some_names(conversion.not_renamed))
     report.write_records([conversion], CONVERSION_COLUMNS)
 
 
@@ -106,7 +107,7 @@ def inspect(
     if inspected.suspicion is not None:
         logger.warning("%s: %s", description.path, inspected.suspicion)
     if description.ignored:
-        logger.info("%s: not looked at: %s", description.path, _some(description.ignored))
+        logger.info("%s: not looked at: %s", description.path, some_names(description.ignored))
     named = [f"names as in {description.naming}" if description.naming != "unknown" else "names of no known style"]
     named += [f"behind {description.prefix}"] if description.prefix else []
     network = [inspected.architecture or "no known network"]
@@ -121,8 +122,3 @@ def inspect(
         f"{len(description.tensors)} tensors, {description.parameters:,} parameters, {description.elements:,} numbers, "
         f"{description.nonfinite:,} not finite, {description.file_size:,} bytes\nSHA-256 {description.sha256}",
     )
-
-
-def _some(names: tuple[str, ...], most: int = 5) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcli.checkpoints import Checkpoint
 from gradcli.checkpoints.naming import Naming, recognise_naming
-from gradcli.checkpoints.quoting import quoted_if_odd
+from gradcli.checkpoints.quoting import quoted_if_odd, some_names
 from gradcli.errors import WeightsError
 from gradcli.models.architecture import architecture_of
 from gradcli.models.resnet import ResNet, build_resnet18
@@ -92,9 +92,13 @@ def _notes(checkpoint: Checkpoint, naming: Naming, in_file: dict[str, str]) -> l
     if naming.style == "torchvision" and head.removeprefix(naming.prefix) != _HEAD_WEIGHT:
         notes.append(f"{path}: {head} is taken as {_HEAD_WEIGHT}")
     if naming.training_only:
-        notes.append(f"{path}: left out what belongs to its training only: {_some(naming.training_only)}")
+        notes.append(
+            f"{path}: left out what belongs to its training only: {some_names(naming.training_only, _MOST_NAMES)}"
+        )
     if naming.other_head:
-        notes.append(f"{path}: left out its head, which is not one linear layer: {_some(naming.other_head)}")
+        notes.append(
+            f"{path}: left out its head, which is not one linear layer: {some_names(naming.other_head, _MOST_NAMES)}"
+        )
     if other := sorted({"float16", "bfloat16", "float64"}.intersection(checkpoint.dtypes.values())):
         notes.append(f"{path} holds {' and '.join(other)}; computing in float32")
     return notes
@@ -104,16 +108,11 @@ def _misfit(error: StateDictError, in_file: dict[str, str]) -> str:
     """A state dict error in one line: what differs, a few names of each kind, missing ones as torchvision's."""
     parts = []
     if error.keys.missing_keys:
-        parts.append(f"missing {_some(error.keys.missing_keys)}")
+        parts.append(f"missing {some_names(error.keys.missing_keys, _MOST_NAMES)}")
     if error.keys.unexpected_keys:
-        parts.append(f"unexpected {_some(error.keys.unexpected_keys)}")
+        parts.append(f"unexpected {some_names(error.keys.unexpected_keys, _MOST_NAMES)}")
     for name, found, wanted in error.mismatched[:1]:
         parts.append(f"{in_file.get(name, name)} has shape {list(found)}, not {list(wanted)}")
     if len(error.mismatched) > 1:
         parts.append(f"{len(error.mismatched) - 1} more of other shapes")
     return "not the weights of a ResNet-18: " + "; ".join(parts)
-
-
-def _some(names: list[str] | tuple[str, ...]) -> str:
-    shown = ", ".join(quoted_if_odd(name) for name in names[:_MOST_NAMES])
-    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"

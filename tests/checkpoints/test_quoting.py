@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gradcli.checkpoints.quoting import quoted, quoted_if_odd
+from gradcli.checkpoints.quoting import quoted, quoted_if_odd, some_names
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,12 @@ def test_only_odd_names_are_quoted(name, shown):
 )
 def test_every_name_fits_on_a_line(name, shown):
     assert quoted(name) == shown
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"), [([], ""), (["a"], "a"), (["a", "b\n"], "a, 'b\\n'"), (["a", 7, "c", "d"], "a, 7 and 2 more")]
+)
+def test_of_many_names_some_are_shown(names, shown):
+    assert some_names(names, 2) == shown
+    assert some_names(dict.fromkeys(names), 2) == shown
+    assert some_names(names[:1], 2, quoted) == ", ".join(repr(name) for name in names[:1])

@@ -16,6 +16,7 @@ from gradcli.checkpoints.conversion import ConversionDtype
 from gradcli.checkpoints.dtypes import FLOATING_POINT_DTYPES
 from gradcli.checkpoints.naming import WRITTEN_STYLES
 from gradcli.cli.weights import convert
+from tests.checkpoints.torch_zip_writer import TorchZip
 
 Run = Callable[..., Any]
 
@@ -201,3 +202,13 @@ def test_the_dtypes_and_styles_offered_are_those_that_are_written() -> None:
     dtypes, styles = (get_args(get_args(hints[name])[0]) for name in ("dtype", "naming"))
     assert dtypes == get_args(ConversionDtype) == FLOATING_POINT_DTYPES
     assert styles == WRITTEN_STYLES
+
+
+def test_names_that_a_terminal_would_obey_are_escaped(gradcli: Run, tmp_path: Path) -> None:
+    builder = TorchZip(tmp_path)
+    path = builder.write({"state_dict": {"w": builder.whole(np.ones(2, np.float32))}, "a\n\x1b[2Jb": {"c": 1}})
+    for arguments in (["inspect", path], ["convert", path, tmp_path / "w.safetensors"]):
+        result = gradcli("weights", *map(str, arguments))
+        assert result.exit_code == 0
+        assert r"'a\n\x1b[2Jb'" in result.stderr
+        assert "\x1b" not in result.stdout + result.stderr
