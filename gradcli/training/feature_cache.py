@@ -140,7 +140,8 @@ def cached_features(
                     make_room(features_folder(), size, limit, keep=folder)
                     store = stack.enter_context(open_store(folder, shape, {"source": dataset.source, **about}))
                 except (OSError, DataError) as error:
-                    logger.warning("features are not kept, but computed in memory: %s", error)
+                    reason = f"{folder}: {error.strerror}" if isinstance(error, OSError) else error
+                    logger.warning("features are not kept, but computed in memory: %s", reason)
                     if size > MEMORY_LIMIT:
                         return None
             _fill(store, cut, loader, view, kernels, progress)
