@@ -59,7 +59,7 @@ ALLOWED = {
         "kernels.sgd",
         "errors",
     },
-    "data": {"errors"},
+    "data": {"hub", "checkpoints", "kernels.threads", "errors"},
     "checkpoints": {"errors"},
     "hub": {"checkpoints", "errors", "__init__"},
     "models": {"nn", "ops", "autograd", "deferred", "kernels.random", "hub", "checkpoints", "errors"},
