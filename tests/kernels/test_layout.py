@@ -29,3 +29,17 @@ def test_channels_last_memory_is_viewed_and_other_memory_copied():
     assert np.shares_memory(layout.as_rows(x), x)
     planar = np.arange(120.0).reshape(2, 3, 4, 5)
     assert not np.shares_memory(layout.as_nhwc(planar), planar)
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2, 3), (0, 2, 3, 1), (3, 1, 0, 2)])
+def test_memory_order_is_found(axes):
+    inverse = np.argsort(axes)
+    array = np.zeros((2, 3, 4, 5)).transpose(inverse)
+    assert layout.memory_order(array) == axes
+    assert layout.memory_order(array[:, ::2]) is None
+
+
+def test_a_plain_vector_or_number_is_in_order_and_a_broadcast_one_is_not():
+    assert layout.memory_order(np.zeros(3)) == (0,)
+    assert layout.memory_order(np.zeros(())) == ()
+    assert layout.memory_order(np.broadcast_to(np.zeros(3), (2, 3))) is None

@@ -94,3 +94,44 @@ def test_the_array_is_kept_and_rows_follow_its_changes():
     row = np.empty((1, *SHAPE[1:]), np.float32)
     gradient.rows(2, 3, row)
     assert (row == 7).all()
+
+
+@pytest.mark.parametrize("pairs", [1, 3])
+def test_the_sum_of_squares_comes_from_the_factors(pairs):
+    factors = [
+        (random_array((20, 4), pair, np.float32), random_array((4, 6), 9 + pair, np.float32)) for pair in range(pairs)
+    ]
+    gradient = LowRankGradient(factors, (20, pairs, 2, 3))
+    found = gradient.sum_of_squares()
+    assert not gradient.is_computed
+    expected = sum(np.square(left.astype(np.float64) @ right).sum() for left, right in factors)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    gradient.array()
+    np.testing.assert_allclose(gradient.sum_of_squares(), expected, rtol=1e-6)
+
+
+def test_where_products_cancel_the_array_is_formed_for_its_sum_of_squares():
+    column = random_array((16, 1), 1)
+    left = np.concatenate([column, column * (1 + 1e-9)], axis=1)
+    right = np.array([[1e3, -1e3], [-1e3, 1e3]])
+    gradient = LowRankGradient([(left, right)], (16, 1, 1, 2))
+    expected = 2 * np.square(1e-6 * column).sum()
+    np.testing.assert_allclose(gradient.sum_of_squares(), expected, rtol=1e-5)
+    assert gradient.is_computed
+
+
+def test_the_sum_of_squares_of_what_is_not_finite_is_not():
+    gradient = LowRankGradient([(np.full((4, 1), np.inf), np.ones((1, 2)))], (4, 1, 1, 2))
+    assert gradient.sum_of_squares() == np.inf
+    assert np.isnan(LowRankGradient([(np.full((4, 1), np.nan), np.ones((1, 2)))], (4, 1, 1, 2)).sum_of_squares())
+
+
+def test_scaling_leaves_the_given_factors_alone():
+    left, right = np.ones((8, 1), np.float32), np.ones((1, 3), np.float32)
+    gradient = LowRankGradient([(left, right)], (8, 1, 1, 3))
+    gradient.scale(0.5)
+    assert not gradient.is_computed
+    gradient.array()
+    gradient.scale(0.5)
+    assert (gradient.array() == 0.25).all()
+    assert (left == 1).all()

@@ -96,6 +96,47 @@ def test_a_state_of_other_groups_is_refused():
         optim.SGD(members, lr=1).load_state_dict(sgd(members).state_dict())
 
 
+def test_loaded_arrays_have_the_parameters_memory_order_and_shape_or_nothing_changes():
+    (weight,) = nn.Conv2d(2, 3, 3, bias=False).parameters()
+    optimizer = optim.SGD([weight], lr=1, momentum=0.5)
+    buffer = np.arange(54, dtype=np.float64).reshape(3, 2, 3, 3)
+    state = optimizer.state_dict() | {"state": {"0": {"momentum_buffer": buffer}}}
+    optimizer.load_state_dict(state)
+    loaded = optimizer.state[weight]["momentum_buffer"]
+    assert loaded.array.strides == weight.array.strides
+    np.testing.assert_array_equal(loaded.array, buffer.astype(np.float32))
+    state["state"] = {"0": {"momentum_buffer": buffer[:2]}}
+    with pytest.raises(ValueError, match=r"momentum_buffer of shape \[2, 2, 3, 3\] for a parameter of \[3, 2, 3, 3\]"):
+        optimizer.load_state_dict(state)
+    assert optimizer.state[weight]["momentum_buffer"] is loaded
+
+
+def test_numbers_of_a_state_may_be_any_as_pytorch_lets_them():
+    members = parameters((2,), (3,))
+    optimizer = optim.SGD(members, lr=1, momentum=0.5)
+    groups = [{**optimizer.state_dict()["param_groups"][0], "params": [7, 4]}]
+    optimizer.load_state_dict({"state": {4: {"momentum_buffer": np.ones(3)}}, "param_groups": groups})
+    assert list(optimizer.state) == [members[1]]
+
+
+def test_whether_there_was_a_step_is_known_and_loaded():
+    members = parameters((2,))
+    optimizer, loaded = optim.SGD(members, lr=1), optim.SGD(members, lr=1)
+    assert not optimizer.has_stepped
+    train(optimizer, steps=1, seed=0)
+    loaded.load_state_dict(optimizer.state_dict())
+    assert optimizer.has_stepped
+    assert loaded.has_stepped
+
+
+def test_what_the_package_offers():
+    assert set(optim.__all__) <= set(dir(optim))
+    assert issubclass(optim.AdamW, optim.Adam)
+    assert optim.lr_scheduler.LRScheduler
+    with pytest.raises(AttributeError, match="no attribute 'LBFGS'"):
+        _ = optim.LBFGS
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
