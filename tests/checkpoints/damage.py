@@ -36,6 +36,12 @@ def refusal_of(read: Read, path: Path) -> str:
     return message
 
 
+def cuts(whole: bytes) -> list[int]:
+    """Lengths to which a file is cut: most near its start and end, where headers and directories are, some between."""
+    size = len(whole)
+    return sorted({*range(min(size, 64)), *range(64, size, 5), *range(max(0, size - 64), size)})
+
+
 def with_flipped_bits(whole: bytes, count: int) -> Iterator[bytes]:
     """Copies of a file with one bit flipped each, of a byte that is not zero: many of the others only align."""
     generator = np.random.default_rng(0)

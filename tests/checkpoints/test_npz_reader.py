@@ -14,7 +14,7 @@ import pytest
 from gradcli.checkpoints import load_checkpoint
 from gradcli.checkpoints.npz_reader import looks_like_npz, read_npz
 from gradcli.errors import WeightsError
-from tests.checkpoints.damage import read_all, with_flipped_bits
+from tests.checkpoints.damage import cuts, read_all, with_flipped_bits
 
 NUMBERS = np.arange(24, dtype=np.float32).reshape(4, 6)
 # fmt: off
@@ -168,7 +168,7 @@ def test_every_cut_is_said_to_be_one(tmp_path: Path) -> None:
     np.savez(stream, a=NUMBERS, b=NUMBERS)
     whole = stream.getvalue()
     path = tmp_path / "cut.npz"
-    for length in range(1, len(whole), 3):
+    for length in cuts(whole)[1:]:
         path.write_bytes(whole[:length])
         with pytest.raises(WeightsError, match=f"cut short after {length:,} bytes"):
             read_npz(path)

@@ -204,21 +204,24 @@ def test_everything_else_is_refused(case: str) -> None:
     refusal(opcodes)
 
 
-@pytest.mark.parametrize("opcode", range(256))
-def test_an_opcode_alone_is_a_value_or_a_weights_error(opcode: int) -> None:
-    for rest in (b"", b".", b"\0" * 9 + b".", b"\xff" * 9 + b"."):
+@pytest.mark.parametrize("rest", [b"", b".", b"\0" * 9 + b".", b"\xff" * 9 + b"."])
+def test_an_opcode_alone_is_a_value_or_a_weights_error(rest: bytes) -> None:
+    refused = 0
+    for opcode in range(256):
         try:
             read_pickle(bytes((opcode,)) + rest, 0, path="file.pth", globals=GLOBALS)
         except WeightsError as error:
             assert "\n" not in str(error)  # noqa: PT017
+            refused += 1
+    assert 200 < refused <= 256
 
 
 WHOLE = pickle.dumps({"a": [1, 2.5, "text", b"bytes", 2**90], "b": {("x", 1): None}, "c": {1, 2}}, protocol=4)
 
 
-@pytest.mark.parametrize("length", range(len(WHOLE)))
-def test_a_cut_anywhere_is_seen(length: int) -> None:
-    assert refusal(WHOLE[:length]).startswith("file.pth: its pickle is cut short: it is not over after")
+def test_a_cut_anywhere_is_seen() -> None:
+    for length in range(len(WHOLE)):
+        assert refusal(WHOLE[:length]).startswith("file.pth: its pickle is cut short: it is not over after"), length
 
 
 @pytest.mark.parametrize("length", [2, 3, 2**62])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gradcli.checkpoints.torch_legacy_reader import looks_like_torch_legacy, read_torch_legacy
-from tests.checkpoints.damage import WINDOWS_BEYOND_SIX, read_all, refusal_of, with_flipped_bits
+from tests.checkpoints.damage import WINDOWS_BEYOND_SIX, cuts, read_all, refusal_of, with_flipped_bits
 from tests.checkpoints.pytorch_bits import assert_same_bits
 from tests.checkpoints.torch_legacy_writer import (
     LegacyStorage,
@@ -107,7 +107,7 @@ def test_every_cut_is_told_as_one(tmp_path: Path) -> None:
     whole = legacy_bytes(small_content())
     pickles = len(whole) - 2 * 8 - SIX.nbytes - 8
     path = tmp_path / "cut.pth"
-    for length in range(1, len(whole)):
+    for length in cuts(whole)[1:]:
         path.write_bytes(whole[:length])
         message = refusal(path)
         assert "cut short" in message

@@ -269,10 +269,10 @@ def test_malformed_pickles_are_one_line_weights_errors(case: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("length", range(len(V2) + 2))
-def test_a_cut_anywhere_is_seen(length: int) -> None:
-    with pytest.raises(WeightsError, match=r"^file.pth: its pickle is cut short"):
-        read((b"\x80\x02" + V2 + b".")[:length])
+def test_a_cut_anywhere_is_seen() -> None:
+    for length in range(len(V2) + 2):
+        with pytest.raises(WeightsError, match=r"^file.pth: its pickle is cut short"):
+            read((b"\x80\x02" + V2 + b".")[:length])
 
 
 def test_devices_and_layouts_are_records() -> None:
