@@ -31,3 +31,9 @@ def serve() -> Iterator[Callable[..., FileServer]]:
             return stack.enter_context(FileServer(content, **settings))
 
         yield start
+
+
+@pytest.fixture
+def destination(tmp_path: Path) -> Path:
+    """Where a download goes; its folder isn't there yet."""
+    return tmp_path / "folder" / "file.bin"

@@ -3,42 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import os
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 from http_file_server import FileServer
 
-from gradcli.errors import DataError, WeightsError
+from gradcli.errors import WeightsError
 from gradcli.hub.download import download
 from gradcli.hub.file_lock import locked
 from gradcli.hub.http_requests import _redirected
+from tests.hub.downloads import CONTENT, OTHER, SHA256, fetch, files_beside
 
 Serve = Callable[..., FileServer]
-
-CONTENT = np.random.default_rng(0).bytes(204_001)
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
-OTHER = np.random.default_rng(1).bytes(204_001)
-
-fetch = partial(download, size=len(CONTENT), sha256=SHA256, first_pause=0.0, timeouts=(5.0, 5.0))
-
-
-@pytest.fixture
-def destination(tmp_path: Path) -> Path:
-    return tmp_path / "folder" / "file.bin"
-
-
-def files_beside(destination: Path) -> list[str]:
-    return sorted(path.name for path in destination.parent.iterdir())
 
 
 def test_a_whole_file_gets_its_name_and_nothing_else_stays(serve: Serve, destination: Path) -> None:
@@ -181,81 +160,6 @@ def test_a_proxy_of_the_environment_is_used(serve: Serve, destination: Path, mon
     assert [path for path, _ in proxy.requests] == ["http://weights.invalid/file.bin"]
 
 
-def test_a_download_that_was_given_up_goes_on_at_the_next_call(serve: Serve, destination: Path) -> None:
-    server = serve(CONTENT, drops=1, bytes_before_drop=60_000)
-    with pytest.raises(WeightsError, match="the first 60,000 bytes are kept") as error:
-        fetch(f"{server.url}/file.bin?token=1", destination, fruitless_tries=0, advice="wait")
-    assert str(error.value).startswith(f"{server.url}/file.bin: ")
-    assert str(error.value).endswith("; wait")
-    assert "\n" not in str(error.value)
-    assert files_beside(destination) == ["file.bin.part", "file.bin.part.json"]
-    fetch(f"{server.url}/file.bin?token=2", destination)
-    assert destination.read_bytes() == CONTENT
-    assert server.asked("Range") == [None, "bytes=60000-"]
-    assert files_beside(destination) == ["file.bin"]
-
-
-def test_ctrl_c_keeps_what_came(serve: Serve, destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = serve(CONTENT, drops=1, bytes_before_drop=60_000)
-
-    def interrupted(_: float) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(time, "sleep", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            fetch(f"{server.url}/file.bin", destination)
-    assert (destination.parent / "file.bin.part").read_bytes() == CONTENT[:60_000]
-    fetch(f"{server.url}/file.bin", destination)
-    assert server.asked("Range") == [None, "bytes=60000-"]
-
-
-def keep_part(destination: Path, kept: bytes, **state: object) -> None:
-    """Leave behind what a download that was stopped leaves behind."""
-    destination.parent.mkdir()
-    (destination.parent / "file.bin.part").write_bytes(kept)
-    (destination.parent / "file.bin.part.json").write_text(json.dumps(state))
-
-
-@pytest.mark.parametrize(
-    ("kept", "asked"),
-    [(CONTENT, ["bytes=204001-"]), (CONTENT + b"more", ["bytes=204005-", None]), (CONTENT[:9], ["bytes=9-"])],
-    ids=["whole", "too long", "short"],
-)
-@pytest.mark.parametrize("size", [len(CONTENT), None], ids=["known size", "unknown size"])
-def test_what_an_earlier_process_left_is_gone_on_with(
-    serve: Serve, destination: Path, kept: bytes, asked: list[str | None], size: int | None
-) -> None:
-    server = serve(CONTENT)
-    keep_part(destination, kept, source=f"{server.url}/file.bin", validator='"1"', total=None)
-    fetch(f"{server.url}/file.bin", destination, size=size)
-    assert destination.read_bytes() == CONTENT
-    if size is None:
-        assert server.asked("Range") == asked
-    else:
-        assert len(server.requests) == (0 if kept == CONTENT else 1)
-
-
-def test_a_part_that_was_damaged_on_disk_is_fetched_anew(serve: Serve, destination: Path) -> None:
-    server = serve(CONTENT)
-    keep_part(destination, bytes(1000), source=f"{server.url}/file.bin", validator='"1"', total=len(CONTENT))
-    fetch(f"{server.url}/file.bin", destination)
-    assert destination.read_bytes() == CONTENT
-    assert server.asked("Range") == ["bytes=1000-", None]
-
-
-@pytest.mark.parametrize("damage", ["{", "[]", '{"source": 3}', '{"source": "http://elsewhere.invalid/file.bin"}'])
-def test_a_part_of_something_else_is_not_gone_on_with(serve: Serve, destination: Path, damage: str) -> None:
-    destination.parent.mkdir()
-    (destination.parent / "file.bin.part").write_bytes(b"part of something else")
-    (destination.parent / "file.bin.part.json").write_text(damage)
-    server = serve(CONTENT)
-    fetch(f"{server.url}/file.bin", destination)
-    assert server.asked("Range") == [None]
-    assert destination.read_bytes() == CONTENT
-    assert files_beside(destination) == ["file.bin"]
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -363,44 +267,6 @@ def test_a_second_download_of_the_same_file_waits_for_the_first(
     assert files_beside(destination) == ["file.bin"]
 
 
-@pytest.mark.parametrize("name", ["file.bin.part", "file.bin.part.json"])
-@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="links are followed here")
-def test_links_beside_the_destination_change_no_other_file(serve: Serve, destination: Path, name: str) -> None:
-    destination.parent.mkdir()
-    victim = destination.parent.parent / "victim"
-    victim.write_text("precious")
-    (destination.parent / name).symlink_to(victim)
-    if name.endswith("json"):
-        fetch(f"{serve(CONTENT).url}/file.bin", destination)
-        assert destination.read_bytes() == CONTENT
-    else:
-        with pytest.raises(DataError, match=r"file\.bin: cannot be written: "):
-            fetch(f"{serve(CONTENT).url}/file.bin", destination)
-    assert victim.read_text() == "precious"
-
-
-@pytest.mark.parametrize("kind", ["pipe", "second name"])
-@pytest.mark.skipif(os.name != "posix", reason="needs pipes and hard links")
-def test_a_part_that_is_no_file_of_its_own_is_refused(serve: Serve, destination: Path, kind: str) -> None:
-    destination.parent.mkdir()
-    part = destination.with_name("file.bin.part")
-    if kind == "pipe":
-        os.mkfifo(part)
-    else:
-        (destination.parent / "victim").write_text("precious")
-        os.link(destination.parent / "victim", part)
-    with pytest.raises(DataError, match=r"file\.bin\.part is a link or no regular file; remove it"):
-        fetch(f"{serve(CONTENT).url}/file.bin", destination)
-    assert not destination.exists()
-
-
-def test_a_disk_that_is_too_small_is_not_filled(serve: Serve, destination: Path) -> None:
-    server = serve(CONTENT, length=10**17)
-    with pytest.raises(DataError, match="100,000,000,000,000,000 bytes are missing, and the disk has "):
-        download(f"{server.url}/file.bin", destination)
-    assert files_beside(destination) == []
-
-
 def test_an_endless_file_of_unknown_size_is_given_up(
     serve: Serve, destination: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -429,32 +295,3 @@ def test_what_a_server_says_fits_on_a_line(serve: Serve, destination: Path) -> N
     with pytest.raises(WeightsError) as error:
         fetch(f"{server.url}/file.bin", destination)
     assert str(error.value).isprintable()
-
-
-def test_a_folder_that_cannot_be_made(serve: Serve, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="cannot be made"):
-        fetch(serve(CONTENT).url, tmp_path / "file" / "file.bin")
-
-
-@pytest.mark.skipif(os.name != "posix", reason="needs limits of file sizes")
-def test_a_full_disk_is_one_line(serve: Serve, destination: Path) -> None:
-    program = (
-        "import resource, sys\n"
-        "from gradcli.errors import DataError\n"
-        "from gradcli.hub.download import download\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-        "try:\n"
-        "    download(*sys.argv[1:])\n"
-        "except DataError as error:\n"
-        "    print(error)\n"
-    )
-    url = serve(CONTENT).url
-    run = subprocess.run(
-        [sys.executable, "-c", program, url, str(destination)], capture_output=True, text=True, check=True
-    )
-    assert run.stdout.startswith(f"{destination}: cannot be written: ")
-    assert run.stdout.count("\n") == 1
-    assert not destination.exists()
-    fetch(url, destination)  # with more room, from where it stood
-    assert destination.read_bytes() == CONTENT
