@@ -74,6 +74,7 @@ ALLOWED = {
         "autograd",
         "kernels.policy",
         "kernels.statistics",
+        "kernels.threads",
         "errors",
     },
     "inspection": {

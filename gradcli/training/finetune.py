@@ -2,100 +2,43 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self
 
-import numpy as np
-
-from gradcli import __version__
-from gradcli.autograd import Tensor, no_grad
-from gradcli.data.batches import batch_indices, epoch_order
-from gradcli.data.dataset import Dataset
-from gradcli.data.preprocessing import Preprocessing
-from gradcli.data.sources import open_dataset, split
-from gradcli.errors import DataError, DivergedError, UsageError
-from gradcli.kernels.policy import Kernels, using_kernels
-from gradcli.models import DEFAULT_WEIGHTS, LoadedModel, ResNet, load_model
-from gradcli.models.loading import replace_head, state_arrays
-from gradcli.models.weights_metadata import metadata_entries
-from gradcli.nn.functional import cross_entropy
+from gradcli.errors import RunFolderError, UsageError
+from gradcli.models import LoadedModel, ResNet, load_model
+from gradcli.models.loading import replace_head
 from gradcli.ops.random import manual_seed
-from gradcli.training.batch_norms import moving_frozen_statistics, set_mode, small_batches_explained
-from gradcli.training.freezing import (
-    FreezeRule,
-    apply_freeze_rules,
-    count_parameters,
-    freeze_options,
-    frozen_names,
-    require_trainable,
-)
-from gradcli.training.passes import overflow_allowed
-from gradcli.training.run_folder import RunFolder
-from gradcli.training.step import SGDSettings
+from gradcli.training.batch_norms import moving_frozen_statistics, set_mode
+from gradcli.training.finetune_data import open_finetuning_data, training_batches, validation_batches
+from gradcli.training.finetune_options import options_of, settings_of
+from gradcli.training.finetune_run import FinetuneRun
+from gradcli.training.finetune_settings import FinetuneSettings
+from gradcli.training.freezing import apply_freeze_rules, count_parameters, freeze_options, require_trainable
+from gradcli.training.frozen_prefix import cut_model
+from gradcli.training.optimizers import build_optimizer
+from gradcli.training.records import EpochRecord
+from gradcli.training.run_folder import CONFIG_FILE, RunFolder
+from gradcli.training.run_state import RunState, load_run_state
+from gradcli.training.schedules import build_scheduler
 
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FinetuneSettings:
-    """What a run is made of; the fields are the options of the same names, `verify` the opposite of `--no-verify`.
-
-    `image_size` None keeps the data's own. `validation_split` is used for data without a validation part.
-    """
-
-    data: str
-    weights: str = DEFAULT_WEIGHTS
-    verify: bool = True
-    num_classes: int | None = None
-    epochs: int = 10
-    batch_size: int = 32
-    image_size: int | None = None
-    validation_split: float = 0.2
-    label_smoothing: float = 0.0
-    mode: Literal["train", "eval"] | None = None
-    freeze: Sequence[FreezeRule] = ()
-    optimizer: SGDSettings = field(default_factory=SGDSettings)
-    seed: int = 0
-    kernels: Kernels = "fast"
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpochRecord:
-    """What an epoch came to: mean losses, shares of images classified right, seconds."""
-
-    epoch: int
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
-    lr: float
-    seconds: float
-    kernels: Kernels
-
-
-class _StopRequestedError(Exception):
-    """Ends an epoch early because the caller asked for it."""
+__all__ = ["EpochRecord", "FinetuneSettings", "Finetuning"]
 
 
 class Finetuning:
-    """A run that is ready to start: model, data and optimizer are there, nothing has been written yet.
+    """A run that is ready to start, or to go on: model, data and optimizer are there, nothing has been written yet.
 
     `stopped` is the epoch in which the run ended early because it was asked to.
     """
 
     def __init__(self, settings: FinetuneSettings) -> None:
-        fraction = settings.validation_split
-        if not 0 < fraction < 1:
-            raise UsageError(f"--validation-split {fraction:g}: expected a share above 0 and below 1")
         self.settings = settings
         self.stopped: int | None = None
+        self._resumed: tuple[RunFolder, RunState | None] | None = None
         manual_seed(settings.seed)
         self.loaded: LoadedModel = load_model(settings.weights, verify=settings.verify, needs_head=False)
-        self.train_data, self.val_data = _open_data(settings, self.loaded)
+        self.train_data, self.val_data = open_finetuning_data(settings, self.loaded)
         classes = self.train_data.classes
         self.num_classes = len(classes) if settings.num_classes is None else settings.num_classes
         if self.num_classes < len(classes):
@@ -108,7 +51,30 @@ class Finetuning:
         apply_freeze_rules(self.model, settings.freeze)
         require_trainable(self.model)
         set_mode(self.model, settings.mode)
-        self.optimizer = settings.optimizer.optimizer(self.model)
+        if settings.views is not None and cut_model(self.model) is None:
+            raise UsageError(
+                f"--views {settings.views}: the first layers train, so their features can't be kept; leave it out"
+            )
+        self.optimizer = build_optimizer(settings.optimizer, self.model, settings.head_lr)
+        self.scheduler = build_scheduler(settings.schedule, self.optimizer, settings.epochs, self.steps_per_epoch)
+
+    @classmethod
+    def resume(cls, folder: RunFolder) -> Self:
+        """The run of an `existing` folder, to go on where its last checkpoint was made, or at its start without one.
+
+        RunFolderError if it is finished or its checkpoint can't be used, UsageError if its configuration can't; `run`
+        finds out whether data and weights are still the same. The folder is released after an error.
+        """
+        try:
+            summary = folder.summary()
+            if summary is not None and summary.get("status") == "finished":
+                raise RunFolderError(f"{folder.path}: the run is finished; there is nothing to resume")
+            finetuning = cls(settings_of(folder.config(), str(folder.path / CONFIG_FILE)))
+            finetuning._resumed = folder, load_run_state(folder.state_file)
+        except BaseException:
+            folder.release()
+            raise
+        return finetuning
 
     @property
     def model(self) -> ResNet:
@@ -129,25 +95,28 @@ class Finetuning:
 
     def config(self) -> dict[str, Any]:
         """The run's options by their long names, as a configuration file that repeats it."""
-        options = {
-            name: value
-            for name, value in asdict(self.settings).items()
-            if name not in ("freeze", "optimizer", "num_classes", "verify")
-        }
-        options |= {
-            "num_classes": self.num_classes,
-            "no_verify": not self.settings.verify,
-            **asdict(self.settings.optimizer),
-        }
-        return {name.replace("_", "-"): value for name, value in options.items()} | freeze_options(
-            self.settings.freeze, self.model
+        return (
+            options_of(self.settings)
+            | {"num-classes": self.num_classes}
+            | freeze_options(self.settings.freeze, self.model)
         )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in an epoch."""
+        return math.ceil(len(training_batches(self.train_data, self.settings, 0)) / self.settings.accumulate)
 
     @property
     def batches_per_epoch(self) -> int:
         """Batches of training and validation together."""
-        size = self.settings.batch_size
-        return len(_training_batches(self.train_data, self.settings, 0)) + math.ceil(len(self.val_data) / size)
+        training = training_batches(self.train_data, self.settings, 0)
+        return len(training) + len(validation_batches(self.val_data, self.settings))
+
+    @property
+    def epochs_done(self) -> int:
+        """How many epochs the checkpoint has that the run goes on from."""
+        state = None if self._resumed is None else self._resumed[1]
+        return 0 if state is None else len(state.records)
 
     def run(
         self,
@@ -155,153 +124,25 @@ class Finetuning:
         config: Mapping[str, Any],
         on_batch: Callable[[float], None] = lambda loss: None,
         should_stop: Callable[[], bool] = lambda: False,
+        on_features: Callable[[int, int], None] = lambda done, total: None,
     ) -> Iterator[EpochRecord]:
-        """Train; after each epoch weights and record are written into `folder`, and the record is given out.
+        """Train; after each epoch its record is written into `folder` and given out.
 
-        `config` is written first. `on_batch` is called with each batch's loss. After any batch, `should_stop` may end
-        the run: the weights as they are then are written, and `stopped` is set. Raises DivergedError for a loss,
-        gradient or validation loss that is not finite; the folder then keeps the epochs before. A run that fails
-        before its first weights leaves no folder.
+        `config` is written first, unless the run is resumed. `on_batch` is called with each batch's loss, and before,
+        where frozen layers' features are computed once, `on_features` with the numbers of images done and to do. After
+        any step, `should_stop` may end the run: what it goes on from is written, and `stopped` is set. Raises
+        DivergedError for a loss, gradient or validation loss that is not finite, CheckError for a frozen tensor that
+        moved, DataError and WeightsError for data and weights that are not those that a resumed run began with. What
+        the epochs before came to is then in the folder; a run that comes to nothing leaves none.
         """
-        try:
+        state = None
+        if self._resumed is not None and self._resumed[0] is folder:
+            state = self._resumed[1]
+        else:
             folder.create(config)
-            for epoch in range(1, self.settings.epochs + 1):
-                try:
-                    record = self._epoch(epoch, on_batch, should_stop)
-                except _StopRequestedError:
-                    self.stopped = epoch
-                    folder.save_weights(state_arrays(self.model), self._metadata())
-                    return
-                folder.save_weights(state_arrays(self.model), self._metadata())
-                folder.add_metrics(asdict(record))
-                yield record
-        except BaseException:
-            folder.remove_unless_weights()
-            raise
-
-    @overflow_allowed()
-    def _epoch(self, epoch: int, on_batch: Callable[[float], None], should_stop: Callable[[], bool]) -> EpochRecord:
-        start = time.perf_counter()
-
-        def after_batch(loss: float) -> None:
-            on_batch(loss)
-            if should_stop():
-                raise _StopRequestedError
-
-        set_mode(self.model, self.settings.mode)
-        with using_kernels(self.settings.kernels):
-            train_loss, train_accuracy = self._train(epoch, after_batch)
-            val_loss, val_accuracy = self._validate(after_batch)
-        if not math.isfinite(val_loss):
-            raise DivergedError(f"the validation loss is {val_loss} after epoch {epoch}{self._advice()}")
-        return EpochRecord(
-            epoch=epoch,
-            train_loss=train_loss,
-            train_accuracy=train_accuracy,
-            val_loss=val_loss,
-            val_accuracy=val_accuracy,
-            lr=self.settings.optimizer.lr,
-            seconds=time.perf_counter() - start,
-            kernels=self.settings.kernels,
-        )
-
-    def _train(self, epoch: int, after_batch: Callable[[float], None]) -> tuple[float, float]:
-        tally = _Tally()
-        for number, indices in enumerate(_training_batches(self.train_data, self.settings, epoch), start=1):
-            images, labels = self.train_data.images(indices), self.train_data.labels[indices]
-            self.optimizer.zero_grad()
-            with small_batches_explained(images.shape, "take --batch-size above 1, or --image-size above 32"):
-                prediction = self.model(Tensor(images))
-            loss = cross_entropy(prediction, Tensor(labels), label_smoothing=self.settings.label_smoothing)
-            place = f"in epoch {epoch}, batch {number}{self._advice()}"
-            if not math.isfinite(loss.item()):
-                raise DivergedError(f"the loss is {loss.item()} {place}")
-            loss.backward()
-            for name, parameter in self.model.named_parameters():
-                if parameter.grad is not None and not np.isfinite(parameter.grad.array).all():
-                    raise DivergedError(f"the gradient of {name} is not finite {place}")
-            self.optimizer.step()
-            tally.add(loss.item(), prediction.array, labels)
-            after_batch(loss.item())
-        return tally.means()
-
-    def _advice(self) -> str:
-        return f", at learning rate {self.settings.optimizer.lr:g}; try a smaller --lr"
-
-    @no_grad()
-    def _validate(self, after_batch: Callable[[float], None]) -> tuple[float, float]:
-        tally = _Tally()
-        self.model.eval()
-        everything = np.arange(len(self.val_data))
-        for indices in batch_indices(everything, self.settings.batch_size):
-            labels = self.val_data.labels[indices]
-            prediction = self.model(Tensor(self.val_data.images(indices)))
-            loss = cross_entropy(prediction, Tensor(labels)).item()
-            tally.add(loss, prediction.array, labels)
-            after_batch(loss)
-        return tally.means()
-
-    def _metadata(self) -> dict[str, str]:
-        entries = metadata_entries(
-            frozen=frozen_names(self.model),
-            classes=self.train_data.classes if self.num_classes == len(self.train_data.classes) else None,
-            preprocessing=self.train_data.preprocessing.to_dict(),
-        )
-        return {**entries, "gradcli.kernels": self.settings.kernels, "gradcli.version": __version__}
-
-
-class _Tally:
-    """Losses and hits, weighted by the size of their batches."""
-
-    def __init__(self) -> None:
-        self.loss = 0.0
-        self.hits = 0
-        self.images = 0
-
-    def add(self, loss: float, prediction: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> None:
-        self.loss += loss * len(labels)
-        self.hits += int((prediction.argmax(axis=1) == labels).sum())
-        self.images += len(labels)
-
-    def means(self) -> tuple[float, float]:
-        return self.loss / self.images, self.hits / self.images
-
-
-def _open_data(settings: FinetuneSettings, loaded: LoadedModel) -> tuple[Dataset, Dataset]:
-    data = open_dataset(settings.data)
-    preprocessing = None
-    if loaded.preprocessing is not None:
-        preprocessing = Preprocessing.from_dict(loaded.preprocessing, loaded.weights)
-        preprocessing = _without_enlarging(preprocessing, data.preprocessing)
-        data = data.with_preprocessing(preprocessing)
-    if settings.image_size is not None:
-        size = settings.image_size
-        data = data.with_preprocessing(data.preprocessing.with_size(size, size))
-    elif preprocessing is not None:
-        height, width = data.preprocessing.size
-        reason = f"as for {loaded.weights}"
-        if preprocessing.to_dict() != loaded.preprocessing:
-            reason = f"since they are small, and normalised {reason}"
-        logger.info("images are resized to %dx%d %s; --image-size changes that", height, width, reason)
-    if len(data.classes) < 2:
-        raise DataError(f"{settings.data}: one class only ({data.classes[0]}); expected at least two to tell apart")
-    if len(data) < 2:
-        raise DataError(f"{settings.data}: {len(data)} image; expected at least two, one to train and one to validate")
-    return split(data, settings.validation_split, settings.seed)
-
-
-def _without_enlarging(preprocessing: Preprocessing, own: Preprocessing) -> Preprocessing:
-    """The weights' preprocessing, but for small images in the geometry of the data's own.
-
-    Weights for photographs would have 8x8 digits made 28 times as large, at 49 times the work of their own 32x32, and
-    would cut off their edges.
-    """
-    if own.resize is None and preprocessing.resize is not None and max(own.size) < max(preprocessing.size):
-        return replace(preprocessing, size=own.size, resize=None)
-    return preprocessing
-
-
-def _training_batches(data: Dataset, settings: FinetuneSettings, epoch: int) -> list[np.ndarray[Any, Any]]:
-    # A last batch of one image would leave batch norm one value per channel on a 1x1 map: it joins the one before.
-    order = epoch_order(len(data), settings.seed, epoch)
-    return batch_indices(order, settings.batch_size, merge_single=True)
+        try:
+            run = FinetuneRun(self, folder, on_batch, should_stop, on_features)
+            yield from run.records(state)
+            self.stopped = run.stopped
+        finally:
+            folder.remove_unless_saved()

@@ -1,42 +1,69 @@
-"""The folder that a finetuning run writes: weights, one record per epoch, and the configuration that made it."""
+"""The folder that a finetuning run writes: who may use it, and what it holds.
+
+`model.safetensors` are the weights of the best epoch and `last.safetensors` the last ones, `metrics.jsonl` has a record
+for each epoch, `config.toml` the options that repeat the run, `summary.json` what it came to, and `checkpoint/` what it
+goes on from after a stop.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-from collections.abc import Mapping
+import re
+import shutil
+import tomllib
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from gradcli.checkpoints import save_safetensors, write_atomically
-from gradcli.errors import DataError, RunFolderError
+from gradcli.errors import DataError, RunFolderError, UsageError
+from gradcli.hub.file_lock import _acquire, _release
 from gradcli.models.weights_source import RUN_WEIGHTS
 
 CONFIG_FILE = "config.toml"
 METRICS_FILE = "metrics.jsonl"
+SUMMARY_FILE = "summary.json"
+LAST_WEIGHTS = "last.safetensors"
+CHECKPOINT_FOLDER = "checkpoint"
+STATE_FILE = "state.safetensors"
+LOCK_FILE = ".lock"
+
+_OWN_NAMES = frozenset({CONFIG_FILE, METRICS_FILE, SUMMARY_FILE, RUN_WEIGHTS, LAST_WEIGHTS, CHECKPOINT_FOLDER})
+# What a process that was killed leaves: its lock, and files that have not got their name yet.
+_LEFT_BEHIND = re.compile(r"\.(lock|.+\.[0-9a-f]{8}\.tmp)")
+_EVENT_FILE = re.compile(r"events\.out\.tfevents\..+")  # as TensorBoard wants them called
 
 
 class RunFolder:
-    """A new folder of a run. Nothing exists on disk before `create`."""
+    """The folder of a run: a new one, of which nothing exists on disk before `create`, or an `existing` one.
 
-    def __init__(self, path: Path) -> None:
+    `is_resumed` tells which.
+    """
+
+    def __init__(self, path: Path, *, force: bool = False) -> None:
         self.path = path
+        self.is_resumed = False
+        self._force = force
         self._made: list[Path] = []
-        self._claimed = False
+        self._is_claimed = False
+        self._claimed = ExitStack()
 
     @classmethod
-    def check(cls, path: Path) -> RunFolder:
-        """The folder `path`: RunFolderError if something is in it, DataError if it can't be made."""
+    def check(cls, path: Path, *, force: bool = False) -> RunFolder:
+        """The folder `path` for a new run: RunFolderError if something is in it, DataError if it can't be made.
+
+        With `force`, an earlier run may be in it, whose files `create` removes; nothing else may.
+        """
         if path.is_dir():
-            if any(path.iterdir()):
-                raise RunFolderError(f"{path}: the run folder is not empty; name another one with --run")
+            _check_content(path, force)
         elif path.exists():
             raise RunFolderError(f"{path}: there is a file of this name; name a run folder with --run")
         parent = next(place for place in (path, *path.absolute().parents) if place.exists())
         if not parent.is_dir() or not os.access(parent, os.W_OK):
             raise DataError(f"{path}: the run folder can't be made: {parent} is not a folder to write into")
-        return cls(path)
+        return cls(path, force=force)
 
     @classmethod
     def next_free(cls, parent: Path, name: str) -> RunFolder:
@@ -48,48 +75,174 @@ class RunFolder:
                 return cls.check(path)
             number += 1
 
+    @classmethod
+    def existing(cls, path: Path) -> RunFolder:
+        """The folder of an earlier run, locked, to go on with it.
+
+        RunFolderError if there is none or another process is using it.
+        """
+        if not (path / CONFIG_FILE).is_file():
+            raise RunFolderError(
+                f"{path}: has no {CONFIG_FILE}; expected the folder of a run that was stopped: start it anew"
+            )
+        folder = cls(path)
+        folder.is_resumed = True
+        folder._claim()
+        for place in (path, path / CHECKPOINT_FOLDER):
+            _remove(
+                entry for entry in _entries(place) if _LEFT_BEHIND.fullmatch(entry.name) and entry.name != LOCK_FILE
+            )
+        return folder
+
+    @property
+    def state_file(self) -> Path:
+        """Where the state of the run is, to go on from."""
+        return self.path / CHECKPOINT_FOLDER / STATE_FILE
+
     def create(self, config: Mapping[str, Any]) -> None:
-        """Make the folder and write the configuration, options by their long names."""
+        """Make the folder, lock it and write the configuration, options by their long names.
+
+        RunFolderError if another run has taken it meanwhile.
+        """
         self._made = [place for place in (self.path, *self.path.parents) if not place.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            # Made by one run only, however many start at once.
-            (self.path / CONFIG_FILE).touch(exist_ok=False)
-        except FileExistsError:
-            raise RunFolderError(
-                f"{self.path}: another run is using this folder; name another one with --run"
-            ) from None
         except OSError as error:
             raise DataError(f"{self.path}: the run folder can't be made: {error.strerror}") from None
-        self._claimed = True
-        with write_atomically(self.path / CONFIG_FILE, "w") as file:
-            file.write(to_toml(config))
+        self._claim()
+        try:
+            _check_content(self.path, self._force)
+            _remove(_entries(self.path, but=LOCK_FILE))
+            with write_atomically(self.path / CONFIG_FILE, "w") as file:
+                file.write(to_toml(config))
+        except BaseException:
+            self.release()
+            raise
 
-    def remove_unless_weights(self) -> None:
-        """Undo `create` for a run that ended before its first weights."""
-        if not self._claimed or (self.path / RUN_WEIGHTS).exists():
+    def release(self) -> None:
+        """Let others use the folder."""
+        self._is_claimed = False
+        self._claimed.close()
+
+    def remove_unless_saved(self) -> None:
+        """Undo `create` for a run that ended before it came to anything, and release the folder."""
+        if not self._is_claimed:
             return
-        with contextlib.suppress(OSError):  # the error that ended the run matters more
+        if any((self.path / name).exists() for name in _OWN_NAMES - {CONFIG_FILE}):
+            self.release()
+            return
+        with suppress(OSError):  # the error that ended the run matters more
             (self.path / CONFIG_FILE).unlink(missing_ok=True)
+        self.release()
+        with suppress(OSError):
             for place in self._made:
                 place.rmdir()
 
+    def config_text(self) -> str:
+        """The configuration as it was written."""
+        try:
+            return (self.path / CONFIG_FILE).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{self.path / CONFIG_FILE}: cannot be read: {error}") from error
+
+    def config(self) -> dict[str, Any]:
+        """The options of the configuration by their long names; UsageError if it is no TOML."""
+        try:
+            return tomllib.loads(self.config_text())
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(f"{self.path / CONFIG_FILE}: not valid TOML: {error}") from error
+
+    def summary(self) -> dict[str, Any] | None:
+        """What `save_summary` wrote last, None without; RunFolderError if it is something else."""
+        path = self.path / SUMMARY_FILE
+        try:
+            summary = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            raise RunFolderError(f"{path}: cannot be read: {error}") from error
+        if not isinstance(summary, dict):
+            raise RunFolderError(f"{path}: is no summary of a run; expected a JSON object")
+        return summary
+
     def add_metrics(self, record: Mapping[str, Any]) -> None:
         """Append an epoch's record, one line of JSON."""
-        with (self.path / METRICS_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(dict(record), allow_nan=False) + "\n")
+        path = self.path / METRICS_FILE
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(_json_line(record))
+        except OSError as error:
+            raise DataError(f"{path}: cannot be written: {error.strerror or error}") from error
 
-    def save_weights(self, tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> Path:
-        """Write the weights; those of the epoch before stay until the new file is complete."""
-        path = self.path / RUN_WEIGHTS
+    def rewrite_metrics(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Have `metrics.jsonl` hold these records and no others."""
+        with write_atomically(self.path / METRICS_FILE, "w") as file:
+            file.writelines(map(_json_line, records))
+
+    def save_weights(self, name: str, tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> Path:
+        """Write weights; those of before stay until the new file is complete."""
+        path = self.path / name
         save_safetensors(path, tensors, metadata)
         return path
+
+    def save_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write what the run came to."""
+        with write_atomically(self.path / SUMMARY_FILE, "w") as file:
+            json.dump(summary, file, indent=2, ensure_ascii=False, allow_nan=False)
+            file.write("\n")
+
+    def _claim(self) -> None:
+        """Lock the folder; the system takes the lock back if this process ends."""
+        lock = self.path / LOCK_FILE
+        descriptor = _acquire(lock)
+        if descriptor is None:
+            raise RunFolderError(f"{self.path}: another run is using this folder; name another one with --run")
+        self._claimed.callback(_release, lock, descriptor)
+        self._is_claimed = True
 
 
 def to_toml(values: Mapping[str, Any]) -> str:
     """Options as TOML: text, numbers, switches and lists of them; None is left out."""
     lines = [f"{key} = {_toml_value(value)}" for key, value in values.items() if value is not None]
     return "\n".join(lines) + "\n"
+
+
+def _check_content(path: Path, force: bool) -> None:
+    """RunFolderError for what stands in the way of a new run."""
+    names = {entry.name for entry in _entries(path) if not _LEFT_BEHIND.fullmatch(entry.name)}
+    if not names:
+        return
+    foreign = sorted(name for name in names if name not in _OWN_NAMES and not _EVENT_FILE.fullmatch(name))
+    if force and CONFIG_FILE in names and not foreign:
+        return
+    if not force:
+        raise RunFolderError(f"{path}: the run folder is not empty; name another one with --run")
+    reason = f"it holds {foreign[0]}, which no run wrote" if foreign else f"it has no {CONFIG_FILE}, so it is no run's"
+    raise RunFolderError(f"{path}: --force doesn't remove this folder's content: {reason}; name another one with --run")
+
+
+def _entries(path: Path, but: str = "") -> list[Path]:
+    try:
+        return [entry for entry in path.iterdir() if entry.name != but]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _remove(entries: Iterable[Path]) -> None:
+    for entry in entries:
+        try:
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink(missing_ok=True)
+        except OSError as error:
+            raise DataError(f"{entry}: cannot be removed: {error.strerror or error}") from error
+
+
+def _json_line(record: Mapping[str, Any]) -> str:
+    return json.dumps(dict(record), allow_nan=False) + "\n"
 
 
 def _toml_value(value: Any) -> str:

@@ -5,32 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gradcli.errors import DivergedError
 from gradcli.kernels.policy import Kernels
 from gradcli.kernels.statistics import sum_of_squares
-from gradcli.nn import Module
 from gradcli.optim import SGD
 from gradcli.training.freezing import count_parameters, require_trainable
+from gradcli.training.optimizers import SGDSettings
 from gradcli.training.passes import Pass, check_finite_loss, overflow_allowed, run_backward
-
-
-@dataclass(frozen=True, kw_only=True)
-class SGDSettings:
-    """The options of `torch.optim.SGD`, with its meaning; the defaults are the tutorial's."""
-
-    lr: float = 1e-2
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    dampening: float = 0.0
-    nesterov: bool = False
-
-    def optimizer(self, model: Module) -> SGD:
-        """SGD over all parameters, frozen ones included: they have no gradient, so it passes them over."""
-        return SGD(model.parameters(), **asdict(self))
 
 
 @dataclass(frozen=True, kw_only=True)

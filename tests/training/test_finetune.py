@@ -18,8 +18,9 @@ from gradcli.models import load_model
 from gradcli.models.weights_metadata import metadata_entries
 from gradcli.training.finetune import EpochRecord, FinetuneSettings, Finetuning
 from gradcli.training.freezing import FreezeRule
+from gradcli.training.optimizers import SGDSettings
+from gradcli.training.records import best_record
 from gradcli.training.run_folder import RunFolder
-from gradcli.training.step import SGDSettings
 
 HEAD_ONLY: list[FreezeRule] = [("freeze-backbone", "")]
 
@@ -44,15 +45,17 @@ def test_validation_is_the_saved_weights_on_the_validation_images(settings: Fine
     finetuning = Finetuning(settings)
     records = run(finetuning, tmp_path / "run")
     assert [record.epoch for record in records] == [1, 2]
-    model = load_model(tmp_path / "run").model.eval()
     data = finetuning.val_data
     assert len(data) == 4  # a fifth of twenty
-    with no_grad():
-        scores = model(Tensor(data.images(range(len(data))))).array.astype(np.float64)
-    log_probabilities = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
-    expected = -log_probabilities[np.arange(len(data)), data.labels].mean()
-    assert records[-1].val_loss == pytest.approx(expected, rel=1e-4)
-    assert records[-1].val_accuracy == (scores.argmax(axis=1) == data.labels).mean()
+    for file, record in (("last.safetensors", records[-1]), ("model.safetensors", best_record(records))):
+        model = load_model(tmp_path / "run" / file).model.eval()
+        with no_grad():
+            scores = model(Tensor(data.images(range(len(data))))).array.astype(np.float64)
+        log_probabilities = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+        expected = -log_probabilities[np.arange(len(data)), data.labels].mean()
+        assert record is not None
+        assert record.val_loss == pytest.approx(expected, rel=1e-4)
+        assert record.val_accuracy == (scores.argmax(axis=1) == data.labels).mean()
 
 
 @pytest.mark.parametrize(
@@ -152,7 +155,7 @@ def test_a_request_to_stop_saves_the_weights_so_far(settings: FinetuneSettings, 
     records = run(finetuning, tmp_path / "run", on_batch=batches.append, should_stop=lambda: len(batches) == 6)
     assert [record.epoch for record in records] == [1]  # of four batches, then two of the second
     assert finetuning.stopped == 2
-    saved = load_model(tmp_path / "run").model.fc.weight.array
+    saved = load_model(tmp_path / "run" / "last.safetensors").model.fc.weight.array
     np.testing.assert_array_equal(saved, finetuning.model.fc.weight.array)
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 1
 
@@ -170,11 +173,13 @@ def test_a_run_that_diverges_later_keeps_the_epochs_before(settings: FinetuneSet
     finetuning = Finetuning(settings)
     records = finetuning.run(RunFolder.check(tmp_path / "run"), finetuning.config())
     next(records)
-    saved = (tmp_path / "run" / "model.safetensors").read_bytes()
+    weight = finetuning.model.fc.weight.array.copy()
     finetuning.model.fc.bias.array[0] = np.nan
-    with pytest.raises(DivergedError, match=r"the loss is nan in epoch 2, batch 1, at learning rate 0\.05"):
+    with pytest.raises(
+        DivergedError, match=r"the loss is nan in epoch 2, batch 1, at learning rate 0\.05, first in the output of fc;"
+    ):
         next(records)
-    assert (tmp_path / "run" / "model.safetensors").read_bytes() == saved
+    np.testing.assert_array_equal(load_model(tmp_path / "run").model.fc.weight.array, weight)
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 1
 
 
@@ -197,7 +202,7 @@ def test_a_run_trains_and_validates_on_its_own_kernels(
 ) -> None:
     finetuning = Finetuning(replace(settings, kernels=kernels, epochs=1))
     seen = []
-    finetuning.model.layer1.register_forward_hook(lambda *_: seen.append(get_kernels()))
+    finetuning.model.fc.register_forward_hook(lambda *_: seen.append(get_kernels()))
     (record,) = run(finetuning, tmp_path / "run")
     assert seen == [kernels] * finetuning.batches_per_epoch
     assert get_kernels() == "exact"

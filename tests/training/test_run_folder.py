@@ -21,13 +21,13 @@ def test_a_folder_is_written_step_by_step(tmp_path: Path) -> None:
     folder.create({"lr": 0.5})
     assert (folder.path / "config.toml").read_text() == "lr = 0.5\n"
     for epoch in (1, 2):
-        path = folder.save_weights({"a": np.full(3, epoch, np.float32)}, {"gradcli.classes": "[]"})
+        path = folder.save_weights("model.safetensors", {"a": np.full(3, epoch, np.float32)}, {"gradcli.classes": "[]"})
         folder.add_metrics({"epoch": epoch, "val_loss": 0.25})
     assert path == folder.path / "model.safetensors"
     lines = (folder.path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+    folder.remove_unless_saved()
     assert sorted(os.listdir(folder.path)) == ["config.toml", "metrics.jsonl", "model.safetensors"]
-    folder.remove_unless_weights()
     assert path.exists()
 
 
@@ -36,7 +36,7 @@ def test_a_run_without_weights_is_undone(tmp_path: Path) -> None:
     for name in ("runs/deep/first", "mine"):
         folder = RunFolder.check(tmp_path / name)
         folder.create({})
-        folder.remove_unless_weights()
+        folder.remove_unless_saved()
     assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
 
 
@@ -89,5 +89,5 @@ def test_of_two_runs_that_start_at_once_one_gets_the_folder(tmp_path: Path) -> N
     first.create({"seed": 1})
     with pytest.raises(RunFolderError, match="another run is using this folder"):
         second.create({"seed": 2})
-    second.remove_unless_weights()
+    second.remove_unless_saved()
     assert (tmp_path / "run" / "config.toml").read_text() == "seed = 1\n"

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from gradcli.errors import DivergedError, UsageError
+from gradcli.training.optimizers import SGDSettings
 from gradcli.training.passes import Pass, run_backward
-from gradcli.training.step import SGDSettings, gradient_norm, run_steps
+from gradcli.training.step import gradient_norm, run_steps
 
 Prepare = Callable[..., Pass]
 StateBytes = Callable[[Any], dict[str, bytes]]

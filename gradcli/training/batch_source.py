@@ -1,0 +1,159 @@
+"""Where a run's batches come from: images that are loaded, or features that were computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcli.autograd import Tensor
+from gradcli.data.dataset import Dataset, Subset
+from gradcli.data.loader import Loader
+from gradcli.training.feature_cache import Features, cached_features
+from gradcli.training.finetune_settings import FinetuneSettings
+from gradcli.training.frozen_prefix import CutModel
+
+if TYPE_CHECKING:
+    from gradcli.models import ResNet
+
+Positions = Sequence[NDArray[np.int64]]
+"""The positions in a data set of the images of each batch."""
+
+
+class Batch(NamedTuple):
+    """What `predict` takes of some images, and their labels (n,). Those that can't be read are left out."""
+
+    inputs: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+
+class BatchSource(Protocol):
+    """Batches of a run's training and validation data, and what makes class scores of them."""
+
+    def training(self, batches: Positions, epoch: int) -> Generator[Batch]:
+        """The batches of these positions as they are in an epoch, counted from 1."""
+        ...
+
+    def validation(self, batches: Positions) -> Generator[Batch]:
+        """The batches of these positions of the validation data."""
+        ...
+
+    def predict(self, inputs: Tensor) -> Any:
+        """The class scores (n, classes)."""
+        ...
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """The images that could not be read so far, by name, and why."""
+        ...
+
+
+class ImageBatches:
+    """Batches of images, loaded and augmented while the run computes, for the whole model."""
+
+    def __init__(self, model: ResNet, train: Loader, validation: Loader, views: int | None) -> None:
+        self.predict: Callable[[Tensor], Any] = model
+        self._train = train
+        self._validation = validation
+        self._views = views
+
+    def training(self, batches: Positions, epoch: int) -> Generator[Batch]:
+        yield from _loaded(self._train, batches, _view(epoch, self._views))
+
+    def validation(self, batches: Positions) -> Generator[Batch]:
+        yield from _loaded(self._validation, batches, 0)
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        return {**self._train.skipped, **self._validation.skipped}
+
+
+class FeatureBatches:
+    """Batches of features that the frozen part of the model gave, for the rest of it."""
+
+    def __init__(self, cut: CutModel, train: Features, validation: Features, skipped: dict[str, str]) -> None:
+        self.predict: Callable[[Tensor], Any] = cut.rest
+        self.skipped = skipped
+        self._train = train
+        self._validation = validation
+
+    def training(self, batches: Positions, epoch: int) -> Generator[Batch]:
+        yield from _taken(self._train, batches, _view(epoch, self._train.views))
+
+    def validation(self, batches: Positions) -> Generator[Batch]:
+        yield from _taken(self._validation, batches, 0)
+
+
+def image_batches(settings: FinetuneSettings, model: ResNet, train_data: Dataset, val_data: Dataset) -> ImageBatches:
+    """Batches of the images themselves."""
+    train, validation = _loaders(settings, train_data, val_data)
+    return ImageBatches(model, train, validation, settings.views)
+
+
+def feature_batches(
+    settings: FinetuneSettings,
+    cut: CutModel,
+    train_data: Dataset,
+    val_data: Dataset,
+    on_batch: Callable[[int, int], None],
+) -> FeatureBatches | None:
+    """Batches of features, from the cache or computed now; None where they are too many to keep.
+
+    `on_batch` is called with the numbers of images done and to do. Errors are those of `cached_features`.
+    """
+    train, validation = _loaders(settings, train_data, val_data)
+    if not train.augmentation and isinstance(train_data, Subset) and isinstance(val_data, Subset):
+        # Of the data set that both are parts of: whatever the split, they are found in the cache again.
+        whole = Loader(train_data.dataset, strict=settings.strict)
+        features = _features(settings, cut, whole, on_batch)
+        if features is None:
+            return None
+        return FeatureBatches(
+            cut, features.subset(train_data.indices), features.subset(val_data.indices), whole.skipped
+        )
+    views = settings.views or 1
+    total = views * len(train_data) + len(val_data)
+    trained_on = _features(settings, cut, train, lambda done, _: on_batch(done, total), views)
+    if trained_on is None:
+        return None
+    before = views * len(train_data)
+    validated_on = _features(settings, cut, validation, lambda done, _: on_batch(before + done, total))
+    if validated_on is None:
+        return None
+    return FeatureBatches(cut, trained_on, validated_on, {**train.skipped, **validation.skipped})
+
+
+def _features(
+    settings: FinetuneSettings, cut: CutModel, loader: Loader, on_batch: Callable[[int, int], None], views: int = 1
+) -> Features | None:
+    return cached_features(
+        cut, loader, views=views, kernels=settings.kernels, keep=settings.feature_cache, on_batch=on_batch
+    )
+
+
+def _loaders(settings: FinetuneSettings, train_data: Dataset, val_data: Dataset) -> tuple[Loader, Loader]:
+    augmentation = settings.augmentation
+    train = Loader(train_data, augmentation=augmentation, seed=settings.seed, strict=settings.strict)
+    return train, Loader(val_data, strict=settings.strict)
+
+
+def _view(epoch: int, views: int | None) -> int:
+    """The view of an epoch: those that there are take turns."""
+    return epoch - 1 if views is None else (epoch - 1) % views
+
+
+def _loaded(loader: Loader, batches: Positions, view: int) -> Generator[Batch]:
+    with closing(loader.batches(batches, view)) as loaded:
+        for batch in loaded:
+            yield Batch(batch.images, batch.labels)
+
+
+def _taken(features: Features, batches: Positions, view: int) -> Generator[Batch]:
+    readable = np.zeros(len(features), bool)
+    readable[features.kept] = True
+    for positions in batches:
+        kept = positions[readable[positions]]
+        yield Batch(features.batch(kept, view), features.labels[kept])

@@ -1,0 +1,95 @@
+"""A run's settings as options by their long names, for a configuration file, and back."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+
+from gradcli.errors import UsageError
+from gradcli.training.finetune_settings import FinetuneSettings
+from gradcli.training.freezing import FreezeRule
+from gradcli.training.optimizers import AdamWSettings, OptimizerSettings, SGDSettings
+from gradcli.training.schedules import ScheduleSettings
+
+_OPTIMIZERS: dict[str, type[OptimizerSettings]] = {kind.name: kind for kind in (SGDSettings, AdamWSettings)}
+# Fields that are options of another name or form.
+_NOT_PLAIN = ("verify", "freeze", "optimizer", "schedule", "feature_cache")
+
+
+def options_of(settings: FinetuneSettings) -> dict[str, Any]:
+    """The options that give these settings, but for those of freezing, which depend on the model."""
+    options = {field.name: getattr(settings, field.name) for field in fields(settings) if field.name not in _NOT_PLAIN}
+    schedule = asdict(settings.schedule)
+    options |= {
+        "no_verify": not settings.verify,
+        "no_feature_cache": not settings.feature_cache,
+        "optimizer": settings.optimizer.name,
+        **asdict(settings.optimizer),
+        "schedule": schedule.pop("name"),
+        **schedule,
+    }
+    return {name.replace("_", "-"): value for name, value in options.items()}
+
+
+def settings_of(options: Mapping[str, Any], source: str) -> FinetuneSettings:
+    """The settings that the options of a configuration file give; options that are no part of them are passed over.
+
+    UsageError names `source`, the file, where it lacks the data or an option is of the wrong kind.
+    """
+    given = {name.replace("-", "_"): value for name, value in options.items()}
+    if "data" not in given:
+        raise UsageError(f"{source}: says no data; expected the configuration of a run")
+    optimizer = _OPTIMIZERS.get(given.get("optimizer", SGDSettings.name))
+    if optimizer is None:
+        raise UsageError(f"{source}: optimizer = {given['optimizer']!r}: expected {' or '.join(_OPTIMIZERS)}")
+    schedule = {"name": given["schedule"]} if "schedule" in given else {}
+    return FinetuneSettings(
+        **_values(FinetuneSettings, given, source, leave_out=_NOT_PLAIN),
+        verify=not given.get("no_verify", False),
+        feature_cache=not given.get("no_feature_cache", False),
+        freeze=_freeze_rules(given),
+        optimizer=optimizer(**_values(optimizer, given, source)),
+        schedule=ScheduleSettings(**_values(ScheduleSettings, given | schedule, source, leave_out=())),
+    )
+
+
+def _freeze_rules(given: Mapping[str, Any]) -> tuple[FreezeRule, ...]:
+    """The rules in the order of the options."""
+    rules: list[FreezeRule] = []
+    for name, value in given.items():
+        if name == "freeze_backbone" and value:
+            rules.append(("freeze-backbone", ""))
+        elif name in ("freeze", "unfreeze"):
+            rules += [(cast("Literal['freeze', 'unfreeze']", name), pattern) for pattern in value]
+    return tuple(rules)
+
+
+def _values(kind: type[Any], given: Mapping[str, Any], source: str, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What is given of the fields of a dataclass, checked against their types."""
+    hints = get_type_hints(kind)
+    values = {}
+    for field in fields(kind):
+        if field.name in given and field.name not in leave_out:
+            value = given[field.name]
+            value = tuple(value) if isinstance(value, list) else value
+            if not _fits(value, hints[field.name]):
+                raise UsageError(f"{source}: {field.name.replace('_', '-')} = {value!r} is of the wrong kind")
+            values[field.name] = value
+    return values
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value read from TOML is what the type hint says; whole numbers are floats too."""
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, each) for each in get_args(hint))
+    if origin is Literal:
+        return value in get_args(hint)
+    if origin is tuple:
+        parts = get_args(hint)
+        return isinstance(value, tuple) and len(value) == len(parts) and all(map(_fits, value, parts))
+    if hint is float:
+        return type(value) in (int, float)
+    return type(value) is hint

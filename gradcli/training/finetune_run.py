@@ -1,0 +1,319 @@
+"""A finetuning run as it goes: epochs, checkpoints, and what it leaves behind however it ends."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradcli.autograd import Tensor
+from gradcli.errors import CheckError, DataError, DivergedError, GradcliError, RunFolderError, WeightsError
+from gradcli.kernels.policy import using_kernels
+from gradcli.models.loading import state_arrays
+from gradcli.ops.random import get_rng_state, set_rng_state
+from gradcli.optim.state_arrays import join_state, split_state
+from gradcli.training.batch_norms import set_mode
+from gradcli.training.batch_source import BatchSource, feature_batches, image_batches
+from gradcli.training.finetune_data import (
+    balanced_class_weights,
+    data_fingerprint,
+    training_batches,
+    validation_batches,
+)
+from gradcli.training.frozen_prefix import cut_model
+from gradcli.training.frozen_receipt import (
+    FrozenReceipt,
+    combined_digest,
+    moving_statistics,
+    resting_names,
+    tensor_digests,
+)
+from gradcli.training.passes import overflow_allowed
+from gradcli.training.records import EpochRecord, Tally, best_record, epochs_without_progress
+from gradcli.training.run_folder import RunFolder
+from gradcli.training.run_results import RunResults, RunStatus
+from gradcli.training.run_state import RunState, save_run_state, versions
+from gradcli.training.training_loop import TrainingLoop
+
+if TYPE_CHECKING:
+    from gradcli.training.finetune import Finetuning
+
+logger = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_WEIGHTS = 60.0
+"""For how long checkpoints leave the files of weights as they are: writing them takes longer than a head's epoch."""
+
+
+class _StopRequestedError(Exception):
+    """Ends the run early because the caller asked for it."""
+
+
+class FinetuneRun:
+    """A run in its folder. `stopped` is the epoch in which it ended early because it was asked to."""
+
+    def __init__(
+        self,
+        finetuning: Finetuning,
+        folder: RunFolder,
+        on_batch: Callable[[float], None],
+        should_stop: Callable[[], bool],
+        on_features: Callable[[int, int], None],
+    ) -> None:
+        self.stopped: int | None = None
+        self._finetuning = finetuning
+        self._settings = finetuning.settings
+        self._model = finetuning.model
+        self._folder = folder
+        self._on_batch = on_batch
+        self._should_stop = should_stop
+        self._on_features = on_features
+        self._source: BatchSource | None = None
+        self._results = RunResults(finetuning, folder)
+        self._interval = self._settings.checkpoint_interval
+        # Where the run is: the epoch, its optimizer steps done, its sums and learning rate as of the last of them.
+        self._epoch = 1
+        self._steps = 0
+        self._tally = Tally()
+        self._lr = finetuning.optimizer.param_groups[0]["lr"]
+        self._records: list[EpochRecord] = []
+        self._best: dict[str, np.ndarray[Any, Any]] = {}
+        self._skipped: dict[str, str] = {}
+        # Clocks: seconds of this epoch and of the run before this process, or this epoch, began.
+        self._epoch_seconds = self._run_seconds = 0.0
+        self._run_started = self._epoch_started = self._saved = self._weights_saved = time.monotonic()
+        self._steps_since_saved = 0
+
+    def records(self, state: RunState | None) -> Iterator[EpochRecord]:
+        """Train from `state` on, or from the beginning, and give out each epoch's record."""
+        self._begin(state)
+        try:
+            if self._is_over():  # ended between its last checkpoint and its summary
+                self._end("finished")
+            else:
+                loop = self._make_loop()
+            while not self._is_over():
+                record = self._run_epoch(loop)
+                if self._is_over():
+                    self._end("finished")
+                yield record
+        except _StopRequestedError:
+            self.stopped = self._epoch
+            self._end("stopped")
+        except CheckError:
+            raise
+        except (GradcliError, OSError) as error:
+            with suppress(GradcliError, OSError):  # what it was matters more
+                self._end("diverged" if isinstance(error, DivergedError) else "failed", str(error))
+            raise
+
+    def _begin(self, state: RunState | None) -> None:
+        """Note what must not move, and with what the run begins; take up the state of a run that goes on."""
+        digests = tensor_digests(self._model)
+        self._started_from = combined_digest(digests)
+        self._frozen = {name: digests[name] for name in resting_names(self._model)}
+        self._moving_statistics = moving_statistics(self._model)
+        self._fingerprint = data_fingerprint(self._finetuning.train_data, self._finetuning.val_data)
+        if state is not None:
+            self._take_up(state)
+        if self._folder.is_resumed:
+            self._folder.rewrite_metrics(map(asdict, self._records))
+
+    def _take_up(self, state: RunState) -> None:
+        finetuning, folder = self._finetuning, self._folder.path
+        if state.data != self._fingerprint:
+            raise DataError(
+                f"{self._settings.data}: changed since the run in {folder} began; expected the same images with "
+                "the same labels, names and times of change"
+            )
+        if state.started_from != self._started_from:
+            raise WeightsError(
+                f"{self._settings.weights}: not the weights that the run in {folder} began with; expected SHA-256 "
+                f"{state.started_from} of all tensors, but it is {self._started_from}"
+            )
+        if state.versions != versions():
+            logger.warning(
+                "%s: begun with %s, goes on with %s: the last bits of results may differ",
+                folder,
+                _in_words(state.versions),
+                _in_words(versions()),
+            )
+        try:
+            if set(state.tensors) != set(self._moving_tensors()):
+                raise ValueError("other tensors train than those of this run")
+            self._model.load_state_dict(state.tensors, strict=False)
+            finetuning.optimizer.load_state_dict(join_state(dict(state.optimizer_arrays), state.optimizer_values))
+            if finetuning.scheduler is not None and state.schedule is not None:
+                finetuning.scheduler.load_state_dict(state.schedule)
+            set_rng_state(Tensor(state.generator))
+        except (ValueError, RuntimeError, KeyError) as error:
+            reason = str(error).splitlines()[0]
+            raise RunFolderError(
+                f"{self._folder.state_file}: doesn't fit this run ({reason}); start it anew"
+            ) from error
+        self._epoch, self._steps, self._tally, self._lr = state.epoch, state.steps, state.tally, state.lr
+        self._records, self._best, self._skipped = state.records, dict(state.best), state.skipped
+        self._epoch_seconds, self._run_seconds = state.epoch_seconds, state.run_seconds
+
+    def _make_loop(self) -> TrainingLoop:
+        settings, finetuning = self._settings, self._finetuning
+        data = finetuning.train_data, finetuning.val_data
+        cut = cut_model(self._model)
+        source: BatchSource | None = None
+        if cut is not None and (settings.views is not None or not settings.augmentation):
+            source = feature_batches(settings, cut, *data, self._after_features)
+            if source is None:
+                logger.info(
+                    "the features of all images before %s are too many to keep: computed in each epoch", cut.stage
+                )
+        self._source = source or image_batches(settings, self._model, *data)
+        balanced = settings.class_weights == "balanced"
+        return TrainingLoop(
+            settings,
+            self._model,
+            self._source,
+            finetuning.optimizer,
+            finetuning.scheduler,
+            balanced_class_weights(data[0].labels, finetuning.num_classes) if balanced else None,
+            data[0].preprocessing.size,
+        )
+
+    @overflow_allowed()
+    def _run_epoch(self, loop: TrainingLoop) -> EpochRecord:
+        self._epoch_started = time.monotonic()
+        set_mode(self._model, self._settings.mode)
+        train_data, val_data = self._finetuning.train_data, self._finetuning.val_data
+        running = replace(self._tally)
+
+        def after_step(steps: int, lr: float) -> None:
+            self._steps, self._lr, self._tally = steps, lr, replace(running)
+            self._steps_since_saved += 1
+            self._stop_if_asked()
+            self._save_if_due()
+
+        with using_kernels(self._settings.kernels):
+            batches = training_batches(train_data, self._settings, self._epoch)
+            loop.train(self._epoch, batches, self._steps, running, self._on_batch, after_step)
+            validated = loop.validate(
+                validation_batches(val_data, self._settings), self._epoch, self._after_validation_batch
+            )
+        for part, tally in ((train_data, running), (val_data, validated)):
+            if tally.images == 0:
+                raise DataError(f"{part.source}: none of {len(part)} images to train or validate with can be read")
+        record = EpochRecord(
+            epoch=self._epoch,
+            train_loss=running.mean_loss,
+            train_accuracy=running.accuracy,
+            val_loss=validated.mean_loss,
+            val_accuracy=validated.accuracy,
+            lr=self._lr,
+            seconds=self._epoch_seconds + time.monotonic() - self._epoch_started,
+            kernels=self._settings.kernels,
+        )
+        self._finish_epoch(record)
+        return record
+
+    def _finish_epoch(self, record: EpochRecord) -> None:
+        self._records.append(record)
+        if best_record(self._records) is record:
+            self._best = {name: array.copy(order="K") for name, array in self._moving_tensors().items()}
+        self._folder.add_metrics(asdict(record))
+        self._epoch, self._steps, self._tally = self._epoch + 1, 0, Tally()
+        self._epoch_seconds, self._epoch_started = 0.0, time.monotonic()
+        if not self._is_over():
+            self._save_if_due()
+
+    def _is_over(self) -> bool:
+        patience = self._settings.patience
+        return len(self._records) == self._settings.epochs or (
+            patience is not None and epochs_without_progress(self._records) >= patience
+        )
+
+    def _after_features(self, done: int, total: int) -> None:
+        self._on_features(done, total)
+        self._stop_if_asked()
+
+    def _after_validation_batch(self, loss: float) -> None:
+        self._on_batch(loss)
+        self._stop_if_asked()
+
+    def _stop_if_asked(self) -> None:
+        if self._should_stop():
+            raise _StopRequestedError
+
+    def _save_if_due(self) -> None:
+        steps, seconds = self._interval
+        if steps is not None:
+            due = self._steps_since_saved >= steps
+        else:
+            assert seconds is not None
+            due = time.monotonic() - self._saved >= seconds
+        if due:
+            self._save_state()
+            if time.monotonic() - self._weights_saved >= SECONDS_BETWEEN_WEIGHTS:
+                self._save_weights()
+
+    def _save_state(self) -> None:
+        finetuning, now = self._finetuning, time.monotonic()
+        arrays, values = split_state(finetuning.optimizer.state_dict())
+        state = RunState(
+            epoch=self._epoch,
+            steps=self._steps,
+            tally=self._tally,
+            lr=self._lr,
+            epoch_seconds=self._epoch_seconds + now - self._epoch_started,
+            run_seconds=self._run_seconds + now - self._run_started,
+            records=self._records,
+            skipped=self._all_skipped(),
+            started_from=self._started_from,
+            data=self._fingerprint,
+            tensors=self._moving_tensors(),
+            best=self._best,
+            optimizer_arrays=arrays,
+            optimizer_values=values,
+            schedule=None if finetuning.scheduler is None else finetuning.scheduler.state_dict(),
+            generator=get_rng_state().array,
+        )
+        save_run_state(self._folder.state_file, state)
+        self._steps_since_saved, self._saved = 0, time.monotonic()
+        logger.debug("checkpoint in epoch %d, step %d", self._epoch, self._steps)
+
+    def _save_weights(self, *, last: bool = True) -> None:
+        self._results.save_weights(self._records, self._best, last=last)
+        self._weights_saved = time.monotonic()
+
+    def _end(self, status: RunStatus, error: str | None = None) -> None:
+        """Write what the run came to; CheckError if something frozen moved."""
+        came_to_nothing = not self._records and (status == "diverged" or self._steps == 0)
+        if error is not None and came_to_nothing and not self._folder.state_file.exists():
+            return
+        if status != "diverged":
+            self._save_state()
+        self._save_weights(last=status != "diverged")
+        receipt = FrozenReceipt(self._frozen, tensor_digests(self._model, self._frozen), self._moving_statistics)
+        self._results.save_summary(
+            "failed" if receipt.moved else status,
+            self._records,
+            receipt,
+            started_from=self._started_from,
+            fingerprint=self._fingerprint,
+            skipped=self._all_skipped(),
+            seconds=self._run_seconds + time.monotonic() - self._run_started,
+            error=error,
+        )
+        receipt.check()
+
+    def _moving_tensors(self) -> dict[str, np.ndarray[Any, Any]]:
+        """What of the model may move, shared with it."""
+        return {name: array for name, array in state_arrays(self._model).items() if name not in self._frozen}
+
+    def _all_skipped(self) -> dict[str, str]:
+        return self._skipped if self._source is None else {**self._skipped, **self._source.skipped}
+
+
+def _in_words(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())

@@ -1,0 +1,49 @@
+"""Where numbers that are not finite begin: the first layer of a pass with some in its output, the first gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradcli.autograd import Tensor, no_grad
+
+if TYPE_CHECKING:
+    from gradcli.nn import Module
+
+
+def first_non_finite_output(model: Module, forward: Callable[[], Tensor]) -> str | None:
+    """The name of the first layer, in the order of the pass, whose output has NaN or infinity; None without.
+
+    The pass is run again for it. Layers without layers below them are looked at, so that the name is the most exact.
+    """
+    found: list[str] = []
+
+    def look(name: str) -> Callable[[Any, Any, Any], None]:
+        def hook(module: Any, arguments: Any, output: Any) -> None:
+            if not found and isinstance(output, Tensor) and not np.isfinite(output.array).all():
+                found.append(name)
+
+        return hook
+
+    handles = [
+        module.register_forward_hook(look(name))
+        for name, module in model.named_modules()
+        if next(module.children(), None) is None
+    ]
+    try:
+        with no_grad():
+            forward()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found[0] if found else None
+
+
+def first_non_finite_gradient(model: Module) -> str | None:
+    """The name of the parameter whose gradient has NaN or infinity and that the backward pass came to first."""
+    for name, parameter in reversed(list(model.named_parameters())):
+        if parameter.grad is not None and not np.isfinite(parameter.grad.array).all():
+            return name
+    return None

@@ -1,0 +1,182 @@
+"""An epoch of training and its validation, step by step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcli.autograd import Tensor, no_grad
+from gradcli.errors import DivergedError
+from gradcli.nn.functional import cross_entropy
+from gradcli.nn.utils import clip_grads_with_norm_, get_total_norm
+from gradcli.optim import Optimizer
+from gradcli.optim.lr_scheduler import LRScheduler
+from gradcli.training.batch_norms import small_batches_explained
+from gradcli.training.batch_source import Batch, BatchSource
+from gradcli.training.finetune_settings import FinetuneSettings
+from gradcli.training.non_finite import first_non_finite_gradient, first_non_finite_output
+from gradcli.training.records import Tally
+
+if TYPE_CHECKING:
+    from gradcli.models import ResNet
+
+Positions = Sequence[NDArray[np.int64]]
+AfterBatch = Callable[[float], None]
+"""Called with the loss of each batch."""
+
+
+class TrainingLoop:
+    """What moves a model: batches, loss, optimizer and schedule. DivergedError for numbers that are not finite.
+
+    `class_weights` (classes,) weigh the images' losses; `image_size` is (height, width), for messages.
+    """
+
+    def __init__(
+        self,
+        settings: FinetuneSettings,
+        model: ResNet,
+        source: BatchSource,
+        optimizer: Optimizer,
+        scheduler: LRScheduler | None,
+        class_weights: NDArray[np.float32] | None,
+        image_size: tuple[int, int],
+    ) -> None:
+        self.source = source
+        self._settings = settings
+        self._model = model
+        self._optimizer = optimizer
+        self._scheduler = scheduler
+        self._class_weights = class_weights
+        self._weight = None if class_weights is None else Tensor(class_weights)
+        self._image_size = image_size
+        self._trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+    def train(
+        self,
+        epoch: int,
+        batches: Positions,
+        steps_done: int,
+        tally: Tally,
+        on_batch: AfterBatch,
+        after_step: Callable[[int, float], None],
+    ) -> None:
+        """Train on an epoch's batches from step number `steps_done` on, adding to the tally.
+
+        `after_step` is called with the number of steps done and the learning rate of the last one. It may raise to end
+        the epoch there.
+        """
+        size = self._settings.accumulate
+        done = steps_done * size
+        with closing(self.source.training(batches[done:], epoch)) as loaded:
+            for step, first in enumerate(range(done, len(batches), size), start=steps_done + 1):
+                rate = self._optimizer.param_groups[0]["lr"]
+                self._step(batches[first : first + size], loaded, tally, on_batch, _Place(epoch, first, rate))
+                after_step(step, rate)
+
+    def _step(
+        self, batches: Positions, loaded: Iterator[Batch], tally: Tally, on_batch: AfterBatch, place: _Place
+    ) -> None:
+        """Move the model by the gradients of these batches, the next ones that are loaded."""
+        self._optimizer.zero_grad()
+        total = 0.0
+        for positions in batches:
+            batch = next(loaded)
+            place.batch += 1
+            # Nothing can be read; or one image is left, of which batch norm would have no variance.
+            if len(batch.labels) == 0 or len(batch.labels) == 1 < len(positions):
+                continue
+            loss, weight = self._backward(batch, tally, place)
+            total += weight
+            on_batch(loss)
+        if total == 0:
+            return
+        self._finish_gradients(total, place)
+        self._optimizer.step()
+        if self._scheduler is not None:
+            self._scheduler.step()
+
+    def _backward(self, batch: Batch, tally: Tally, place: _Place) -> tuple[float, float]:
+        """Add a batch's gradients, with several batches to a step those of loss times weight; returns these two."""
+        labels = batch.labels
+        weight = float(len(labels)) if self._class_weights is None else float(self._class_weights[labels].sum())
+        scores = self._predict(batch)
+        loss = cross_entropy(
+            scores, Tensor(labels), weight=self._weight, label_smoothing=self._settings.label_smoothing
+        )
+        value = loss.item()
+        if not math.isfinite(value):
+            raise DivergedError(f"the loss is {value} {place}{self._beginning(batch)}; try a smaller --lr")
+        if self._settings.accumulate > 1:
+            loss = loss * weight
+        loss.backward()
+        tally.add(value, weight, scores.array, labels)
+        return value, weight
+
+    def _finish_gradients(self, total: float, place: _Place) -> None:
+        """Make the sum of several batches' gradients their mean, and clip; DivergedError for what isn't finite."""
+        gradients = [parameter.grad for parameter in self._trainable if parameter.grad is not None]
+        if self._settings.accumulate > 1:
+            with no_grad():
+                for gradient in gradients:
+                    gradient.mul_(1 / total)
+        norm = get_total_norm(gradients)
+        if not math.isfinite(norm.item()):
+            name = first_non_finite_gradient(self._model)
+            what = (
+                "the norm of the gradients is beyond float32"
+                if name is None
+                else f"the gradient of {name} is not finite"
+            )
+            raise DivergedError(f"{what} {place}; try a smaller --lr")
+        if self._settings.clip_norm is not None:
+            clip_grads_with_norm_(self._trainable, self._settings.clip_norm, norm)
+
+    @no_grad()
+    def validate(self, batches: Positions, epoch: int, on_batch: AfterBatch) -> Tally:
+        """The tally of the validation data: plain cross-entropy, by the running statistics."""
+        tally = Tally()
+        self._model.eval()
+        with closing(self.source.validation(batches)) as loaded:
+            for batch in loaded:
+                if len(batch.labels) == 0:
+                    continue
+                scores = self.source.predict(Tensor(batch.inputs))
+                loss = cross_entropy(scores, Tensor(batch.labels)).item()
+                if not math.isfinite(loss):
+                    rate = self._optimizer.param_groups[0]["lr"]
+                    raise DivergedError(
+                        f"the validation loss is {loss} after epoch {epoch}, at learning rate {rate:g}"
+                        f"{self._beginning(batch)}; try a smaller --lr"
+                    )
+                tally.add(loss, len(batch.labels), scores.array, batch.labels)
+                on_batch(loss)
+        return tally
+
+    def _predict(self, batch: Batch) -> Any:
+        shape = (len(batch.labels), 3, *self._image_size)
+        with small_batches_explained(shape, "take --batch-size above 1, or --image-size above 32"):
+            return self.source.predict(Tensor(batch.inputs))
+
+    def _beginning(self, batch: Batch) -> str:
+        """Where in the pass of this batch numbers began not to be finite, as the end of a message."""
+        if not np.isfinite(batch.inputs).all():
+            return ", first in the images"
+        layer = first_non_finite_output(self._model, lambda: self.source.predict(Tensor(batch.inputs)))
+        return ", though all scores are finite" if layer is None else f", first in the output of {layer}"
+
+
+class _Place:
+    """Where a run is, for messages: `in epoch 2, batch 3, at learning rate 0.1`."""
+
+    def __init__(self, epoch: int, batch: int, lr: float) -> None:
+        self.epoch = epoch
+        self.batch = batch
+        self.lr = lr
+
+    def __str__(self) -> str:
+        return f"in epoch {self.epoch}, batch {self.batch}, at learning rate {self.lr:g}"
