@@ -44,7 +44,7 @@ from gradcli.training.freezing import FreezeRule
 
 if TYPE_CHECKING:
     from gradcli.training.passes import PassSettings
-    from gradcli.training.step import SGDSettings
+    from gradcli.training.optimizers import SGDSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +136,7 @@ class SGDOptions:
 
     def settings(self) -> SGDSettings:
         """The optimizer's settings for the workflows."""
-        from gradcli.training.step import SGDSettings
+        from gradcli.training.optimizers import SGDSettings
 
         return SGDSettings(**dataclasses.asdict(self))
 
