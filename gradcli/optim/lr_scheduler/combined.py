@@ -57,7 +57,7 @@ class SequentialLR(_Combined):
     """One scheduler up to the first of the epochs `milestones`, the next one from there to the second, and so on.
 
     Each begins with its epoch 0, from the initial learning rate. Combined schedules may be among them and do so too;
-    PyTorch 2.13 has those begin an epoch late, and can't begin chained ones at a milestone.
+    PyTorch 2.13 switches those an epoch early, and can't begin chained ones at a milestone.
     """
 
     def __init__(
