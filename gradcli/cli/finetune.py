@@ -1,19 +1,37 @@
-"""`gradcli finetune`: train a head, or more, on someone's data."""
+"""`gradcli finetune`: train a head, or more, on someone's data; go on with a run that was stopped."""
 
 from __future__ import annotations
 
 import logging
+import shlex
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
-from gradcli.cli.option_groups import FreezeOptions, ModelOptions, OutputOptions, SGDOptions
-from gradcli.cli.options import FORMAT, TRAINING_PANEL, KernelsOption
-from gradcli.cli.progress import progress
+from gradcli.cli.given_options import given_options
+from gradcli.cli.option_groups import CommonOptions, FreezeOptions, ModelOptions, OutputOptions
+from gradcli.cli.options import FORMAT, KernelsOption
+from gradcli.cli.output import Output
 from gradcli.cli.stopping import stop_requests
 from gradcli.cli.tables import Column
-from gradcli.errors import ExitCode
+from gradcli.cli.training_options import (
+    AugmentationOptions,
+    DataOptions,
+    OptimizerOptions,
+    RunOptions,
+    ScheduleOptions,
+    TrainingOptions,
+)
+from gradcli.cli.training_progress import TrainingProgress
+from gradcli.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from gradcli.training.finetune import Finetuning
+    from gradcli.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -25,68 +43,34 @@ COLUMNS = [
     Column("train_accuracy", "train accuracy", ".4f"),
     Column("val_loss", "val loss", ".4f"),
     Column("val_accuracy", "val accuracy", ".4f"),
-    Column("lr", format="g"),
+    Column("lr", format=".3g"),
     Column("seconds", format=".1f"),
 ]
 
+TENSORBOARD = "tensorboard"
+"""The key of the run's configuration for the one option that is none of its settings."""
+
+# What may stand beside --resume: where the records go, and how the process works. Everything else is the run's.
+_BESIDE_RESUME = {"resume", "output", "json", "format", *CommonOptions.names()} - {"config"}
+
 
 def finetune(
-    data: Annotated[
-        str,
-        typer.Argument(
-            metavar="DATA", help="digits (bundled), a folder with one subfolder of images per class, or a .npz file."
-        ),
-    ],
     model: ModelOptions,
     freeze: FreezeOptions,
-    sgd: SGDOptions,
+    data_options: DataOptions,
+    training: TrainingOptions,
+    optimizer: OptimizerOptions,
+    schedule: ScheduleOptions,
+    augmentation: AugmentationOptions,
+    run_options: RunOptions,
     output: OutputOptions,
-    epochs: Annotated[
-        int, typer.Option(min=1, metavar="INT", help="Passes over the data.", rich_help_panel=TRAINING_PANEL)
-    ] = 10,
-    batch_size: Annotated[
-        int,
-        typer.Option(
-            "--batch-size", "-b", min=1, metavar="INT", help="Images per step.", rich_help_panel=TRAINING_PANEL
-        ),
-    ] = 32,
-    num_classes: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="INT", help="Size of the head. Left out: the data's classes.", rich_help_panel=TRAINING_PANEL
-        ),
-    ] = None,
-    image_size: Annotated[
-        int | None,
-        typer.Option(
-            min=8,
-            metavar="INT",
-            help="Pixels of each side. Left out: as fits the data.",
-            rich_help_panel=TRAINING_PANEL,
-        ),
-    ] = None,
-    validation_split: Annotated[
-        float,
-        typer.Option(
-            min=0.0,
-            max=1.0,
-            metavar="FLOAT",
-            help="Share of the images kept for validation, where the data has no such part.",
-            rich_help_panel=TRAINING_PANEL,
-        ),
-    ] = 0.2,
-    label_smoothing: Annotated[
-        float,
-        typer.Option(
-            min=0.0, max=1.0, metavar="FLOAT", help="Share of the target spread evenly.", rich_help_panel=TRAINING_PANEL
-        ),
-    ] = 0.0,
-    run: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Where to write weights, metrics and configuration; must be empty. Left out: a new one under runs/.",
-            rich_help_panel=TRAINING_PANEL,
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="DATA",
+            show_default=False,
+            help="digits (bundled) or another name of `gradcli data list`; a folder with one subfolder of images per "
+            "class, or train/ and val/ with these; a folder or file of MNIST or CIFAR-10; a .npz or .csv file.",
         ),
     ] = None,
     kernels: KernelsOption = "fast",
@@ -94,57 +78,107 @@ def finetune(
 ) -> None:
     """Train a new head, or more, on a data set; one record per epoch.
 
-    Writes a run folder, which --weights takes. Ctrl-C or SIGTERM stops after the batch and saves the weights so far;
-    a second Ctrl-C stops at once.
+    Frozen layers see each image once: what they give is kept, and every epoch trains the rest on it. The run folder,
+    which --weights takes, holds the best and the last weights, metrics, configuration and a summary. Ctrl-C or SIGTERM
+    stops after the step and saves what --resume goes on from, to the same bits; a second Ctrl-C stops at once.
 
     \b
     gradcli finetune digits --freeze-backbone
-    gradcli finetune photos/ --freeze-backbone --epochs 20 --run runs/photos --json
+    gradcli finetune photos/ -w imagenet1k-v1 --freeze-backbone --epochs 20 --run runs/photos
+    gradcli finetune photos/ -w runs/photos --lr 1e-3 --head-lr 1e-2 --schedule cosine --augment light
+    gradcli finetune --resume runs/photos
     """
     destination = output.resolve(format, get_args(FinetuneFormat))
-    from gradcli.training.finetune import FinetuneSettings, Finetuning
-    from gradcli.training.run_folder import RunFolder
+    if run_options.resume is not None:
+        _check_beside_resume(output.context)
+        from gradcli.training.finetune import Finetuning
+        from gradcli.training.run_folder import RunFolder
 
-    folder = RunFolder.check(run) if run is not None else RunFolder.next_free(Path("runs"), Path(data).stem or "run")
+        folder = RunFolder.existing(run_options.resume)
+        finetuning = Finetuning.resume(folder)
+        _train(finetuning, folder, folder.config(), destination)
+        return
+    if data is None:
+        raise UsageError("Missing argument 'DATA': name the data, or a stopped run with --resume")
+    from gradcli.training.finetune import FinetuneSettings, Finetuning
+
+    folder = _new_folder(run_options, data)
     settings = FinetuneSettings(
         data=data,
         weights=model.weights,
         verify=not model.no_verify,
-        num_classes=num_classes,
-        epochs=epochs,
-        batch_size=batch_size,
-        image_size=image_size,
-        validation_split=validation_split,
-        label_smoothing=label_smoothing,
         mode=None if model.mode is None else model.mode.value,
         freeze=freeze.rules,
-        optimizer=sgd.settings(),
+        optimizer=optimizer.settings(),
+        head_lr=optimizer.head_lr,
+        schedule=schedule.settings(),
         seed=model.seed,
         kernels=kernels,
+        checkpoint_every=run_options.checkpoint_every,
+        feature_cache=not run_options.no_feature_cache,
+        **asdict(data_options),
+        **asdict(training),
+        **asdict(augmentation),
     )
     finetuning = Finetuning(settings)
+    config = finetuning.config() | ({TENSORBOARD: True} if run_options.tensorboard else {})
+    _train(finetuning, folder, config, destination)
+
+
+def _new_folder(options: RunOptions, data: str) -> RunFolder:
+    from gradcli.training.run_folder import RunFolder
+
+    if options.run is not None:
+        return RunFolder.check(options.run, force=options.force)
+    if options.force:
+        raise UsageError("--force replaces the run in --run FOLDER; name that too")
+    return RunFolder.next_free(Path("runs"), Path(data).stem or "run")
+
+
+def _check_beside_resume(context: Any) -> None:
+    given = [name for name, _ in given_options(context)]
+    foreign = [name for name in given if name not in _BESIDE_RESUME]
+    if foreign:
+        # What a configuration file holds stands before the file's own option.
+        name = "config" if "config" in foreign else foreign[0]
+        culprit = "DATA" if name == "data" else f"--{name.replace('_', '-')}"
+        raise UsageError(f"--resume goes on with the run's own data and settings; leave out {culprit}")
+
+
+def _train(finetuning: Finetuning, folder: RunFolder, config: Mapping[str, Any], destination: Output) -> None:
+    """Train with records, progress and signals; leave with 143 after a stop."""
     logger.info("%s", finetuning.describe())
-    with (
-        stop_requests() as should_stop,
-        destination.record_writer(COLUMNS) as write,
-    ):
-        records = finetuning.run(folder, finetuning.config(), lambda loss: advance(1, f"loss {loss:.4f}"), should_stop)
-        for epoch in range(1, epochs + 1):
-            with progress(f"epoch {epoch}/{epochs}", finetuning.batches_per_epoch) as advance:
-                record = next(records, None)
-            if record is None:
-                break
+    epochs, done = finetuning.settings.epochs, finetuning.epochs_done
+    with ExitStack() as stack:
+        events = None
+        if config.get(TENSORBOARD):
+            from gradcli.training.event_files import EventFile
+
+            events = stack.enter_context(EventFile(folder.path))
+        should_stop = stack.enter_context(stop_requests())
+        write = stack.enter_context(destination.record_writer(COLUMNS))
+        progress = stack.enter_context(TrainingProgress(epochs, finetuning.images_per_epoch, done))
+        for record in finetuning.run(folder, config, progress.batch, should_stop, progress.features):
             write(record)
+            if events is not None:
+                events.add(record)
             logger.info(
                 "epoch %d/%d: loss %.4f, accuracy %.1f %%; validation loss %.4f, accuracy %.1f %%",
-                epoch,
+                record.epoch,
                 epochs,
                 record.train_loss,
                 100 * record.train_accuracy,
                 record.val_loss,
                 100 * record.val_accuracy,
             )
+            done = record.epoch
     if finetuning.stopped is not None:
-        logger.info("stopped in epoch %d; the weights so far are in %s", finetuning.stopped, folder.path)
+        logger.info(
+            "stopped in epoch %d; go on with: gradcli finetune --resume %s",
+            finetuning.stopped,
+            shlex.quote(str(folder.path)),
+        )
         raise typer.Exit(ExitCode.TERMINATED)
+    if done < epochs:
+        logger.info("ended after %d epochs: --patience %d", done, finetuning.settings.patience)
     logger.info("weights, metrics and configuration are in %s", folder.path)

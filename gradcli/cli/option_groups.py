@@ -43,8 +43,8 @@ from gradcli.errors import UsageError
 from gradcli.training.freezing import FreezeRule
 
 if TYPE_CHECKING:
-    from gradcli.training.passes import PassSettings
     from gradcli.training.optimizers import SGDSettings
+    from gradcli.training.passes import PassSettings
 
 
 @dataclass(frozen=True, kw_only=True)

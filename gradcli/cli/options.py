@@ -20,7 +20,11 @@ INPUT_PANEL = "Input and loss"
 PARAMETER_PANEL = "Parameters"
 OPTIMIZER_PANEL = "Optimizer"
 OUTPUT_PANEL = "Output"
+DATA_PANEL = "Data"
 TRAINING_PANEL = "Training"
+SCHEDULE_PANEL = "Learning rate schedule"
+AUGMENTATION_PANEL = "Augmentation"
+RUN_PANEL = "Run"
 COMMON_PANEL = "Common"
 
 PANELS = (
@@ -29,8 +33,12 @@ PANELS = (
     MODEL_PANEL,
     INPUT_PANEL,
     PARAMETER_PANEL,
+    DATA_PANEL,
     TRAINING_PANEL,
     OPTIMIZER_PANEL,
+    SCHEDULE_PANEL,
+    AUGMENTATION_PANEL,
+    RUN_PANEL,
     OUTPUT_PANEL,
     COMMON_PANEL,
 )
@@ -111,6 +119,7 @@ ModeOption = Annotated[
     Mode | None,
     typer.Option(
         "--mode",
+        "--bn-mode",
         help="Batch norm with the batch's statistics (train) or the running ones (eval). Left out: train, except "
         "that frozen batch norms keep and use their running statistics.",
         rich_help_panel=MODEL_PANEL,

@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 logger = logging.getLogger(__name__)
 
@@ -18,41 +19,55 @@ Advance = Callable[..., None]
 
 @contextlib.contextmanager
 def progress(
-    description: str, total: int, *, seconds_between_lines: float = SECONDS_BETWEEN_LINES
+    description: str,
+    total: int,
+    *,
+    done: int = 0,
+    unit: str | None = None,
+    seconds_between_lines: float = SECONDS_BETWEEN_LINES,
 ) -> Iterator[Advance]:
-    """Show how many of `total` steps are done; yields the function to call after each of them."""
+    """Show how many of `total` steps are done, `done` of them before; yields the function to call after each of them.
+
+    With a `unit`, what the steps are, a bar says how many of them a second brings.
+    """
     if not logger.isEnabledFor(logging.INFO):
         yield lambda count=1, status="": None
     elif sys.stderr is not None and sys.stderr.isatty():
-        with _bar(description, total) as advance:
+        with _bar(description, total, done, unit) as advance:
             yield advance
     else:
-        yield _lines(description, total, seconds_between_lines)
+        yield _lines(description, total, done, unit, seconds_between_lines)
 
 
 @contextlib.contextmanager
-def _bar(description: str, total: int) -> Iterator[Advance]:
+def _bar(description: str, total: int, done: int, unit: str | None) -> Iterator[Advance]:
     # Imported here because only a terminal needs it.
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class RateColumn(ProgressColumn):
+        def render(self, task: Any) -> Text:
+            return Text("" if unit is None or not task.speed else f"{task.speed:,.0f} {unit}/s")
 
     console = Console(file=sys.stderr)
     columns = (
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
+        RateColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[status]}", markup=False),
     )
     # Rich would send standard output through its own console, which is standard error.
     bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, refresh_per_second=4)
     with bar:
-        task = bar.add_task(description, total=total, status="")
+        task = bar.add_task(description, total=total, completed=done, status="")
         yield lambda count=1, status="": bar.update(task, advance=count, status=status)
 
 
-def _lines(description: str, total: int, seconds_between_lines: float) -> Advance:
-    done = 0
+def _lines(description: str, total: int, done: int, unit: str | None, seconds_between_lines: float) -> Advance:
+    of_what = "" if unit is None else f" {unit}"
     last_line = time.monotonic()
 
     def advance(count: int = 1, status: str = "") -> None:
@@ -61,6 +76,6 @@ def _lines(description: str, total: int, seconds_between_lines: float) -> Advanc
         now = time.monotonic()
         if now - last_line >= seconds_between_lines:
             last_line = now
-            logger.info("%s: %d of %d%s", description, done, total, f", {status}" if status else "")
+            logger.info("%s: %d of %d%s%s", description, done, total, of_what, f", {status}" if status else "")
 
     return advance

@@ -46,6 +46,11 @@ class BatchSource(Protocol):
         ...
 
     @property
+    def inputs(self) -> str:
+        """What the inputs are, in words."""
+        ...
+
+    @property
     def skipped(self) -> dict[str, str]:
         """The images that could not be read so far, by name, and why."""
         ...
@@ -53,6 +58,8 @@ class BatchSource(Protocol):
 
 class ImageBatches:
     """Batches of images, loaded and augmented while the run computes, for the whole model."""
+
+    inputs = "images"
 
     def __init__(self, model: ResNet, train: Loader, validation: Loader, views: int | None) -> None:
         self.predict: Callable[[Tensor], Any] = model
@@ -73,6 +80,8 @@ class ImageBatches:
 
 class FeatureBatches:
     """Batches of features that the frozen part of the model gave, for the rest of it."""
+
+    inputs = "output of the frozen layers"
 
     def __init__(self, cut: CutModel, train: Features, validation: Features, skipped: dict[str, str]) -> None:
         self.predict: Callable[[Tensor], Any] = cut.rest

@@ -11,14 +11,14 @@ from gradcli.models import LoadedModel, ResNet, load_model
 from gradcli.models.loading import replace_head
 from gradcli.ops.random import manual_seed
 from gradcli.training.batch_norms import moving_frozen_statistics, set_mode
-from gradcli.training.finetune_data import open_finetuning_data, training_batches, validation_batches
+from gradcli.training.finetune_data import open_finetuning_data, training_batches
 from gradcli.training.finetune_options import options_of, settings_of
 from gradcli.training.finetune_run import FinetuneRun
 from gradcli.training.finetune_settings import FinetuneSettings
 from gradcli.training.freezing import apply_freeze_rules, count_parameters, freeze_options, require_trainable
 from gradcli.training.frozen_prefix import cut_model
 from gradcli.training.optimizers import build_optimizer
-from gradcli.training.records import EpochRecord
+from gradcli.training.records import EpochProgress, EpochRecord
 from gradcli.training.run_folder import CONFIG_FILE, RunFolder
 from gradcli.training.run_state import RunState, load_run_state
 from gradcli.training.schedules import build_scheduler
@@ -107,10 +107,9 @@ class Finetuning:
         return math.ceil(len(training_batches(self.train_data, self.settings, 0)) / self.settings.accumulate)
 
     @property
-    def batches_per_epoch(self) -> int:
-        """Batches of training and validation together."""
-        training = training_batches(self.train_data, self.settings, 0)
-        return len(training) + len(validation_batches(self.val_data, self.settings))
+    def images_per_epoch(self) -> int:
+        """Images of training and validation together."""
+        return len(self.train_data) + len(self.val_data)
 
     @property
     def epochs_done(self) -> int:
@@ -122,13 +121,13 @@ class Finetuning:
         self,
         folder: RunFolder,
         config: Mapping[str, Any],
-        on_batch: Callable[[float], None] = lambda loss: None,
+        on_batch: Callable[[EpochProgress], None] = lambda progress: None,
         should_stop: Callable[[], bool] = lambda: False,
         on_features: Callable[[int, int], None] = lambda done, total: None,
     ) -> Iterator[EpochRecord]:
         """Train; after each epoch its record is written into `folder` and given out.
 
-        `config` is written first, unless the run is resumed. `on_batch` is called with each batch's loss, and before,
+        `config` is written first, unless the run is resumed. `on_batch` is called after each batch, and before,
         where frozen layers' features are computed once, `on_features` with the numbers of images done and to do. After
         any step, `should_stop` may end the run: what it goes on from is written, and `stopped` is set. Raises
         DivergedError for a loss, gradient or validation loss that is not finite, CheckError for a frozen tensor that

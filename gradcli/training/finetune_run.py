@@ -34,7 +34,7 @@ from gradcli.training.frozen_receipt import (
     tensor_digests,
 )
 from gradcli.training.passes import overflow_allowed
-from gradcli.training.records import EpochRecord, Tally, best_record, epochs_without_progress
+from gradcli.training.records import EpochProgress, EpochRecord, Tally, best_record, epochs_without_progress
 from gradcli.training.run_folder import RunFolder
 from gradcli.training.run_results import RunResults, RunStatus
 from gradcli.training.run_state import RunState, save_run_state, versions
@@ -60,7 +60,7 @@ class FinetuneRun:
         self,
         finetuning: Finetuning,
         folder: RunFolder,
-        on_batch: Callable[[float], None],
+        on_batch: Callable[[EpochProgress], None],
         should_stop: Callable[[], bool],
         on_features: Callable[[int, int], None],
     ) -> None:
@@ -195,12 +195,14 @@ class FinetuneRun:
             self._stop_if_asked()
             self._save_if_due()
 
+        def after_validation_batch(validated: Tally) -> None:
+            self._tell(running, validated.images)
+            self._stop_if_asked()
+
         with using_kernels(self._settings.kernels):
             batches = training_batches(train_data, self._settings, self._epoch)
-            loop.train(self._epoch, batches, self._steps, running, self._on_batch, after_step)
-            validated = loop.validate(
-                validation_batches(val_data, self._settings), self._epoch, self._after_validation_batch
-            )
+            loop.train(self._epoch, batches, self._steps, running, self._tell, after_step)
+            validated = loop.validate(validation_batches(val_data, self._settings), self._epoch, after_validation_batch)
         for part, tally in ((train_data, running), (val_data, validated)):
             if tally.images == 0:
                 raise DataError(f"{part.source}: none of {len(part)} images to train or validate with can be read")
@@ -237,9 +239,10 @@ class FinetuneRun:
         self._on_features(done, total)
         self._stop_if_asked()
 
-    def _after_validation_batch(self, loss: float) -> None:
-        self._on_batch(loss)
-        self._stop_if_asked()
+    def _tell(self, trained: Tally, validated: int = 0) -> None:
+        """Say how far the epoch is, after so many images of validation."""
+        if trained.images:
+            self._on_batch(EpochProgress(self._epoch, trained.images + validated, trained.mean_loss, trained.accuracy))
 
     def _stop_if_asked(self) -> None:
         if self._should_stop():

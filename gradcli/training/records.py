@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,15 @@ class EpochRecord:
     lr: float
     seconds: float
     kernels: Kernels
+
+
+class EpochProgress(NamedTuple):
+    """How far an epoch is: its images so far, validation included, and what training on them came to on average."""
+
+    epoch: int
+    images: int
+    loss: float
+    accuracy: float
 
 
 @dataclass

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from gradcli.models import ResNet
 
 Positions = Sequence[NDArray[np.int64]]
-AfterBatch = Callable[[float], None]
-"""Called with the loss of each batch."""
+AfterBatch = Callable[[Tally], None]
+"""Called after each batch with the tally that it was added to."""
 
 
 class TrainingLoop:
@@ -55,6 +55,9 @@ class TrainingLoop:
         self._weight = None if class_weights is None else Tensor(class_weights)
         self._image_size = image_size
         self._trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        # Biases and batch norms: what isn't finite in a backward pass shows in their gradients. Those of filters take a
+        # tenth of a step to read, and if it is only there, the next loss tells.
+        self._watched = [parameter for parameter in self._trainable if parameter.ndim == 1]
 
     def train(
         self,
@@ -90,9 +93,8 @@ class TrainingLoop:
             # Nothing can be read; or one image is left, of which batch norm would have no variance.
             if len(batch.labels) == 0 or len(batch.labels) == 1 < len(positions):
                 continue
-            loss, weight = self._backward(batch, tally, place)
-            total += weight
-            on_batch(loss)
+            total += self._backward(batch, tally, place)
+            on_batch(tally)
         if total == 0:
             return
         self._finish_gradients(total, place)
@@ -100,8 +102,8 @@ class TrainingLoop:
         if self._scheduler is not None:
             self._scheduler.step()
 
-    def _backward(self, batch: Batch, tally: Tally, place: _Place) -> tuple[float, float]:
-        """Add a batch's gradients, with several batches to a step those of loss times weight; returns these two."""
+    def _backward(self, batch: Batch, tally: Tally, place: _Place) -> float:
+        """Add a batch's gradients, with several batches to a step those of loss times weight; returns its weight."""
         labels = batch.labels
         weight = float(len(labels)) if self._class_weights is None else float(self._class_weights[labels].sum())
         scores = self._predict(batch)
@@ -115,7 +117,7 @@ class TrainingLoop:
             loss = loss * weight
         loss.backward()
         tally.add(value, weight, scores.array, labels)
-        return value, weight
+        return weight
 
     def _finish_gradients(self, total: float, place: _Place) -> None:
         """Make the sum of several batches' gradients their mean, and clip; DivergedError for what isn't finite."""
@@ -124,6 +126,8 @@ class TrainingLoop:
             with no_grad():
                 for gradient in gradients:
                     gradient.mul_(1 / total)
+        if self._settings.clip_norm is None:
+            gradients = [parameter.grad for parameter in self._watched if parameter.grad is not None]
         norm = get_total_norm(gradients)
         if not math.isfinite(norm.item()):
             name = first_non_finite_gradient(self._model)
@@ -154,7 +158,7 @@ class TrainingLoop:
                         f"{self._beginning(batch)}; try a smaller --lr"
                     )
                 tally.add(loss, len(batch.labels), scores.array, batch.labels)
-                on_batch(loss)
+                on_batch(tally)
         return tally
 
     def _predict(self, batch: Batch) -> Any:
@@ -165,7 +169,7 @@ class TrainingLoop:
     def _beginning(self, batch: Batch) -> str:
         """Where in the pass of this batch numbers began not to be finite, as the end of a message."""
         if not np.isfinite(batch.inputs).all():
-            return ", first in the images"
+            return f", first in the {self.source.inputs}"
         layer = first_non_finite_output(self._model, lambda: self.source.predict(Tensor(batch.inputs)))
         return ", though all scores are finite" if layer is None else f", first in the output of {layer}"
 

@@ -19,6 +19,7 @@ from safetensors.numpy import load_file
 import gradcli as gradcli_package
 
 Run = Callable[..., Any]
+RUN_FILES = ["checkpoint", "config.toml", "last.safetensors", "metrics.jsonl", "model.safetensors", "summary.json"]
 FIELDS = ["epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds", "kernels"]
 
 
@@ -49,7 +50,7 @@ def test_a_run_learns_and_its_folder_repeats_it_bit_for_bit(
     assert records[-1]["val_accuracy"] == 1.0
 
     folder = Path("first")
-    assert sorted(path.name for path in folder.iterdir()) == ["config.toml", "metrics.jsonl", "model.safetensors"]
+    assert sorted(path.name for path in folder.iterdir() if path.name != ".lock") == RUN_FILES
     assert metrics("first") == [{key: record[key] for key in FIELDS} for record in records]
     entries = metadata(folder / "model.safetensors")
     assert json.loads(entries["gradcli.classes"]) == ["0", "1", "2"]
@@ -165,7 +166,7 @@ REFUSED = [
     ("finetune no-such-data", 3, "no-such-data: no such data set, folder or file; expected digits, fashion-mnist, "),
     ("finetune empty", 3, "empty: no class folders in it; expected one subfolder of images per class"),
     ("finetune no-images", 3, "no-images/a: no images in this class; expected files ending in jpg"),
-    ("finetune broken-image -b 2", 3, ".png: not an image"),
+    ("finetune broken-image -b 2 --strict", 3, ".png: not an image"),
     ("finetune DATA --run full", 7, "full: the run folder is not empty; name another one with --run"),
     ("finetune DATA --run full/file", 7, "full/file: there is a file of this name; name a run folder with --run"),
     ("finetune DATA --run full/file/run", 3, "full/file/run: the run folder can't be made"),

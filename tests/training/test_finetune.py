@@ -19,7 +19,7 @@ from gradcli.models.weights_metadata import metadata_entries
 from gradcli.training.finetune import EpochRecord, FinetuneSettings, Finetuning
 from gradcli.training.freezing import FreezeRule
 from gradcli.training.optimizers import SGDSettings
-from gradcli.training.records import best_record
+from gradcli.training.records import EpochProgress, best_record
 from gradcli.training.run_folder import RunFolder
 
 HEAD_ONLY: list[FreezeRule] = [("freeze-backbone", "")]
@@ -88,15 +88,17 @@ def test_small_images_are_not_made_as_large_as_the_photographs_of_the_weights(
 def test_the_first_epochs_losses_are_those_of_its_batches(settings: FinetuneSettings, tmp_path: Path) -> None:
     # With a learning rate of 0 nothing moves, so the epoch's mean is that of all training images at once.
     finetuning = Finetuning(replace(settings, epochs=1, optimizer=SGDSettings(lr=0)))
-    losses: list[float] = []
-    (record,) = run(finetuning, tmp_path / "run", on_batch=losses.append)
+    progress: list[EpochProgress] = []
+    (record,) = run(finetuning, tmp_path / "run", on_batch=progress.append)
     data = finetuning.train_data
     with no_grad():
         scores = finetuning.model(Tensor(data.images(range(len(data))))).array.astype(np.float64)
     log_probabilities = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
     assert record.train_loss == pytest.approx(-log_probabilities[np.arange(16), data.labels].mean(), rel=1e-4)
     assert record.train_accuracy == (scores.argmax(axis=1) == data.labels).mean()
-    assert len(losses) == finetuning.batches_per_epoch == 3 + 1
+    assert [each.images for each in progress] == [6, 12, 16, 20]
+    assert finetuning.images_per_epoch == 20
+    assert progress[-1] == progress[2]._replace(images=20) == (1, 20, record.train_loss, record.train_accuracy)
 
 
 def test_the_same_settings_give_the_same_bytes_and_another_seed_does_not(
@@ -150,7 +152,7 @@ def test_settings_that_make_no_run(
 
 
 def test_a_request_to_stop_saves_the_weights_so_far(settings: FinetuneSettings, tmp_path: Path) -> None:
-    batches: list[float] = []
+    batches: list[EpochProgress] = []
     finetuning = Finetuning(settings)
     records = run(finetuning, tmp_path / "run", on_batch=batches.append, should_stop=lambda: len(batches) == 6)
     assert [record.epoch for record in records] == [1]  # of four batches, then two of the second
@@ -204,7 +206,7 @@ def test_a_run_trains_and_validates_on_its_own_kernels(
     seen = []
     finetuning.model.fc.register_forward_hook(lambda *_: seen.append(get_kernels()))
     (record,) = run(finetuning, tmp_path / "run")
-    assert seen == [kernels] * finetuning.batches_per_epoch
+    assert seen == [kernels] * (3 + 1)
     assert get_kernels() == "exact"
     assert record.kernels == kernels
 
