@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gradcli.errors import UsageError
 
-BINARY_FORMATS = frozenset({"npy", "npz", "safetensors"})
+BINARY_FORMATS = frozenset({"npy", "npz", "safetensors", "png"})
 
 # The formats that a file's suffix admits. The first one a command has is the guess.
 _FORMATS_OF_SUFFIX: dict[str, tuple[str, ...]] = {
@@ -24,6 +24,7 @@ _FORMATS_OF_SUFFIX: dict[str, tuple[str, ...]] = {
     ".mmd": ("mermaid",),
     ".svg": ("svg",),
     ".html": ("html",),
+    ".png": ("png",),
 }
 _TEXT_SUFFIXES = frozenset({"", ".txt", ".log", ".out"})  # these stand for no format in particular
 

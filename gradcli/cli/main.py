@@ -25,7 +25,7 @@ DATA_COMMANDS: dict[str, CommandEntry] = {
     "inspect": "gradcli.cli.data:inspect",
 }
 
-# In the order of the help page: the tutorial's steps, finetuning, the model, files.
+# In the order of the help page: the tutorial's steps, finetuning and what it is good for, the model, files.
 COMMANDS: dict[str, CommandEntry] = {
     "forward": "gradcli.cli.forward:forward",
     "backward": "gradcli.cli.backward:backward",
@@ -33,6 +33,9 @@ COMMANDS: dict[str, CommandEntry] = {
     "grads": "gradcli.cli.grads:grads",
     "freeze": "gradcli.cli.freeze:freeze",
     "finetune": "gradcli.cli.finetune:finetune",
+    "evaluate": "gradcli.cli.evaluate:evaluate",
+    "predict": "gradcli.cli.predict:predict",
+    "features": "gradcli.cli.features:features",
     "summary": "gradcli.cli.summary:summary",
     "weights": command_group(
         WEIGHTS_COMMANDS, help="Known weights and checkpoint files: list, fetch, convert, inspect, verify."

@@ -67,6 +67,11 @@ class Output:
         with self._text_file() as file:
             file.write(text)
 
+    def write_bytes(self, content: bytes) -> None:
+        """Write the content of a file that the command has made itself, such as a picture."""
+        with self._binary_file() as file:
+            file.write(content)
+
     def write_records(
         self,
         records: Iterable[Record | Any],
@@ -165,6 +170,23 @@ class Output:
             raise ValueError(f"arrays have no form in the format {self.format!r}")
         with self._binary_file() as file:
             file.write(buffer.getbuffer())
+
+    def write_rows(
+        self, name: str, shape: tuple[int, ...], blocks: Iterable[np.ndarray], others: Mapping[str, np.ndarray]
+    ) -> None:
+        """Write one float32 array, whose rows come block by block, as `npy`, or with `others` as `npz`.
+
+        Each block is written as it comes: they need not fit into memory together.
+        """
+        from gradcli.cli.array_rows import write_npy, write_npz
+
+        if self.format not in ("npy", "npz"):
+            raise ValueError(f"rows have no form in the format {self.format!r}")
+        with self._binary_file() as file:
+            if self.format == "npy":
+                write_npy(file, shape, blocks)
+            else:
+                write_npz(file, name, shape, blocks, others)
 
     def _write_safetensors(self, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None) -> None:
         from gradcli.checkpoints.safetensors_writer import save_safetensors

@@ -12,9 +12,10 @@ from typing import Any
 
 
 def plain(value: Any) -> Any:
-    """`value` out of dicts, lists, strings, numbers and None: NumPy, dataclasses and paths go.
+    r"""`value` out of dicts, lists, strings, numbers and None: NumPy, dataclasses and paths go.
 
-    A NumPy float32 becomes the float of the same value; shapes and other tuples become lists.
+    A NumPy float32 becomes the float of the same value; shapes and other tuples become lists. Bytes of a file's name
+    that are no UTF-8 become `\udce9` and the like.
     """
     if value is None or isinstance(value, bool):
         return value
@@ -23,10 +24,12 @@ def plain(value: Any) -> Any:
         return plain(value.tolist())
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, str | int | float):
+    if isinstance(value, str):
+        return _utf8(value)
+    if isinstance(value, int | float):
         return value
     if isinstance(value, PurePath):
-        return str(value)
+        return _utf8(str(value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -34,6 +37,15 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     raise TypeError(f"can't write a {type(value).__name__} as data")
+
+
+def _utf8(text: str) -> str:
+    """The text, in which file names may have brought what can't be encoded."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="backslashreplace").decode()
+    return text
 
 
 def strict_json(value: Any) -> str:

@@ -156,22 +156,23 @@ def overflow_allowed() -> np.errstate:
 def check_finite_loss(loss: float, run: Pass) -> None:
     """DivergedError for a loss that is NaN or infinite, naming what is at fault in the weights."""
     if not math.isfinite(loss):
-        raise DivergedError(f"the loss is {loss}: {_fault(run)}")
+        raise DivergedError(f"the loss is {loss}: {reason_for_non_finite(run.loaded)}")
 
 
 def check_finite_prediction(prediction: Tensor, run: Pass) -> None:
     """DivergedError for scores with NaN or infinity among them, naming what is at fault in the weights."""
     rows = np.flatnonzero(~np.isfinite(prediction.array).all(axis=1))
     if rows.size:
-        raise DivergedError(f"the prediction for image {rows[0]} is not finite: {_fault(run)}")
+        raise DivergedError(f"the prediction for image {rows[0]} is not finite: {reason_for_non_finite(run.loaded)}")
 
 
-def _fault(run: Pass) -> str:
-    for name, tensor in run.model.state_dict().items():
+def reason_for_non_finite(loaded: LoadedModel) -> str:
+    """Why a pass of this model gives NaN or infinity, in words."""
+    for name, tensor in loaded.model.state_dict().items():
         count = np.count_nonzero(~np.isfinite(tensor.array))
         if count:
-            return f"{count} of the {tensor.numel()} values of {name} in {run.loaded.weights} are not finite"
-    return f"the values of {run.loaded.weights} or of the input are too large for float32"
+            return f"{count} of the {tensor.numel()} values of {name} in {loaded.weights} are not finite"
+    return f"the values of {loaded.weights} or of the input are too large for float32"
 
 
 def checked_shape(shape: Shape | None) -> Shape:
