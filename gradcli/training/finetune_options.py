@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
@@ -11,7 +11,7 @@ from gradcli.errors import UsageError
 from gradcli.training.finetune_settings import FinetuneSettings
 from gradcli.training.freezing import FreezeRule
 from gradcli.training.optimizers import AdamWSettings, OptimizerSettings, SGDSettings
-from gradcli.training.schedules import ScheduleSettings
+from gradcli.training.schedules import ScheduleName, ScheduleSettings
 
 _OPTIMIZERS: dict[str, type[OptimizerSettings]] = {kind.name: kind for kind in (SGDSettings, AdamWSettings)}
 # Fields that are options of another name or form.
@@ -41,18 +41,24 @@ def settings_of(options: Mapping[str, Any], source: str) -> FinetuneSettings:
     given = {name.replace("-", "_"): value for name, value in options.items()}
     if "data" not in given:
         raise UsageError(f"{source}: says no data; expected the configuration of a run")
-    optimizer = _OPTIMIZERS.get(given.get("optimizer", SGDSettings.name))
-    if optimizer is None:
-        raise UsageError(f"{source}: optimizer = {given['optimizer']!r}: expected {' or '.join(_OPTIMIZERS)}")
-    schedule = {"name": given["schedule"]} if "schedule" in given else {}
+    optimizer = _OPTIMIZERS[_one_of(given, "optimizer", list(_OPTIMIZERS), source)]
+    schedule: Any = _one_of(given, "schedule", get_args(ScheduleName), source)
     return FinetuneSettings(
         **_values(FinetuneSettings, given, source, leave_out=_NOT_PLAIN),
         verify=not given.get("no_verify", False),
         feature_cache=not given.get("no_feature_cache", False),
         freeze=_freeze_rules(given),
         optimizer=optimizer(**_values(optimizer, given, source)),
-        schedule=ScheduleSettings(**_values(ScheduleSettings, given | schedule, source, leave_out=())),
+        schedule=ScheduleSettings(name=schedule, **_values(ScheduleSettings, given, source, leave_out=("name",))),
     )
+
+
+def _one_of(given: Mapping[str, Any], name: str, choices: Sequence[str], source: str) -> str:
+    """What is given by a name, the first of the choices if nothing is; UsageError for none of them."""
+    chosen = given.get(name, choices[0])
+    if chosen not in choices:
+        raise UsageError(f"{source}: {name} = {chosen!r}: expected {' or '.join(choices)}")
+    return str(chosen)
 
 
 def _freeze_rules(given: Mapping[str, Any]) -> tuple[FreezeRule, ...]:
@@ -62,7 +68,8 @@ def _freeze_rules(given: Mapping[str, Any]) -> tuple[FreezeRule, ...]:
         if name == "freeze_backbone" and value:
             rules.append(("freeze-backbone", ""))
         elif name in ("freeze", "unfreeze"):
-            rules += [(cast("Literal['freeze', 'unfreeze']", name), pattern) for pattern in value]
+            patterns = [value] if isinstance(value, str) else value
+            rules += [(cast("Literal['freeze', 'unfreeze']", name), pattern) for pattern in patterns]
     return tuple(rules)
 
 

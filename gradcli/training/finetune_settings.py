@@ -104,7 +104,8 @@ class FinetuneSettings:
             raise UsageError(
                 f"--seed {self.seed}: expected 0 or more, for the order of the images and their augmentation"
             )
-        if self.views is not None and not self.augmentation:
+        augmentation = self.augmentation  # refuses what is none
+        if self.views is not None and not augmentation:
             raise UsageError(f"--views {self.views}: without --augment all views of an image are the same; add it")
         self.checkpoint_interval  # noqa: B018 - to refuse a wrong one now
 

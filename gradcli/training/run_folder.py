@@ -128,7 +128,7 @@ class RunFolder:
         """Undo `create` for a run that ended before it came to anything, and release the folder."""
         if not self._is_claimed:
             return
-        if any((self.path / name).exists() for name in _OWN_NAMES - {CONFIG_FILE}):
+        if self.is_resumed or any((self.path / name).exists() for name in _OWN_NAMES - {CONFIG_FILE}):
             self.release()
             return
         with suppress(OSError):  # the error that ended the run matters more

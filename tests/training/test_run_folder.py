@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcli.errors import DataError, RunFolderError
+from gradcli.errors import DataError, RunFolderError, UsageError
 from gradcli.training.run_folder import RunFolder, to_toml
 
 
@@ -91,3 +91,99 @@ def test_of_two_runs_that_start_at_once_one_gets_the_folder(tmp_path: Path) -> N
         second.create({"seed": 2})
     second.remove_unless_saved()
     assert (tmp_path / "run" / "config.toml").read_text() == "seed = 1\n"
+
+
+def finished_run(path: Path, *, others: bool = False) -> RunFolder:
+    """A folder as a run leaves it, with what is somebody else's if asked for."""
+    folder = RunFolder.check(path)
+    folder.create({"lr": 0.5})
+    folder.add_metrics({"epoch": 1})
+    folder.save_weights("model.safetensors", {"a": np.zeros(3, np.float32)}, {})
+    folder.save_summary({"status": "stopped"})
+    folder.state_file.parent.mkdir()
+    folder.state_file.write_bytes(b"state")
+    (path / "events.out.tfevents.1.host").touch()
+    if others:
+        (path / "notes.txt").touch()
+    folder.release()
+    return folder
+
+
+def test_force_removes_an_earlier_run_when_the_new_one_begins(tmp_path: Path) -> None:
+    finished_run(tmp_path / "run")
+    with pytest.raises(RunFolderError, match="the run folder is not empty; name another one with --run"):
+        RunFolder.check(tmp_path / "run")
+    folder = RunFolder.check(tmp_path / "run", force=True)
+    assert (tmp_path / "run" / "model.safetensors").exists()  # the settings may still be refused
+    folder.create({"lr": 0.25})
+    folder.release()
+    assert os.listdir(tmp_path / "run") == ["config.toml"]
+    assert folder.config() == {"lr": 0.25}
+
+
+def test_force_removes_nothing_of_anybody_else(tmp_path: Path) -> None:
+    finished_run(tmp_path / "run", others=True)
+    with pytest.raises(
+        RunFolderError, match=r"--force doesn't remove .*: it holds notes\.txt, which no run wrote; name"
+    ):
+        RunFolder.check(tmp_path / "run", force=True)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "model.safetensors").touch()
+    with pytest.raises(RunFolderError, match=r"--force doesn't remove .*: it has no config\.toml, so it is no run's"):
+        RunFolder.check(tmp_path / "weights", force=True)
+    assert (tmp_path / "weights" / "model.safetensors").exists()
+    assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_what_a_killed_run_left_before_its_configuration_is_nothing(tmp_path: Path) -> None:
+    (tmp_path / ".lock").touch()
+    (tmp_path / ".config.toml.0123abcd.tmp").touch()
+    folder = RunFolder.check(tmp_path)
+    folder.create({})
+    folder.release()
+    assert os.listdir(tmp_path) == ["config.toml"]
+
+
+def test_an_existing_run_is_locked_and_tidied(tmp_path: Path) -> None:
+    first = finished_run(tmp_path / "run")
+    for name in (".model.safetensors.0123abcd.tmp", "checkpoint/.state.safetensors.00ff00ff.tmp"):
+        (tmp_path / "run" / name).touch()
+    folder = RunFolder.existing(tmp_path / "run")
+    assert folder.is_resumed
+    assert not list((tmp_path / "run").rglob("*.tmp"))
+    with pytest.raises(RunFolderError, match="another run is using this folder; name another one with --run"):
+        RunFolder.existing(tmp_path / "run")
+    with pytest.raises(RunFolderError, match="another run is using this folder"):
+        RunFolder.check(tmp_path / "run", force=True).create({})
+    folder.remove_unless_saved()
+    assert folder.summary() == {"status": "stopped"}
+    assert first.state_file.read_bytes() == b"state"
+    assert not (tmp_path / "run" / ".lock").exists()
+
+
+def test_a_folder_without_configuration_is_no_existing_run(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match=r"has no config\.toml; expected the folder of a run that was stopped"):
+        RunFolder.existing(tmp_path)
+
+
+def test_metrics_are_written_anew(tmp_path: Path) -> None:
+    folder = finished_run(tmp_path / "run")
+    folder.rewrite_metrics([{"epoch": 1, "val_loss": 0.1}])
+    folder.add_metrics({"epoch": 2, "val_loss": 0.3})
+    lines = (folder.path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [{"epoch": 1, "val_loss": 0.1}, {"epoch": 2, "val_loss": 0.3}]
+
+
+@pytest.mark.parametrize(("text", "message"), [("[", "cannot be read"), ("[]", "is no summary of a run")])
+def test_a_summary_that_is_none(text: str, message: str, tmp_path: Path) -> None:
+    folder = finished_run(tmp_path / "run")
+    (folder.path / "summary.json").write_text(text)
+    with pytest.raises(RunFolderError, match=rf"summary\.json: {message}"):
+        folder.summary()
+
+
+def test_a_configuration_that_is_no_toml(tmp_path: Path) -> None:
+    folder = finished_run(tmp_path / "run")
+    (folder.path / "config.toml").write_text("lr = ")
+    with pytest.raises(UsageError, match=r"config\.toml: not valid TOML"):
+        folder.config()

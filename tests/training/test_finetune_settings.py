@@ -1,0 +1,157 @@
+"""Settings of a run that make no sense, how often checkpoints are made, and settings as options and back."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any
+
+import pytest
+
+from gradcli.errors import UsageError
+from gradcli.models.resnet import build_resnet18
+from gradcli.training.finetune_options import options_of, settings_of
+from gradcli.training.finetune_settings import CheckpointInterval, FinetuneSettings
+from gradcli.training.freezing import FreezeRule, apply_freeze_rules, freeze_options
+from gradcli.training.optimizers import AdamWSettings, SGDSettings
+from gradcli.training.run_folder import to_toml
+from gradcli.training.schedules import ScheduleSettings
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"validation_split": 1.0}, "--validation-split 1: expected a share above 0 and below 1"),
+        ({"validation_split": float("nan")}, "--validation-split nan: expected a share"),
+        ({"epochs": 0}, "--epochs 0: expected 1 or more"),
+        ({"batch_size": 0}, "--batch-size 0: expected 1 or more"),
+        ({"accumulate": 0}, "--accumulate 0: expected 1 or more"),
+        ({"patience": 0}, "--patience 0: expected 1 or more"),
+        ({"augment": "light", "views": 0}, "--views 0: expected 1 or more"),
+        ({"views": 2}, "--views 2: without --augment all views of an image are the same; add it"),
+        ({"head_lr": -1.0}, "--head-lr -1: expected a finite number of at least 0"),
+        ({"clip_norm": 0.0}, "--clip-norm 0: expected a finite number above 0"),
+        ({"clip_norm": float("nan")}, "--clip-norm nan: expected a finite number above 0"),
+        ({"label_smoothing": 1.5}, r"--label-smoothing 1\.5: expected a share from 0 to 1"),
+        ({"seed": -1}, "--seed -1: expected 0 or more"),
+        ({"augment": "heavy"}, "augmentation 'heavy': expected one of none, light, standard"),
+        ({"checkpoint_every": "often"}, "--checkpoint-every often: expected a time such as 60s or 5m, or a number"),
+    ],
+)
+def test_settings_that_make_no_run(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        FinetuneSettings(data="digits", **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"betas": (0.9, 1.0)}, r"--betas 0\.9,1: expected two numbers of at least 0 and below 1"),
+        ({"lr": -0.1}, r"--lr -0\.1: expected a finite number of at least 0"),
+        ({"eps": float("inf")}, "--eps inf: expected a finite number of at least 0"),
+    ],
+)
+def test_adamw_settings_that_make_no_run(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        AdamWSettings(**changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "steps", "seconds"),
+    [
+        ("60s", None, 60.0),
+        ("0.5s", None, 0.5),
+        ("5m", None, 300.0),
+        ("1 h", None, 3600.0),
+        ("500", 500, None),
+        ("1 step", 1, None),
+        ("20 steps", 20, None),
+    ],
+)
+def test_intervals_of_checkpoints(text: str, steps: int | None, seconds: float | None) -> None:
+    assert CheckpointInterval.parse(text) == (steps, seconds)
+
+
+@pytest.mark.parametrize("text", ["", "0", "0s", "-5", "1.5", "1.5 steps", "5 days", "60s60s", "nan"])
+def test_intervals_that_are_none(text: str) -> None:
+    with pytest.raises(UsageError, match="--checkpoint-every"):
+        CheckpointInterval.parse(text)
+
+
+EVERYTHING = FinetuneSettings(
+    data="photos/of things",
+    weights="weights.pth",
+    verify=False,
+    num_classes=12,
+    epochs=3,
+    batch_size=7,
+    image_size=96,
+    validation_split=0.125,
+    label_smoothing=0.1,
+    class_weights="balanced",
+    mode="eval",
+    freeze=(("freeze-backbone", ""), ("unfreeze", "layer4.*"), ("unfreeze", "bn1.*")),
+    optimizer=AdamWSettings(lr=3e-4, betas=(0.8, 0.99), eps=1e-6, weight_decay=0.05),
+    head_lr=1e-3,
+    schedule=ScheduleSettings(name="cosine", warmup_epochs=0.5, min_lr=1e-5),
+    accumulate=2,
+    clip_norm=1.0,
+    augment="light",
+    crop_scale=(0.5, 1.0),
+    horizontal_flip=0.0,
+    hue=0.1,
+    views=4,
+    patience=3,
+    seed=5,
+    kernels="exact",
+    strict=True,
+    checkpoint_every="20 steps",
+    feature_cache=False,
+)
+SGD_IN_STEPS = FinetuneSettings(
+    data="digits",
+    freeze=(("freeze", "layer1.*"), ("freeze", "conv1.weight")),
+    optimizer=SGDSettings(lr=1, momentum=0.5, weight_decay=1e-4, nesterov=True),
+    schedule=ScheduleSettings(name="step", step_size=4, gamma=0.5),
+)
+
+
+@pytest.mark.parametrize(
+    "settings", [FinetuneSettings(data="digits"), EVERYTHING, SGD_IN_STEPS], ids=["defaults", "everything", "sgd"]
+)
+def test_settings_read_back_from_a_configuration_file(settings: FinetuneSettings) -> None:
+    model = build_resnet18(2)
+    apply_freeze_rules(model, settings.freeze)
+    text = to_toml(options_of(settings) | freeze_options(settings.freeze, model))
+    assert settings_of(tomllib.loads(text), "config.toml") == settings
+
+
+def test_rules_that_a_file_cannot_hold_freeze_the_same() -> None:
+    rules: list[FreezeRule] = [("freeze", "*"), ("unfreeze", "fc.*"), ("freeze", "fc.weight")]
+    model, again = build_resnet18(2), build_resnet18(2)
+    apply_freeze_rules(model, rules)
+    apply_freeze_rules(again, settings_of({"data": "digits", **freeze_options(rules, model)}, "config.toml").freeze)
+    assert [each.requires_grad for each in again.parameters()] == [each.requires_grad for each in model.parameters()]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "config.toml: says no data; expected the configuration of a run"),
+        ({"data": "digits", "epochs": "ten"}, "config.toml: epochs = 'ten' is of the wrong kind"),
+        ({"data": "digits", "epochs": True}, "config.toml: epochs = True is of the wrong kind"),
+        ({"data": "digits", "lr": "fast"}, "config.toml: lr = 'fast' is of the wrong kind"),
+        ({"data": "digits", "schedule": "zigzag"}, "config.toml: schedule = 'zigzag': expected constant or cosine"),
+        ({"data": "digits", "schedule": ["step"]}, r"config.toml: schedule = \['step'\]: expected constant or"),
+        ({"data": "digits", "optimizer": "lion"}, "config.toml: optimizer = 'lion': expected sgd or adamw"),
+        ({"data": "digits", "crop-scale": [0.5]}, r"config.toml: crop-scale = \(0.5,\) is of the wrong kind"),
+    ],
+)
+def test_options_that_are_no_settings(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        settings_of(options, "config.toml")
+
+
+def test_options_that_are_no_settings_of_a_run_are_passed_over() -> None:
+    assert settings_of({"data": "digits", "threads": 2, "freeze": "fc.*"}, "config.toml") == FinetuneSettings(
+        data="digits", freeze=(("freeze", "fc.*"),)
+    )

@@ -1,0 +1,87 @@
+"""The receipt: what must not move in which mode, digests of bytes, and a single bit that moved."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from gradcli.errors import CheckError
+from gradcli.models import ResNet
+from gradcli.models.resnet import build_resnet18
+from gradcli.training.batch_norms import set_mode
+from gradcli.training.freezing import FreezeRule, apply_freeze_rules
+from gradcli.training.frozen_receipt import (
+    FrozenReceipt,
+    combined_digest,
+    moving_statistics,
+    resting_names,
+    tensor_digest,
+    tensor_digests,
+)
+
+BACKBONE: list[FreezeRule] = [("freeze-backbone", "")]
+
+
+def model_with(rules: list[FreezeRule], mode: str | None = None) -> ResNet:
+    model = build_resnet18(3)
+    apply_freeze_rules(model, rules)
+    set_mode(model, mode)  # type: ignore[arg-type]
+    return model
+
+
+def test_of_a_frozen_backbone_everything_but_the_head_rests() -> None:
+    model = model_with(BACKBONE)
+    assert set(resting_names(model)) == set(model.state_dict()) - {"fc.weight", "fc.bias"}
+    assert moving_statistics(model) == []
+
+
+def test_in_train_mode_the_statistics_of_frozen_batch_norms_move() -> None:
+    model = model_with(BACKBONE, "train")
+    moving = moving_statistics(model)
+    assert len(moving) == 20 * 3
+    assert set(resting_names(model)) == set(model.state_dict()) - {"fc.weight", "fc.bias"} - set(moving)
+
+
+def test_in_eval_mode_the_statistics_rest_although_all_parameters_train() -> None:
+    model = model_with([], "eval")
+    assert {name.rpartition(".")[2] for name in resting_names(model)} == {
+        "running_mean",
+        "running_var",
+        "num_batches_tracked",
+    }
+
+
+def test_without_freezing_nothing_rests() -> None:
+    assert resting_names(model_with([])) == []
+
+
+def test_a_digest_is_of_the_bytes_in_c_order() -> None:
+    array = np.arange(24, dtype=np.float32).reshape(2, 3, 4).transpose(2, 0, 1)
+    assert tensor_digest(array) == hashlib.sha256(array.tobytes()).hexdigest()
+    digests = {"b": "2" * 64, "a": "1" * 64}
+    assert combined_digest(digests) == hashlib.sha256(f"{'2' * 64}  b\n{'1' * 64}  a\n".encode()).hexdigest()
+
+
+@pytest.mark.parametrize("name", ["layer3.0.conv2.weight", "bn1.running_var", "layer4.1.bn2.num_batches_tracked"])
+def test_one_bit_that_moved_is_found(name: str) -> None:
+    model = model_with(BACKBONE)
+    names = resting_names(model)
+    before = tensor_digests(model, names)
+    held = FrozenReceipt(before, tensor_digests(model, names), [])
+    held.check()
+    assert held.to_dict()["held"] is True
+    assert held.to_dict()["sha256_before"] == held.to_dict()["sha256_after"] == combined_digest(before)
+
+    array = model.state_dict()[name].array
+    first = (0,) * array.ndim
+    element = np.array([array[first]])
+    element.view(np.uint8)[0] ^= 1
+    array[first] = element[0]
+    moved = FrozenReceipt(before, tensor_digests(model, names), [])
+    assert moved.moved == [name]
+    assert moved.to_dict()["moved"] == [name]
+    assert moved.to_dict()["sha256_before"] != moved.to_dict()["sha256_after"]
+    with pytest.raises(CheckError, match=f"{name} moved although frozen: SHA-256 {before[name]} before the run"):
+        moved.check()
