@@ -135,4 +135,4 @@ def _summary(result: Evaluation, data: str, split: str) -> str:
     if result.top < len(result.classes):
         text += f", top {result.top} {100 * result.top_accuracy:.2f} %"
     text += f", macro F1 {result.macro_f1:.4f}"
-    return f"{text}; {len(result.skipped):,} unreadable images left out" if result.skipped else text
+    return f"{text}; unreadable and left out: {len(result.skipped):,}" if result.skipped else text

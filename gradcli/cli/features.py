@@ -48,9 +48,9 @@ def features(
 ) -> None:
     """The 512 numbers that the classifier sees of each image.
 
-    The network is in evaluation mode. npy holds the features (N, 512); npz `features` and `path`, of a data set also `labels`, `split` and `classes`; csv
-    and JSON have a record for each image. They are kept in a cache, which finetune shares. An image that can't be read
-    is named and left out; with PATHs, the exit code is then 3.
+    The network is in evaluation mode. npy holds the features (N, 512); npz `features` and `path`, of a data set also
+    `labels`, `split` and `classes`; csv and JSON have a record for each image. They are kept in a cache, which finetune
+    shares. An image that can't be read is named and left out; with PATHs, the exit code is then 3.
 
     \b
     gradcli features digits -w runs/first -o digits.npz
@@ -84,4 +84,4 @@ def features(
     if table.skipped:
         if not table.labelled:
             raise DataError(f"{len(table.skipped)} of {len(source)} images can't be read: {some_names(table.skipped)}")
-        logger.info("%d unreadable images of %d are left out", len(table.skipped), len(source))
+        logger.info("%d of %d images can't be read and are left out", len(table.skipped), len(source))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -54,5 +55,7 @@ def plot_confusion(confusion: NDArray[np.int64], classes: Sequence[str], title: 
             text = str(confusion[row, column])
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize="small")
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # it draws a box for letters that its font doesn't have
+        figure.savefig(stream, format="png", metadata={"Software": None})
     return stream.getvalue()

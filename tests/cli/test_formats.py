@@ -52,5 +52,9 @@ def test_contradictions_are_named(format: str | None, path: str | None, json: bo
     assert message in str(caught.value)
 
 
+def test_a_picture_is_told_by_its_suffix() -> None:
+    assert choose_format(None, ("table", "png"), Path("a.PNG")) == "png"
+
+
 def test_a_command_without_plain_json_guesses_its_json_lines() -> None:
     assert choose_format(None, ("table", "jsonl"), Path("a.json")) == "jsonl"

@@ -160,6 +160,28 @@ def test_a_zero_dimensional_array_stays_one(capfdbinary: pytest.CaptureFixture[b
     assert np.load(io.BytesIO(capfdbinary.readouterr().out)).shape == ()
 
 
+@pytest.mark.parametrize("to_file", [True, False])
+def test_rows_come_block_by_block(to_file: bool, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    array = np.random.default_rng(0).normal(size=(7, 4)).astype(np.float32)
+    for format in ("npy", "npz"):
+        path = tmp_path / f"rows.{format}" if to_file else None
+        blocks = (array[start : start + 3] for start in range(0, 7, 3))
+        Output("probe", format, path).write_rows("features", (7, 4), blocks, {"path": np.array(["ä", "bcd"])})
+        loaded = np.load(io.BytesIO(path.read_bytes() if path else capfdbinary.readouterr().out))
+        if format == "npz":
+            assert loaded["path"].tolist() == ["ä", "bcd"]
+            loaded = loaded["features"]
+        assert loaded.dtype == np.float32
+        np.testing.assert_array_equal(loaded, array)
+    with pytest.raises(ValueError, match="rows have no form in the format 'csv'"):
+        Output("probe", "csv").write_rows("features", (0, 4), (), {})
+
+
+def test_a_commands_own_bytes_are_written_as_they_are(tmp_path: Path) -> None:
+    Output("probe", "png", tmp_path / "a.png").write_bytes(b"\x89PNG\r\n")
+    assert (tmp_path / "a.png").read_bytes() == b"\x89PNG\r\n"
+
+
 def test_npy_takes_exactly_one_array(invoke: Callable[..., Any]) -> None:
     result = invoke("arrays", "--count", 2)
     assert result.exit_code == 2

@@ -38,6 +38,8 @@ PLAIN = [
     ({"a": [{"b": float("nan")}]}, {"a": [{"b": "nan"}]}),
     (None, None),
     ("ä\n", "ä\n"),
+    ("caf\udce9", r"caf\udce9"),
+    (Path("caf\udce9"), r"caf\udce9"),
 ]
 
 
