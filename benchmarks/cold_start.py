@@ -9,53 +9,22 @@ process to its end; CPU time and peak resident memory are what the system accoun
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-from machine import describe_measurement, format_measurement, mebibytes, thread_environment
-from options import parser_with_shared_options, write_json
+from machine import describe_measurement, format_measurement, thread_environment
+from options import add_gradcli_command_option, parser_with_shared_options, write_json
+from whole_processes import QUANTITIES, Sample, run_process, summarize
 
 HERE = Path(__file__).resolve().parent
 GOALS = {"wall_seconds": 1 / 8, "peak_rss_mib": 0.6}
 STEP_WALL_GOAL_SECONDS = 0.45
 HELP_CPU_GOAL_SECONDS = 0.3
-QUANTITIES = {"wall_seconds": "wall s", "cpu_seconds": "CPU s", "peak_rss_mib": "peak MiB"}
-
-
-@dataclass(frozen=True)
-class Sample:
-    """What a finished process took: seconds of wall and CPU (user + system) time, MiB of resident memory."""
-
-    wall_seconds: float
-    cpu_seconds: float
-    peak_rss_mib: float
-
-
-def run_process(command: list[str], environment: Mapping[str, str]) -> Sample:
-    """Run a command to its end and measure it; exit with its error output where it fails."""
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        start = time.perf_counter()
-        try:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=environment)
-        except OSError as error:
-            sys.exit(f"cannot run {shlex.join(command)}: {error.strerror}")
-        _, status, usage = os.wait4(process.pid, 0)
-        wall_seconds = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            errors.seek(0)
-            last_lines = errors.read().decode(errors="replace").strip().splitlines()[-5:]
-            sys.exit("\n".join([f"{shlex.join(command)} ended with exit code {process.returncode}:", *last_lines]))
-    return Sample(wall_seconds, usage.ru_utime + usage.ru_stime, mebibytes(usage.ru_maxrss))
 
 
 def measure_in_turns(
@@ -73,15 +42,6 @@ def measure_in_turns(
             if round_number > 0:
                 samples[name].append(sample)
     return samples
-
-
-def summarize(samples: list[Sample]) -> dict[str, dict[str, float]]:
-    """The median and the minimum of every quantity."""
-    columns = {quantity: [getattr(sample, quantity) for sample in samples] for quantity in QUANTITIES}
-    return {
-        "median": {quantity: median(column) for quantity, column in columns.items()},
-        "minimum": {quantity: min(column) for quantity, column in columns.items()},
-    }
 
 
 def build_report(samples: Mapping[str, list[Sample]], threads: int) -> dict[str, Any]:
@@ -140,21 +100,10 @@ def format_report(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def default_gradcli_command() -> str:
-    """The `gradcli` script installed beside this Python, or the module where there is none."""
-    script = Path(sys.executable).parent / "gradcli"
-    return shlex.quote(str(script)) if script.exists() else shlex.join([sys.executable, "-m", "gradcli"])
-
-
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = parser_with_shared_options(__doc__ or "", "--pairs", 15)
-    parser.add_argument(
-        "--gradcli-command",
-        default=default_gradcli_command(),
-        metavar="COMMAND",
-        help="how to start gradcli (default: %(default)s)",
-    )
+    add_gradcli_command_option(parser)
     return parser.parse_args()
 
 

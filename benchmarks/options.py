@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,6 +86,20 @@ def add_kernels_option(parser: argparse.ArgumentParser, default: Sequence[str]) 
         nargs="+",
         default=list(default),
         help=f"gradcli's kernels, each a configuration of its own (default: {' '.join(default)})",
+    )
+
+
+def add_gradcli_command_option(parser: argparse.ArgumentParser) -> None:
+    """`--gradcli-command`: how whole processes of gradcli are started.
+
+    By default the `gradcli` script installed beside this Python, or the module where there is none.
+    """
+    script = Path(sys.executable).parent / "gradcli"
+    parser.add_argument(
+        "--gradcli-command",
+        default=shlex.quote(str(script)) if script.exists() else shlex.join([sys.executable, "-m", "gradcli"]),
+        metavar="COMMAND",
+        help="how to start gradcli (default: %(default)s)",
     )
 
 

@@ -25,6 +25,18 @@ _RIVALS = {
     "verbose": ("quiet",),
 }
 
+# The same for single values of an option: what they leave nothing to do.
+_CROPS_AND_JITTER = ("crop_scale", "crop_ratio", "horizontal_flip", "brightness", "contrast", "saturation", "hue")
+_RIVALS_OF_VALUE = {
+    ("optimizer", "sgd"): ("betas", "eps"),
+    ("optimizer", "adamw"): ("momentum", "dampening", "nesterov"),
+    ("schedule", "constant"): ("min_lr", "step_size", "gamma"),
+    ("schedule", "cosine"): ("step_size", "gamma"),
+    ("schedule", "step"): ("min_lr",),
+    ("schedule", "one-cycle"): ("warmup_epochs", "min_lr", "step_size", "gamma"),
+    ("augment", "none"): ("views", *_CROPS_AND_JITTER),
+}
+
 
 def apply_config_file(context: typer.Context, path: Path | None) -> Path | None:
     """Make the file's values the command's defaults, behind the command line and the environment.
@@ -48,8 +60,10 @@ def apply_config_file(context: typer.Context, path: Path | None) -> Path | None:
         values.pop(parameter.name, None)  # a value of the command's table takes its place in that table
         values[parameter.name] = _checked_value(context, parameter, value, f"{path}: {key}")
     for name, given in given_options(context):  # so far the command line's
-        says_format = name == "output" and bool(Path(given).suffix)
-        for rival in ("format", "json") if says_format else _RIVALS.get(name, ()):
+        rivals = (*_RIVALS.get(name, ()), *_RIVALS_OF_VALUE.get((name, str(given)), ()))
+        if name == "output" and Path(given).suffix:
+            rivals = ("format", "json")
+        for rival in rivals:
             values.pop(rival, None)
     context.default_map = {**(context.default_map or {}), **values}
     record_configured_options(

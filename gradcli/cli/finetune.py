@@ -90,7 +90,7 @@ def finetune(
     """
     destination = output.resolve(format, get_args(FinetuneFormat))
     if run_options.resume is not None:
-        _check_beside_resume(output.context)
+        _check_beside_resume(output.context, data)
         from gradcli.training.finetune import Finetuning
         from gradcli.training.run_folder import RunFolder
 
@@ -135,14 +135,16 @@ def _new_folder(options: RunOptions, data: str) -> RunFolder:
     return RunFolder.next_free(Path("runs"), Path(data).stem or "run")
 
 
-def _check_beside_resume(context: Any) -> None:
-    given = [name for name, _ in given_options(context)]
-    foreign = [name for name in given if name not in _BESIDE_RESUME]
+def _check_beside_resume(context: Any, data: str | None) -> None:
+    foreign = [name for name, _ in given_options(context) if name not in _BESIDE_RESUME]
     if foreign:
         # What a configuration file holds stands before the file's own option.
-        name = "config" if "config" in foreign else foreign[0]
-        culprit = "DATA" if name == "data" else f"--{name.replace('_', '-')}"
-        raise UsageError(f"--resume goes on with the run's own data and settings; leave out {culprit}")
+        culprit = "--config" if "config" in foreign else f"--{foreign[0].replace('_', '-')}"
+    elif data is not None:
+        culprit = data
+    else:
+        return
+    raise UsageError(f"--resume goes on with the run's own data and settings; leave out {culprit}")
 
 
 def _train(finetuning: Finetuning, folder: RunFolder, config: Mapping[str, Any], destination: Output) -> None:
@@ -180,5 +182,6 @@ def _train(finetuning: Finetuning, folder: RunFolder, config: Mapping[str, Any],
         )
         raise typer.Exit(ExitCode.TERMINATED)
     if done < epochs:
-        logger.info("ended after %d epochs: --patience %d", done, finetuning.settings.patience)
+        patience = finetuning.settings.patience
+        logger.info("ended after %d epochs: %d without a better validation loss or accuracy", done, patience)
     logger.info("weights, metrics and configuration are in %s", folder.path)

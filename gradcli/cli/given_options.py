@@ -21,6 +21,8 @@ def record_given_options(context: Any, values: Mapping[str, Any], order: Sequenc
     seen: dict[str, int] = {}
     given: list[tuple[str, Any]] = []
     for parameter in order:
+        if parameter.param_type_name == "argument":
+            continue  # these are in the parser's order even if they were left out
         value = values[parameter.name]
         if isinstance(value, list):
             position = seen.get(parameter.name, 0)

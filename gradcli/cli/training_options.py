@@ -304,7 +304,9 @@ class AugmentationOptions:
     ] = None
     hue: Annotated[
         float | None,
-        _option("--hue", panel=AUGMENTATION_PANEL, metavar="FLOAT", help="Up to this part of the colour circle, 0.5."),
+        _option(
+            "--hue", panel=AUGMENTATION_PANEL, metavar="FLOAT", help="Colours turned by up to this part of a circle."
+        ),
     ] = None
 
 

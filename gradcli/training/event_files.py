@@ -15,7 +15,7 @@ _CURVES = {
     "loss/validation": "val_loss",
     "accuracy/train": "train_accuracy",
     "accuracy/validation": "val_accuracy",
-    "learning rate": "lr",
+    "learning_rate": "lr",
 }
 
 

@@ -1,11 +1,8 @@
-"""`gradcli finetune`: the run folder, repeating a run, frozen backbones, failures, signals."""
+"""`gradcli finetune`: the run folder, repeating a run, frozen backbones, failures."""
 
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -208,31 +205,124 @@ def test_what_is_refused_leaves_no_run_folder(
     assert sorted(Path().rglob("*")) == before
 
 
-def start(folder: Path, *arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "gradcli", "finetune", "digits", "--run", "run", "--epochs", "1000", "-b", "64"]
-    return subprocess.Popen(
-        [*command, "--freeze-backbone", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=folder,
-    )
+EVERY_OPTION = {
+    "optimizer": ("adamw", "adamw"),
+    "lr": ("2e-3", 2e-3),
+    "head-lr": ("1e-2", 1e-2),
+    "weight-decay": ("0.1", 0.1),
+    "betas": ("0.8,0.99", [0.8, 0.99]),
+    "eps": ("1e-6", 1e-6),
+    "schedule": ("cosine", "cosine"),
+    "warmup-epochs": ("0.5", 0.5),
+    "min-lr": ("1e-4", 1e-4),
+    "accumulate": ("2", 2),
+    "clip-norm": ("1.5", 1.5),
+    "label-smoothing": ("0.1", 0.1),
+    "patience": ("3", 3),
+    "class-weights": ("balanced", "balanced"),
+    "validation-split": ("0.25", 0.25),
+    "image-size": ("32", 32),
+    "num-classes": ("4", 4),
+    "augment": ("light", "light"),
+    "views": ("2", 2),
+    "crop-scale": ("0.8,1", [0.8, 1.0]),
+    "crop-ratio": ("1,1.2", [1.0, 1.2]),
+    "horizontal-flip": ("0.25", 0.25),
+    "brightness": ("0.1", 0.1),
+    "contrast": ("0.1", 0.1),
+    "saturation": ("0.1", 0.1),
+    "hue": ("0.05", 0.05),
+    "epochs": ("2", 2),
+    "batch-size": ("4", 4),
+    "bn-mode": ("eval", None),
+    "checkpoint-every": ("3 steps", "3 steps"),
+    "seed": ("5", 5),
+    "kernels": ("exact", "exact"),
+}
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_the_weights_so_far_and_ends_with_143(
-    signal_number: int, tmp_path: Path, model_file: Path
+def test_every_option_reaches_the_run_and_its_configuration_repeats_it(
+    gradcli: Run, model_file: Path, images_file: Path
 ) -> None:
-    process = start(tmp_path, "-w", model_file)
-    assert process.stderr is not None
-    assert "images to train" in process.stderr.readline()
-    while not (tmp_path / "run" / "config.toml").exists():
-        assert process.poll() is None
-    process.send_signal(signal_number)
-    output, errors = process.communicate(timeout=60)
-    assert process.returncode == 143
-    assert errors.splitlines()[0] == "stopping after this batch; Ctrl-C stops at once"
-    assert errors.splitlines()[-1].startswith("stopped in epoch ")
-    assert output.splitlines()[0].startswith("epoch\t")
-    assert load_file(tmp_path / "run" / "model.safetensors")["fc.weight"].shape == (10, 512)
-    assert not list((tmp_path / "run").glob(".*"))
+    words = [word for name, (text, _) in EVERY_OPTION.items() for word in (f"--{name}", text)]
+    switches = ["--strict", "--no-feature-cache", "--freeze-backbone", "--unfreeze", "layer4.1.*"]
+    result = gradcli("finetune", images_file, "-w", model_file, *words, *switches, "--run", "first")
+    assert result.exit_code == 0, result.stderr
+    config = tomllib.loads(Path("first/config.toml").read_text())
+    expected = {name: value for name, (_, value) in EVERY_OPTION.items() if value is not None}
+    expected |= {"mode": "eval", "strict": True, "no-feature-cache": True}
+    assert {name: config[name] for name in expected} == expected
+    assert gradcli("finetune", "--config", "first/config.toml", "--run", "second").exit_code == 0
+    for name in ("config.toml", "model.safetensors", "last.safetensors"):
+        assert Path("first", name).read_bytes() == Path("second", name).read_bytes()
+    assert without_seconds(metrics("second")) == without_seconds(metrics("first"))
+
+
+CONTRADICTIONS = [
+    ("--optimizer adamw --momentum 0.9", "--momentum belongs to --optimizer sgd; leave it out with adamw"),
+    ("--optimizer adamw --nesterov", "--nesterov belongs to --optimizer sgd; leave it out with adamw"),
+    ("--betas 0.9,0.99", "--betas belongs to --optimizer adamw; leave it out with sgd"),
+    ("--optimizer adamw --betas 0.9", "'0.9' is not two numbers A,B such as 0.5,1"),
+    ("--optimizer adamw --betas 0.9,1.5", "--betas 0.9,1.5: expected two numbers of at least 0 and below 1"),
+    ("--nesterov --momentum 0", "--nesterov needs --momentum above 0 and --dampening 0"),
+    ("--lr nan", "--lr must be a finite number"),
+    ("--step-size 3", "--step-size 3 says nothing with --schedule constant; it belongs to step"),
+    ("--schedule one-cycle --warmup-epochs 1", "--warmup-epochs 1 says nothing with --schedule one-cycle"),
+    ("--schedule cosine --warmup-epochs 10", "--warmup-epochs 10: expected less than the 10 epochs of the run"),
+    ("--freeze fc.* --head-lr 0.1", "--head-lr 0.1: the head fc is frozen; leave it out"),
+    ("--freeze-backbone --views 2", "--views 2: without --augment all views of an image are the same; add it"),
+    ("--augment light --views 2", "--views 2: the first layers train"),
+    ("--checkpoint-every 0", "--checkpoint-every 0: expected a time such as 60s or 5m, or a number of steps above 0"),
+    ("--clip-norm 0", "--clip-norm 0: expected a finite number above 0"),
+    ("--force", "--force replaces the run in --run FOLDER; name that too"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), CONTRADICTIONS, ids=[line for line, _ in CONTRADICTIONS])
+def test_options_that_contradict_each_other(
+    line: str, message: str, gradcli: Run, model_file: Path, images_file: Path
+) -> None:
+    result = gradcli("finetune", images_file, "-w", model_file, *line.split())
+    assert result.exit_code == 2
+    assert message in result.stderr.splitlines()[-1]
+    assert not Path("runs").exists()
+
+
+def test_an_option_that_makes_others_of_the_file_say_nothing_silences_them(
+    gradcli: Run, model_file: Path, images_file: Path
+) -> None:
+    options = ("--freeze-backbone", "--epochs", 1, "--schedule", "step", "--gamma", 0.5, "--momentum", 0.5)
+    arguments = ("-w", model_file, *options, "--augment", "light", "--views", 2, "--hue", 0.1, "--run", "first")
+    assert gradcli("finetune", images_file, *arguments).exit_code == 0
+    changes = ("--optimizer", "adamw", "--schedule", "one-cycle", "--augment", "none")
+    result = gradcli("finetune", "--config", "first/config.toml", *changes, "--run", "second")
+    assert result.exit_code == 0, result.stderr
+    config = tomllib.loads(Path("second/config.toml").read_text())
+    assert not {"momentum", "gamma", "views", "hue"} & set(config)
+
+
+def test_a_run_is_replaced_only_by_force_and_nothing_else_ever_is(
+    gradcli: Run, model_file: Path, images_file: Path
+) -> None:
+    arguments = ("finetune", images_file, "-w", model_file, "--freeze-backbone", "--epochs", 1, "--run", "run")
+    assert gradcli(*arguments).exit_code == 0
+    first = Path("run/model.safetensors").read_bytes()
+    refused = gradcli(*arguments, "--seed", 1)
+    assert refused.exit_code == 7
+    assert "run: the run folder is not empty; name another one with --run" in refused.stderr
+    assert Path("run/model.safetensors").read_bytes() == first
+    assert gradcli(*arguments, "--seed", 1, "--force").exit_code == 0
+    assert Path("run/model.safetensors").read_bytes() != first
+    Path("run/notes.txt").write_text("mine")
+    refused = gradcli(*arguments, "--force")
+    assert refused.exit_code == 7
+    assert "--force doesn't remove this folder's content: it holds notes.txt, which no run wrote" in refused.stderr
+    assert Path("run/notes.txt").read_text() == "mine"
+
+
+def test_early_stopping_is_told(gradcli: Run, model_file: Path, images_file: Path) -> None:
+    arguments = ("-w", model_file, "--freeze-backbone", "--lr", 0, "--patience", 2, "--run", "run")
+    result = gradcli("finetune", images_file, *arguments)
+    assert result.exit_code == 0
+    assert "ended after 3 epochs: 2 without a better validation loss or accuracy\n" in result.stderr
+    assert len(metrics("run")) == 3
