@@ -97,6 +97,7 @@ class FinetuneRun:
             else:
                 loop = self._make_loop()
             while not self._is_over():
+                self._stop_if_asked()
                 record = self._run_epoch(loop)
                 if self._is_over():
                     self._end("finished")
@@ -197,7 +198,8 @@ class FinetuneRun:
 
         def after_validation_batch(validated: Tally) -> None:
             self._tell(running, validated.images)
-            self._stop_if_asked()
+            if validated.images < len(val_data):  # else the epoch is done, and needn't be validated again
+                self._stop_if_asked()
 
         with using_kernels(self._settings.kernels):
             batches = training_batches(train_data, self._settings, self._epoch)
@@ -291,7 +293,7 @@ class FinetuneRun:
 
     def _end(self, status: RunStatus, error: str | None = None) -> None:
         """Write what the run came to; CheckError if something frozen moved."""
-        came_to_nothing = not self._records and (status == "diverged" or self._steps == 0)
+        came_to_nothing = not self._records and (status == "diverged" or self._tally.images == 0)
         if error is not None and came_to_nothing and not self._folder.state_file.exists():
             return
         if status != "diverged":
