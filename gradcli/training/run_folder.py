@@ -112,7 +112,8 @@ class RunFolder:
         self._claim()
         try:
             _check_content(self.path, self._force)
-            _remove(_entries(self.path, but=LOCK_FILE))
+            # The configuration last: until then it shows whose files these are.
+            _remove(sorted(_entries(self.path, but=LOCK_FILE), key=lambda entry: entry.name == CONFIG_FILE))
             with write_atomically(self.path / CONFIG_FILE, "w") as file:
                 file.write(to_toml(config))
         except BaseException:

@@ -19,6 +19,7 @@ from labelled_images import write_folder, write_npz
 
 from gradcli.checkpoints import load_checkpoint, save_safetensors
 from gradcli.errors import CheckError, DataError, DivergedError, RunFolderError, WeightsError
+from gradcli.kernels.threads import get_num_threads, set_num_threads
 from gradcli.models import load_model
 from gradcli.ops.random import rand
 from gradcli.training import finetune_run
@@ -408,3 +409,47 @@ def test_checkpoints_come_as_often_as_asked(
     saved.clear()
     run_whole(replace(settings, checkpoint_every="1h"), tmp_path / "hours")
     assert saved == [(3, 0)]
+
+
+def test_the_weights_so_far_are_there_while_the_run_goes_on(
+    settings: FinetuneSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetune_run, "SECONDS_BETWEEN_WEIGHTS", 0.0)
+    finetuning = Finetuning(replace(settings, checkpoint_every="1"))
+    records = finetuning.run(RunFolder.check(tmp_path / "run"), finetuning.config())
+    next(records)
+    weight = load_model(tmp_path / "run").model.fc.weight.array
+    np.testing.assert_array_equal(weight, finetuning.model.fc.weight.array)
+    assert len(list(records)) == 2
+
+
+def test_a_stop_while_features_are_computed(settings: FinetuneSettings, tmp_path: Path) -> None:
+    run_whole(settings, tmp_path / "whole")
+    finetuning, seen = Finetuning(replace(settings, feature_cache=False)), []
+    folder = RunFolder.check(tmp_path / "run")
+    config = Finetuning(settings).config()
+    records = finetuning.run(
+        folder, config, on_features=lambda done, total: seen.append(done), should_stop=lambda: bool(seen)
+    )
+    assert list(records) == []
+    assert finetuning.stopped == 1
+    np.testing.assert_array_equal(load_model(tmp_path / "run").model.fc.weight.array, finetuning.model.fc.weight.array)
+    resume(tmp_path / "run")
+    assert_same(tmp_path / "run", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("freeze", [HEAD_ONLY, []], ids=["head", "everything"])
+def test_the_number_of_threads_changes_no_bit(
+    freeze: list[FreezeRule], settings: FinetuneSettings, tmp_path: Path
+) -> None:
+    settings = replace(settings, freeze=freeze, epochs=1, batch_size=8, feature_cache=False)
+    before = get_num_threads()
+    try:
+        for count in (1, 2):
+            set_num_threads(count)
+            run_whole(settings, tmp_path / str(count))
+    finally:
+        set_num_threads(before)
+    found, expected = content(tmp_path / "1"), content(tmp_path / "2")
+    assert {found["summary"].pop("threads"), expected["summary"].pop("threads")} == {1, 2}
+    assert [name for name in expected if found[name] != expected[name]] == []
