@@ -160,7 +160,7 @@ def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = parser_with_shared_options(__doc__ or "", "--runs", 5)
     add_gradcli_command_option(parser)
-    for option, default, what in (("--epochs", 10, "a frozen backbone"), ("--full-epochs", 2, "all layers")):
+    for option, default, what in (("--epochs", 10, "a frozen backbone"), ("--full-epochs", 3, "all layers")):
         parser.add_argument(
             option, type=count, default=default, metavar="N", help=f"epochs with {what} (default: %(default)s)"
         )

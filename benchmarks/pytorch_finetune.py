@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ def main(weights: str, data: str, epochs: int, batch_size: int, result: Path, fr
         model.train(not freeze_backbone)
         for indices in torch.tensor_split(arrays[f"order_{epoch}"], arrays[f"ends_{epoch}"][:-1]):
             optimizer.zero_grad()
-            loss = cross_entropy(model(arrays["train_images"][indices]), arrays["train_labels"][indices])
+            loss: Any = cross_entropy(model(arrays["train_images"][indices]), arrays["train_labels"][indices])
             loss.backward()
             optimizer.step()
         accuracies.append(validate(model, arrays["val_images"], arrays["val_labels"], batch_size))
@@ -51,10 +52,9 @@ def main(weights: str, data: str, epochs: int, batch_size: int, result: Path, fr
 def validate(model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, batch_size: int) -> float:
     """The share of images classified right."""
     model.eval()
-    hits = sum(
-        int((model(some).argmax(dim=1) == right).sum())
-        for some, right in zip(images.split(batch_size), labels.split(batch_size), strict=True)
-    )
+    hits = 0
+    for some, right in zip(torch.split(images, batch_size), torch.split(labels, batch_size), strict=True):
+        hits += int((model(some).argmax(dim=1) == right).sum())
     return hits / len(images)
 
 

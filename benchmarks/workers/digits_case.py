@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ def write_case(folder: Path, epochs: int, batch_size: int) -> None:
     finetuning = Finetuning(FinetuneSettings(data="digits", epochs=epochs, batch_size=batch_size))
     classes = finetuning.train_data.classes
     save_safetensors(folder / WEIGHTS, state_arrays(finetuning.model), metadata_entries(classes=classes))
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for part, data in (("train", finetuning.train_data), ("val", finetuning.val_data)):
         arrays[f"{part}_images"] = data.images(range(len(data)))
         arrays[f"{part}_labels"] = data.labels

@@ -30,14 +30,19 @@ def test_the_command_line_wins_over_the_tutorials_file(gradcli_json: Run) -> Non
     assert record["update_norm"] == pytest.approx(0.5 * record["grad_norm"], rel=1e-4)
 
 
-def test_finetuning_the_digits(gradcli: Run) -> None:
-    arguments = ("--config", CONFIGS / "finetune-digits.toml", "--epochs", 1, "-b", 256, "--run", "run", "--json")
-    result = gradcli("finetune", *arguments)
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("finetune-digits.toml", {"epochs": 1, "batch-size": 256}),
+        ("train-digits.toml", {"epochs": 2, "batch-size": 256, "image-size": 16}),
+    ],
+)
+def test_finetuning_the_digits(name: str, changes: dict[str, int], gradcli: Run) -> None:
+    words = [word for option, value in changes.items() for word in (f"--{option}", value)]
+    result = gradcli("finetune", "--config", CONFIGS / name, *words, "--run", "run", "--json")
     assert result.exit_code == 0, result.stderr
-    (record,) = [json.loads(line) for line in result.stdout.splitlines()]
-    assert record["epoch"] == 1
-    given, written = (
-        tomllib.loads(path.read_text()) for path in (CONFIGS / "finetune-digits.toml", Path("run/config.toml"))
-    )
-    expected = given["finetune"] | {"epochs": 1, "batch-size": 256}
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [record["epoch"] for record in records] == list(range(1, changes["epochs"] + 1))
+    given, written = (tomllib.loads(path.read_text()) for path in (CONFIGS / name, Path("run/config.toml")))
+    expected = given["finetune"] | changes
     assert {key: written[key] for key in expected} == expected

@@ -1,0 +1,74 @@
+"""benchmarks/kill_and_resume.py: it interrupts, resumes and compares, and sees what differs."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+OPTIONS = ("--freeze-backbone", "--epochs", "3", "-b", "8", "--checkpoint-every", "2")
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs signals")
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The program as a module. Its neighbours, found by their plain names, are forgotten afterwards."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import kill_and_resume
+
+    yield kill_and_resume
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(BENCHMARKS)):
+            del sys.modules[name]
+
+
+def test_runs_come_to_the_same_however_they_are_interrupted(program: ModuleType, tmp_path: Path) -> None:
+    task = program.Task(tmp_path, [sys.executable, "-m", "gradcli"], OPTIONS, dict(os.environ))
+    for number, how in enumerate(program.HOW):
+        count = program.Count()
+        task.interrupted(how, number, random.Random(number), count)
+        assert count.failures == []
+        assert (count.runs, count.identical) == (1, 1)
+        assert count.interruptions == count.resumed + count.before_the_folder > 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data.npz", "reference"]
+
+
+def test_a_difference_is_told_and_counted(program: ModuleType, tmp_path: Path) -> None:
+    task = program.Task(tmp_path, [sys.executable, "-m", "gradcli"], OPTIONS, dict(os.environ))
+    run = tmp_path / "reference" / "run"
+    (run / "left.tmp").write_text("")
+    weights = bytearray((run / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (run / "model.safetensors").write_bytes(weights)
+    assert (
+        program.differences(task.expected, program.result_of(run))
+        == "differs in model.safetensors; files only there or only here: left.tmp"
+    )
+
+
+@pytest.mark.parametrize(
+    ("how", "exit_code", "line", "expected"),
+    [
+        ("sigkill", -signal.SIGKILL, "", True),
+        ("sigkill", 1, "", False),
+        ("sigterm", 143, "stopped", True),
+        ("sigterm", 1, "Traceback", False),
+        ("full-disk", 3, "gradcli finetune: error: run/checkpoint: cannot be written: File too large", True),
+        ("full-disk", 1, "gradcli finetune: unexpected error: OSError", False),
+        (None, 3, "gradcli finetune: error: x", False),
+    ],
+)
+def test_processes_have_to_end_in_their_way(
+    how: Any, exit_code: int, line: str, expected: bool, program: ModuleType
+) -> None:
+    assert program.expected_end(how, exit_code, line) == expected
