@@ -153,6 +153,15 @@ class TrainingOptions:
             help="End after so many epochs without a better validation loss or accuracy.",
         ),
     ] = None
+    ema: Annotated[
+        float | None,
+        _option(
+            "--ema",
+            panel=TRAINING_PANEL,
+            metavar="DECAY",
+            help="Validate and keep a running average of the weights, by a decay such as 0.98.",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

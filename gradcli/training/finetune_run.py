@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,7 @@ from gradcli.training.run_folder import RunFolder
 from gradcli.training.run_results import RunResults, RunStatus
 from gradcli.training.run_state import RunState, save_run_state, versions
 from gradcli.training.training_loop import TrainingLoop
+from gradcli.training.weight_average import WeightAverage
 
 if TYPE_CHECKING:
     from gradcli.training.finetune import Finetuning
@@ -118,6 +119,8 @@ class FinetuneRun:
         self._started_from = combined_digest(digests)
         self._frozen = {name: digests[name] for name in resting_names(self._model)}
         self._moving_statistics = moving_statistics(self._model)
+        decay = self._settings.ema
+        self._average = None if decay is None else WeightAverage(decay, self._model, self._moving_tensors())
         self._fingerprint = data_fingerprint(self._finetuning.train_data, self._finetuning.val_data)
         if state is not None:
             self._take_up(state)
@@ -150,6 +153,8 @@ class FinetuneRun:
             finetuning.optimizer.load_state_dict(join_state(dict(state.optimizer_arrays), state.optimizer_values))
             if finetuning.scheduler is not None and state.schedule is not None:
                 finetuning.scheduler.load_state_dict(state.schedule)
+            if self._average is not None:
+                self._average.load(state.average, state.average_steps)
             set_rng_state(Tensor(state.generator))
         except (ValueError, RuntimeError, KeyError) as error:
             reason = str(error).splitlines()[0]
@@ -193,6 +198,8 @@ class FinetuneRun:
         def after_step(steps: int, lr: float) -> None:
             self._steps, self._lr, self._tally = steps, lr, replace(running)
             self._steps_since_saved += 1
+            if self._average is not None:
+                self._average.update()
             self._stop_if_asked()
             self._save_if_due()
 
@@ -204,7 +211,9 @@ class FinetuneRun:
         with using_kernels(self._settings.kernels):
             batches = training_batches(train_data, self._settings, self._epoch)
             loop.train(self._epoch, batches, self._steps, running, self._tell, after_step)
-            validated = loop.validate(validation_batches(val_data, self._settings), self._epoch, after_validation_batch)
+            with self._averaged():
+                batches = validation_batches(val_data, self._settings)
+                validated = loop.validate(batches, self._epoch, after_validation_batch)
         for part, tally in ((train_data, running), (val_data, validated)):
             if tally.images == 0:
                 raise DataError(f"{part.source}: none of {len(part)} images to train or validate with can be read")
@@ -224,7 +233,8 @@ class FinetuneRun:
     def _finish_epoch(self, record: EpochRecord) -> None:
         self._records.append(record)
         if best_record(self._records) is record:
-            self._best = {name: array.copy(order="K") for name, array in self._moving_tensors().items()}
+            tensors = self._moving_tensors() if self._average is None else self._average.averages
+            self._best = {name: array.copy(order="K") for name, array in tensors.items()}
         self._folder.add_metrics(asdict(record))
         self._epoch, self._steps, self._tally = self._epoch + 1, 0, Tally()
         self._epoch_seconds, self._epoch_started = 0.0, time.monotonic()
@@ -278,6 +288,8 @@ class FinetuneRun:
             data=self._fingerprint,
             tensors=self._moving_tensors(),
             best=self._best,
+            average={} if self._average is None else self._average.averages,
+            average_steps=0 if self._average is None else self._average.steps,
             optimizer_arrays=arrays,
             optimizer_values=values,
             schedule=None if finetuning.scheduler is None else finetuning.scheduler.state_dict(),
@@ -288,7 +300,8 @@ class FinetuneRun:
         logger.debug("checkpoint in epoch %d, step %d", self._epoch, self._steps)
 
     def _save_weights(self, *, last: bool = True) -> None:
-        self._results.save_weights(self._records, self._best, last=last)
+        with self._averaged():
+            self._results.save_weights(self._records, self._best, last=last)
         self._weights_saved = time.monotonic()
 
     def _end(self, status: RunStatus, error: str | None = None) -> None:
@@ -311,6 +324,10 @@ class FinetuneRun:
             error=error,
         )
         receipt.check()
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        """The model has its averaged weights inside, if there are any."""
+        return nullcontext() if self._average is None else self._average.in_place()
 
     def _moving_tensors(self) -> dict[str, np.ndarray[Any, Any]]:
         """What of the model may move, shared with it."""

@@ -50,7 +50,8 @@ class FinetuneSettings:
     `accumulate` batches make one step, of the loss averaged over all their images. `augment` is the name of a preset,
     which the seven fields after it change where they are not None; with `views`, each image comes in so many augmented
     copies, in turn by epoch, and in as many as there are epochs without. After `patience` epochs in which neither the
-    validation loss nor the validation accuracy got better than ever before, the run ends.
+    validation loss nor the validation accuracy got better than ever before, the run ends. With `ema`, a running average
+    of the weights by this decay is what is validated and written.
     UsageError for values that make no run.
     """
 
@@ -81,6 +82,7 @@ class FinetuneSettings:
     hue: float | None = None
     views: int | None = None
     patience: int | None = None
+    ema: float | None = None
     seed: int = 0
     kernels: Kernels = "fast"
     strict: bool = False
@@ -100,6 +102,8 @@ class FinetuneSettings:
                 raise UsageError(f"--{name} {value:g}: expected a finite number {'of at least' if zero else 'above'} 0")
         if not 0 <= self.label_smoothing <= 1:
             raise UsageError(f"--label-smoothing {self.label_smoothing:g}: expected a share from 0 to 1")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise UsageError(f"--ema {self.ema:g}: expected a decay above 0 and below 1, such as 0.98")
         if self.seed < 0:
             raise UsageError(
                 f"--seed {self.seed}: expected 0 or more, for the order of the images and their augmentation"

@@ -36,9 +36,9 @@ class RunState:
 
     `epoch` counts from 1, `steps` the optimizer steps of it that are done, `tally` is of this epoch so far, `lr` the
     learning rate of the last step, and `records` are of the epochs before. `tensors` are those of the model that may
-    move, `best` the same of the best epoch (empty before the first), `optimizer_arrays` and `optimizer_values` what
-    `split_state` makes of the optimizer, `schedule` the scheduler's state. `started_from` and `data` tell start weights
-    and data from others.
+    move, `best` the same of the best epoch (empty before the first), `average` their running average of so many steps
+    (empty without `--ema`), `optimizer_arrays` and `optimizer_values` what `split_state` makes of the optimizer,
+    `schedule` the scheduler's state. `started_from` and `data` tell start weights and data from others.
     """
 
     epoch: int
@@ -53,6 +53,8 @@ class RunState:
     data: str
     tensors: Arrays
     best: Arrays
+    average: Arrays
+    average_steps: int
     optimizer_arrays: Arrays
     optimizer_values: dict[str, Any]
     schedule: dict[str, Any] | None
@@ -61,7 +63,7 @@ class RunState:
 
 
 # The fields that are arrays by name, and how the names begin in the file.
-_ARRAYS = {"tensors": "model.", "best": "best.", "optimizer_arrays": "optimizer."}
+_ARRAYS = {"tensors": "model.", "best": "best.", "average": "average.", "optimizer_arrays": "optimizer."}
 
 
 def save_run_state(path: Path, state: RunState) -> None:

@@ -219,6 +219,7 @@ EVERY_OPTION = {
     "clip-norm": ("1.5", 1.5),
     "label-smoothing": ("0.1", 0.1),
     "patience": ("3", 3),
+    "ema": ("0.9", 0.9),
     "class-weights": ("balanced", "balanced"),
     "validation-split": ("0.25", 0.25),
     "image-size": ("32", 32),

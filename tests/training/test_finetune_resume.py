@@ -118,7 +118,7 @@ VARIANTS: list[tuple[dict[str, Any], int]] = [
     ({"optimizer": AdamWSettings(), "accumulate": 3, "clip_norm": 0.5, "class_weights": "balanced"}, 1),
     ({"schedule": ScheduleSettings(name="cosine", warmup_epochs=0.5), "augment": "light", "views": 2}, 4),
     ({"schedule": ScheduleSettings(name="one-cycle"), "augment": "standard", "batch_size": 6, "epochs": 2}, 2),
-    ({"freeze": UP_TO_LAYER3, "head_lr": 0.01, "batch_size": 8, "epochs": 2}, 1),
+    ({"freeze": UP_TO_LAYER3, "head_lr": 0.01, "ema": 0.8, "batch_size": 8, "epochs": 2}, 1),
     ({"freeze": [], "batch_size": 8, "epochs": 2, "schedule": ScheduleSettings(name="step", step_size=1)}, 1),
     ({"mode": "train", "batch_size": 8, "epochs": 2}, 1),
 ]

@@ -16,7 +16,7 @@ from gradcli.errors import DataError, RunFolderError
 from gradcli.training.records import EpochRecord, Tally
 from gradcli.training.run_state import RunState, load_run_state, save_run_state
 
-ARRAY_FIELDS = ("tensors", "best", "optimizer_arrays")
+ARRAY_FIELDS = ("tensors", "best", "average", "optimizer_arrays")
 
 
 def example(seed: int = 0, size: int = 4) -> RunState:
@@ -45,6 +45,8 @@ def example(seed: int = 0, size: int = 4) -> RunState:
         data="1" * 128,
         tensors=arrays,
         best={name: array + 1 for name, array in arrays.items()},
+        average={"fc.weight": arrays["fc.weight"] / 2},
+        average_steps=7,
         optimizer_arrays={"0.momentum_buffer": arrays["fc.weight"].T},
         optimizer_values={"state": {"0": {}}, "param_groups": [{"lr": 0.1, "betas": [0.9, 0.999], "params": [0]}]},
         schedule={"last_epoch": 7, "_last_lr": [0.1 / 3]},
