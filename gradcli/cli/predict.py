@@ -54,7 +54,9 @@ def predict(
     """The most likely classes of images, in the order given.
 
     Each batch is answered as soon as it is computed, and a list on standard input while it is being written. An image
-    that can't be read gets a record with `error`; the others are answered, and the exit code is 3 in the end.
+    that can't be read gets a record with `error`; the others are answered, and the exit code is 3 in the end. How many
+    are computed at once decides on the last digits; a list is computed in full batches however it comes, so that a
+    writer who waits for each answer is served soonest with -b 1.
 
     \b
     gradcli predict photo.jpg -w runs/photos
@@ -63,7 +65,7 @@ def predict(
     """
     destination = output.resolve(format, get_args(PredictFormat))
     from gradcli.checkpoints.quoting import some_names
-    from gradcli.data.image_paths import image_paths
+    from gradcli.data.image_paths import STANDARD_INPUT, image_paths
     from gradcli.inspection.model_data import file_preprocessing
     from gradcli.inspection.prediction import predict_images
     from gradcli.models import load_model
@@ -72,7 +74,14 @@ def predict(
     loaded = load_model(weights, verify=not no_verify)
     preprocessing = file_preprocessing(loaded, image_size)
     predictions = predict_images(
-        loaded, listed, preprocessing, top=top, batch_size=batch_size, strict=strict, kernels=kernels
+        loaded,
+        listed,
+        preprocessing,
+        top=top,
+        batch_size=batch_size,
+        full_batches=STANDARD_INPUT in paths,
+        strict=strict,
+        kernels=kernels,
     )
     images = 0
     unreadable = []

@@ -47,20 +47,24 @@ def predict_images(
     *,
     top: int = 5,
     batch_size: int = 8,
+    full_batches: bool = False,
     strict: bool = False,
     kernels: Kernels = "fast",
 ) -> Generator[ImagePrediction]:
     """The prediction for each image file, in their order, as soon as its batch is computed.
 
-    The paths come some at a time, and those that came are answered before more are asked for. Every batch is computed
-    as one of `batch_size`, so that an image's prediction doesn't depend on the others. With `strict` an image that
-    can't be read is a DataError; otherwise its prediction tells what is wrong.
+    The paths come some at a time, and those that came are answered before more are asked for. The batches of such a
+    chunk are computed as equally large ones: of `batch_size`, or of fewer where the chunk has no more. With
+    `full_batches` they are of `batch_size` always, so that the last digits of an image's prediction don't depend on
+    what else came with it: for lists that come as their writer finds the time. With `strict` an image that can't be
+    read is a DataError; otherwise its prediction tells what is wrong.
     """
     for chunk in paths:
         dataset = image_files("images", chunk, preprocessing)
         loader = Loader(dataset, strict=strict)
         batches = batch_indices(np.arange(len(chunk)), batch_size)
-        with closing(class_scores(loaded, loader, batches, kernels=kernels, fill_to=batch_size)) as results:
+        fill_to = batch_size if full_batches else min(batch_size, len(chunk))
+        with closing(class_scores(loaded, loader, batches, kernels=kernels, fill_to=fill_to)) as results:
             for positions, (batch, scores) in zip(batches, results, strict=True):
                 names = [chunk[index] for index in batch.indices]
                 best = iter(_best_classes(scores, names, loaded.classes, top))

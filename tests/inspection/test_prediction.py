@@ -83,10 +83,24 @@ def test_files_are_answered_in_their_order_with_what_is_wrong(loaded: LoadedMode
 def test_a_prediction_depends_neither_on_the_other_images_nor_on_how_the_list_came(
     loaded: LoadedModel, photos: list[str]
 ) -> None:
-    together = predictions(loaded, [photos], batch_size=4)
-    assert predictions(loaded, [[path] for path in photos], batch_size=4) == together
-    assert predictions(loaded, [photos[:5], photos[5:]], batch_size=4) == together
-    assert predictions(loaded, [photos[::-1]], batch_size=4) == together[::-1]
+    full: dict[str, Any] = {"batch_size": 4, "full_batches": True}
+    together = predictions(loaded, [photos], **full)
+    assert predictions(loaded, [[path] for path in photos], **full) == together
+    assert predictions(loaded, [photos[:5], photos[5:]], **full) == together
+    assert predictions(loaded, [photos[::-1]], **full) == together[::-1]
+    assert predictions(loaded, [photos], batch_size=4) == together
+
+
+@pytest.mark.parametrize(
+    ("options", "computed"), [({}, [2]), ({"full_batches": True}, [4]), ({"batch_size": 1}, [1, 1])]
+)
+def test_a_few_images_are_not_computed_as_many(
+    options: dict[str, Any], computed: list[int], loaded: LoadedModel, photos: list[str]
+) -> None:
+    sizes: list[int] = []
+    loaded.model.fc.register_forward_hook(lambda module, inputs, output: sizes.append(len(output.array)))
+    found = predictions(loaded, [photos[:2]], **({"batch_size": 4} | options))
+    assert ([prediction.path for prediction in found], sizes) == (photos[:2], computed)
 
 
 def test_what_came_is_answered_before_more_is_asked_for(loaded: LoadedModel, photos: list[str]) -> None:
