@@ -10,6 +10,7 @@ import typer
 
 from gradcli.cli.option_groups import OutputOptions
 from gradcli.cli.options import FORMAT
+from gradcli.cli.plain_values import without_control_characters
 from gradcli.cli.progress import progress
 from gradcli.cli.tables import Column
 from gradcli.errors import UsageError
@@ -151,7 +152,7 @@ def _log_findings(report: DatasetReport) -> None:
                 f"{first.path} ({first.split}, class {first.class_name})"
             )
     for line in wrong[:MOST_WARNINGS]:
-        logger.warning("%s", line)
+        logger.warning("%s", without_control_characters(line))
     if len(wrong) > MOST_WARNINGS:
         logger.warning("%d more of the kind; --json has all", len(wrong) - MOST_WARNINGS)
     for line in _summary(report):

@@ -146,7 +146,7 @@ class Loader:
                 self._unreadable.add(index)
                 name = self.dataset.name(index)
                 self.skipped[name] = message.removeprefix(f"{name}: ")
-                logger.warning("%s; left out", message)
+                logger.warning("%s; left out", message.replace("\n", r"\n"))  # a file's name may hold line breaks
         indices = np.concatenate([np.empty(0, dtype=np.int64), *(part.indices for part in parts)])
         return Batch(self._concatenated([part.images for part in parts]), self.dataset.labels[indices], indices)
 

@@ -127,6 +127,14 @@ def test_long_lists_of_what_is_wrong_are_cut(gradcli: Run, tmp_path: Path) -> No
     assert lines[21] == "25 images in 2 classes; the largest has 1.08 times the images of the smallest"
 
 
+def test_a_name_with_a_line_break_is_named_in_one_line(gradcli: Run, tmp_path: Path) -> None:
+    (tmp_path / "photos" / "class").mkdir(parents=True)
+    (tmp_path / "photos" / "class" / "two\nlines.png").touch()
+    result = gradcli("data", "inspect", tmp_path / "photos")
+    warning = result.stderr.splitlines()[0]
+    assert warning.startswith(rf"warning: {tmp_path / 'photos' / 'class' / 'two'}\nlines.png: not an image")
+
+
 def test_quiet_inspection_writes_the_table_alone(gradcli: Run) -> None:
     result = gradcli("data", "inspect", "digits", "-q", "--format", "csv")
     assert (result.exit_code, result.stderr) == (0, "")

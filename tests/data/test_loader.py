@@ -139,6 +139,13 @@ def test_unreadable_images_are_left_out_and_named_once(
     assert messages[0].endswith("; left out")
 
 
+def test_a_name_with_a_line_break_is_logged_in_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    dataset = FileDataset("images", tmp_path, ["two\nlines.png"], np.zeros(1, np.int64), ["a"], PREPROCESSING)
+    with caplog.at_level(logging.WARNING):
+        assert [len(batch) for batch in Loader(dataset, workers=0).batches([np.arange(1)])] == [0]
+    assert caplog.messages == [rf"{tmp_path / 'two'}\nlines.png: no such file; expected an image; left out"]
+
+
 @pytest.mark.parametrize("workers", WORKERS)
 @pytest.mark.parametrize("augmentation", [None, JITTERED])
 def test_strict_refuses_the_first_unreadable_image_at_its_batch(
