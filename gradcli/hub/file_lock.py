@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,17 +18,25 @@ SECONDS_BETWEEN_TRIES = 0.2
 
 
 @contextmanager
-def locked(path: Path, description: str, *, seconds_between_tries: float = SECONDS_BETWEEN_TRIES) -> Iterator[bool]:
+def locked(
+    path: Path,
+    description: str,
+    *,
+    seconds_between_tries: float = SECONDS_BETWEEN_TRIES,
+    while_waiting: Callable[[], None] = lambda: None,
+) -> Iterator[bool]:
     """Hold the lock file `path` while the `with` block runs; yields whether another process held it before.
 
-    Another holder is waited for, and `description` says in the log what it is doing. The lock file is removed in the
-    end. Where the file system has no locks, everyone holds them. DataError if the file can't be made.
+    Another holder is waited for, and `description` says in the log what it is doing; `while_waiting` is called before
+    each further try, and may raise to give up. The lock file is removed in the end. Where the file system has no locks,
+    everyone holds them. DataError if the file can't be made.
     """
     waited = False
     while (descriptor := _acquire(path)) is None:
         if not waited:
             logger.info("another process is %s; waiting for it", description)
             waited = True
+        while_waiting()
         time.sleep(seconds_between_tries)
     try:
         yield waited

@@ -138,7 +138,9 @@ def cached_features(
                 folder = features_folder() / key
                 try:
                     make_room(features_folder(), size, limit, keep=folder)
-                    store = stack.enter_context(open_store(folder, shape, {"source": dataset.source, **about}))
+                    store = stack.enter_context(
+                        open_store(folder, shape, {"source": dataset.source, **about}, progress.tell)
+                    )
                 except (OSError, DataError) as error:
                     reason = f"{folder}: {error.strerror}" if isinstance(error, OSError) else error
                     logger.warning("features are not kept, but computed in memory: %s", reason)
@@ -219,7 +221,11 @@ class _Progress:
         self._done += count
         self.computed += count if computed else 0
         if count:
-            self._on_batch(self._done, self._total)
+            self.tell()
+
+    def tell(self) -> None:
+        """Say how far it is, also while another process computes; whoever is told may raise to end it."""
+        self._on_batch(self._done, self._total)
 
 
 def _fill(

@@ -14,7 +14,7 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -122,15 +122,21 @@ class MemoryStore:
 
 
 @contextmanager
-def open_store(folder: Path, shape: tuple[int, ...], description: Mapping[str, Any]) -> Iterator[FeatureStore]:
+def open_store(
+    folder: Path,
+    shape: tuple[int, ...],
+    description: Mapping[str, Any],
+    while_waiting: Callable[[], None] = lambda: None,
+) -> Iterator[FeatureStore]:
     """The store in `folder` for rows of `shape`, its first size their number: what is there of it already, else new.
 
     The disk space of all rows is taken at once where the system can do that. One process at a time has the store;
-    others wait. `description` is written beside it for people to read. The use counts for `make_room`.
-    OSError or DataError if the folder can't be written to or has too little space: then nothing new is left there.
+    others wait, call `while_waiting` now and then, and give up if it raises. `description` is written beside it for
+    people to read. The use counts for `make_room`. OSError or DataError if the folder can't be written to or has too
+    little space: then nothing new is left there.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / LOCK_FILE, f"computing the features in {folder}"):
+    with locked(folder / LOCK_FILE, f"computing the features in {folder}", while_waiting=while_waiting):
         file = _existing_file(folder, shape)
         if file is None:
             with write_atomically(folder / DESCRIPTION_FILE, "w") as stream:

@@ -42,6 +42,22 @@ def test_one_at_a_time(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_whoever_waits_may_give_up(tmp_path: Path) -> None:
+    calls = []
+
+    def give_up_at_the_third() -> None:
+        calls.append(len(calls))
+        if len(calls) == 3:
+            raise TimeoutError
+
+    with locked(tmp_path / "lock", "at work"):
+        waiting = locked(tmp_path / "lock", "at work", seconds_between_tries=0.0, while_waiting=give_up_at_the_third)
+        with pytest.raises(TimeoutError), waiting:
+            pass
+        assert (tmp_path / "lock").exists()
+    assert calls == [0, 1, 2]
+
+
 def test_the_lock_of_a_process_that_was_killed_is_free(tmp_path: Path) -> None:
     program = (
         "import os, pathlib, signal, sys\n"
