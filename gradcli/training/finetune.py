@@ -9,14 +9,16 @@ from typing import Any, Self
 from gradcli.errors import RunFolderError, UsageError
 from gradcli.models import LoadedModel, ResNet, load_model
 from gradcli.models.loading import replace_head
+from gradcli.models.weights_source import weights_file
 from gradcli.ops.random import manual_seed
 from gradcli.training.batch_norms import moving_frozen_statistics, set_mode
 from gradcli.training.finetune_data import open_finetuning_data, training_batches
-from gradcli.training.finetune_options import options_of, settings_of
+from gradcli.training.finetune_options import options_of, require_same_options, settings_of
 from gradcli.training.finetune_run import FinetuneRun
 from gradcli.training.finetune_settings import FinetuneSettings
 from gradcli.training.freezing import apply_freeze_rules, count_parameters, freeze_options, require_trainable
 from gradcli.training.frozen_prefix import cut_model
+from gradcli.training.non_finite import require_finite
 from gradcli.training.optimizers import build_optimizer
 from gradcli.training.records import EpochProgress, EpochRecord
 from gradcli.training.run_folder import CONFIG_FILE, RunFolder
@@ -48,6 +50,7 @@ class Finetuning:
         self.new_head = self.loaded.classes != classes or self.model.fc.out_features != self.num_classes
         if self.new_head:
             replace_head(self.model, self.num_classes)
+        require_finite(self.loaded)
         apply_freeze_rules(self.model, settings.freeze)
         require_trainable(self.model)
         set_mode(self.model, settings.mode)
@@ -69,8 +72,15 @@ class Finetuning:
             summary = folder.summary()
             if summary is not None and summary.get("status") == "finished":
                 raise RunFolderError(f"{folder.path}: the run is finished; there is nothing to resume")
-            finetuning = cls(settings_of(folder.config(), str(folder.path / CONFIG_FILE)))
-            finetuning._resumed = folder, load_run_state(folder.state_file)
+            if summary is not None and summary.get("frozen", {}).get("moved"):
+                # The checkpoint is of training on top of what moved; from it the receipt would hold again.
+                raise RunFolderError(f"{folder.path}: a tensor moved in this run although frozen; start it anew")
+            source = str(folder.path / CONFIG_FILE)
+            finetuning = cls(settings_of(folder.config(), source))
+            state = load_run_state(folder.state_file)
+            if state is not None:
+                require_same_options(finetuning.config(), state.options, source)
+            finetuning._resumed = folder, state
         except BaseException:
             folder.release()
             raise
@@ -138,6 +148,11 @@ class Finetuning:
         if self._resumed is not None and self._resumed[0] is folder:
             state = self._resumed[1]
         else:
+            if folder.replaces(weights_file(self.settings.weights)):
+                raise UsageError(
+                    f"--weights {self.settings.weights}: lies in {folder.path}, which --force replaces; "
+                    "name another folder with --run"
+                )
             folder.create(config)
         try:
             run = FinetuneRun(self, folder, on_batch, should_stop, on_features)

@@ -16,6 +16,8 @@ from gradcli.training.schedules import ScheduleName, ScheduleSettings
 _OPTIMIZERS: dict[str, type[OptimizerSettings]] = {kind.name: kind for kind in (SGDSettings, AdamWSettings)}
 # Fields that are options of another name or form.
 _NOT_PLAIN = ("verify", "freeze", "optimizer", "schedule", "feature_cache")
+# Options that a run may go on with other values of.
+_MAY_CHANGE = {"data", "weights", "no-verify", "checkpoint-every", "no-feature-cache"}
 
 
 def options_of(settings: FinetuneSettings) -> dict[str, Any]:
@@ -51,6 +53,28 @@ def settings_of(options: Mapping[str, Any], source: str) -> FinetuneSettings:
         optimizer=optimizer(**_values(optimizer, given, source)),
         schedule=ScheduleSettings(name=schedule, **_values(ScheduleSettings, given, source, leave_out=("name",))),
     )
+
+
+def require_same_options(options: Mapping[str, Any], begun_with: Mapping[str, Any], source: str) -> None:
+    """UsageError that names an option of `source` whose value is another than a run began with.
+
+    Where data and weights lie, how often the run is saved and whether features are kept changes no result.
+    """
+    for name in sorted({*options, *begun_with} - _MAY_CHANGE):
+        now, before = (_as_in_toml(each.get(name)) for each in (options, begun_with))
+        if now != before:
+            raise UsageError(
+                f"{source}: {name} is {_in_words(now)}, but the run began with {_in_words(before)}; put that back, "
+                "or start a new run"
+            )
+
+
+def _as_in_toml(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _in_words(value: Any) -> str:
+    return "not given" if value is None else repr(value)
 
 
 def _one_of(given: Mapping[str, Any], name: str, choices: Sequence[str], source: str) -> str:

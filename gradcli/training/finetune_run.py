@@ -74,6 +74,7 @@ class FinetuneRun:
         self._should_stop = should_stop
         self._on_features = on_features
         self._source: BatchSource | None = None
+        self._loop: TrainingLoop | None = None
         self._results = RunResults(finetuning, folder)
         self._interval = self._settings.checkpoint_interval
         # Where the run is: the epoch, its optimizer steps done, its sums and learning rate as of the last of them.
@@ -96,7 +97,7 @@ class FinetuneRun:
             if self._is_over():  # ended between its last checkpoint and its summary
                 self._end("finished")
             else:
-                loop = self._make_loop()
+                loop = self._loop = self._make_loop()
             while not self._is_over():
                 self._stop_if_asked()
                 record = self._run_epoch(loop)
@@ -235,9 +236,10 @@ class FinetuneRun:
         if best_record(self._records) is record:
             tensors = self._moving_tensors() if self._average is None else self._average.averages
             self._best = {name: array.copy(order="K") for name, array in tensors.items()}
-        self._folder.add_metrics(asdict(record))
+        # Before anything can fail: what is saved then must not have the epoch before it once more.
         self._epoch, self._steps, self._tally = self._epoch + 1, 0, Tally()
         self._epoch_seconds, self._epoch_started = 0.0, time.monotonic()
+        self._folder.add_metrics(asdict(record))
         if not self._is_over():
             self._save_if_due()
 
@@ -284,6 +286,7 @@ class FinetuneRun:
             run_seconds=self._run_seconds + now - self._run_started,
             records=self._records,
             skipped=self._all_skipped(),
+            options=finetuning.config(),
             started_from=self._started_from,
             data=self._fingerprint,
             tensors=self._moving_tensors(),
@@ -309,9 +312,12 @@ class FinetuneRun:
         came_to_nothing = not self._records and (status == "diverged" or self._tally.images == 0)
         if error is not None and came_to_nothing and not self._folder.state_file.exists():
             return
-        if status != "diverged":
+        # Amid a step, or where it diverged, the model is not one that the run can go on from, nor one of use.
+        is_whole = status != "diverged" and not (self._loop is not None and self._loop.is_amid_step)
+        if is_whole:
             self._save_state()
-        self._save_weights(last=status != "diverged")
+        if is_whole or self._records:
+            self._save_weights(last=is_whole)
         receipt = FrozenReceipt(self._frozen, tensor_digests(self._model, self._frozen), self._moving_statistics)
         self._results.save_summary(
             "failed" if receipt.moved else status,

@@ -8,9 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcli.autograd import Tensor, no_grad
+from gradcli.errors import WeightsError
 
 if TYPE_CHECKING:
+    from gradcli.models import LoadedModel
     from gradcli.nn import Module
+
+
+def require_finite(loaded: LoadedModel) -> None:
+    """WeightsError for a model with NaN or infinity in a parameter or buffer, which names the first such tensor."""
+    for name, tensor in loaded.model.state_dict().items():
+        count = np.count_nonzero(~np.isfinite(tensor.array))
+        if count:
+            raise WeightsError(
+                f"{loaded.weights}: {count} of the {tensor.numel()} values of {name} are not finite; take other weights"
+            )
 
 
 def first_non_finite_output(model: Module, forward: Callable[[], Tensor]) -> str | None:

@@ -120,6 +120,10 @@ class RunFolder:
             self.release()
             raise
 
+    def replaces(self, file: Path) -> bool:
+        """Whether `create` removes this file."""
+        return self._force and file.exists() and file.resolve().is_relative_to(self.path.resolve())
+
     def release(self) -> None:
         """Let others use the folder."""
         self._is_claimed = False
@@ -170,8 +174,14 @@ class RunFolder:
         """Append an epoch's record, one line of JSON."""
         path = self.path / METRICS_FILE
         try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(_json_line(record))
+            size = path.stat().st_size if path.exists() else 0
+            try:
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(_json_line(record))
+            except OSError:
+                with suppress(OSError):  # no half a line
+                    os.truncate(path, size)
+                raise
         except OSError as error:
             raise DataError(f"{path}: cannot be written: {error.strerror or error}") from error
 
@@ -214,6 +224,10 @@ def _check_content(path: Path, force: bool) -> None:
     if not names:
         return
     foreign = sorted(name for name in names if name not in _OWN_NAMES and not _EVENT_FILE.fullmatch(name))
+    checkpoint = path / CHECKPOINT_FOLDER
+    if checkpoint.is_dir() and not checkpoint.is_symlink():
+        inside = sorted(entry.name for entry in _entries(checkpoint) if not _LEFT_BEHIND.fullmatch(entry.name))
+        foreign += [f"{CHECKPOINT_FOLDER}/{name}" for name in inside if name != STATE_FILE]
     if force and CONFIG_FILE in names and not foreign:
         return
     if not force:

@@ -38,7 +38,8 @@ class RunState:
     learning rate of the last step, and `records` are of the epochs before. `tensors` are those of the model that may
     move, `best` the same of the best epoch (empty before the first), `average` their running average of so many steps
     (empty without `--ema`), `optimizer_arrays` and `optimizer_values` what `split_state` makes of the optimizer,
-    `schedule` the scheduler's state. `started_from` and `data` tell start weights and data from others.
+    `schedule` the scheduler's state. `options` are those that the run began with. `started_from` and `data` tell start
+    weights and data from others.
     """
 
     epoch: int
@@ -49,6 +50,7 @@ class RunState:
     run_seconds: float
     records: list[EpochRecord]
     skipped: dict[str, str]
+    options: dict[str, Any]
     started_from: str
     data: str
     tensors: Arrays

@@ -33,7 +33,8 @@ AfterBatch = Callable[[Tally], None]
 class TrainingLoop:
     """What moves a model: batches, loss, optimizer and schedule. DivergedError for numbers that are not finite.
 
-    `class_weights` (classes,) weigh the images' losses; `image_size` is (height, width), for messages.
+    `class_weights` (classes,) weigh the images' losses; `image_size` is (height, width), for messages. `is_amid_step`
+    tells whether a step began whose batches may have moved statistics of batch norms, and did not come to its end.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class TrainingLoop:
         image_size: tuple[int, int],
     ) -> None:
         self.source = source
+        self.is_amid_step = False
         self._settings = settings
         self._model = model
         self._optimizer = optimizer
@@ -79,6 +81,7 @@ class TrainingLoop:
             for step, first in enumerate(range(done, len(batches), size), start=steps_done + 1):
                 rate = self._optimizer.param_groups[0]["lr"]
                 self._step(batches[first : first + size], loaded, tally, on_batch, _Place(epoch, first, rate))
+                self.is_amid_step = False
                 after_step(step, rate)
 
     def _step(
@@ -104,6 +107,7 @@ class TrainingLoop:
 
     def _backward(self, batch: Batch, tally: Tally, place: _Place) -> float:
         """Add a batch's gradients, with several batches to a step those of loss times weight; returns its weight."""
+        self.is_amid_step = True
         labels = batch.labels
         weight = float(len(labels)) if self._class_weights is None else float(self._class_weights[labels].sum())
         scores = self._predict(batch)
@@ -112,7 +116,7 @@ class TrainingLoop:
         )
         value = loss.item()
         if not math.isfinite(value):
-            raise DivergedError(f"the loss is {value} {place}{self._beginning(batch)}; try a smaller --lr")
+            raise DivergedError(f"the loss is {value} {place}{self._beginning(batch)}")
         if self._settings.accumulate > 1:
             loss = loss * weight
         loss.backward()
@@ -155,7 +159,7 @@ class TrainingLoop:
                     rate = self._optimizer.param_groups[0]["lr"]
                     raise DivergedError(
                         f"the validation loss is {loss} after epoch {epoch}, at learning rate {rate:g}"
-                        f"{self._beginning(batch)}; try a smaller --lr"
+                        f"{self._beginning(batch)}"
                     )
                 tally.add(loss, len(batch.labels), scores.array, batch.labels)
                 on_batch(tally)
@@ -167,11 +171,12 @@ class TrainingLoop:
             return self.source.predict(Tensor(batch.inputs))
 
     def _beginning(self, batch: Batch) -> str:
-        """Where in the pass of this batch numbers began not to be finite, as the end of a message."""
+        """Where in the pass of this batch numbers began not to be finite, and what may help: the end of a message."""
         if not np.isfinite(batch.inputs).all():
-            return f", first in the {self.source.inputs}"
+            return f", first in the {self.source.inputs}; take other weights, or --kernels exact"
         layer = first_non_finite_output(self._model, lambda: self.source.predict(Tensor(batch.inputs)))
-        return ", though all scores are finite" if layer is None else f", first in the output of {layer}"
+        where = ", though all scores are finite" if layer is None else f", first in the output of {layer}"
+        return f"{where}; try a smaller --lr"
 
 
 class _Place:

@@ -12,7 +12,7 @@ import pytest
 from gradcli.autograd import Tensor, no_grad
 from gradcli.checkpoints import load_checkpoint, save_safetensors
 from gradcli.data.preprocessing import Preprocessing
-from gradcli.errors import DataError, DivergedError, UsageError
+from gradcli.errors import DataError, DivergedError, UsageError, WeightsError
 from gradcli.kernels.policy import Kernels, get_kernels
 from gradcli.models import load_model
 from gradcli.models.weights_metadata import metadata_entries
@@ -169,6 +169,32 @@ def test_a_run_that_fails_in_its_first_epoch_leaves_nothing(settings: FinetuneSe
     with pytest.raises(DataError, match="take --batch-size above 1, or --image-size above 32"):
         run(Finetuning(replace(settings, batch_size=1, freeze=())), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["layer2.0.conv1.weight", "bn1.running_var"])
+def test_weights_that_are_not_finite_are_refused_before_anything_is_computed(
+    name: str, settings: FinetuneSettings, tmp_path: Path
+) -> None:
+    tensors = load_checkpoint(settings.weights).tensors
+    tensors[name].flat[:2] = np.nan
+    save_safetensors(tmp_path / "nan.safetensors", tensors)
+    with pytest.raises(WeightsError, match=rf"nan\.safetensors: 2 of the \d+ values of {name} are not finite; take"):
+        Finetuning(replace(settings, weights=str(tmp_path / "nan.safetensors")))
+
+
+def test_force_does_not_replace_the_weights_that_the_run_begins_with(
+    settings: FinetuneSettings, tmp_path: Path
+) -> None:
+    run(Finetuning(replace(settings, epochs=1)), tmp_path / "run")
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    for weights in (tmp_path / "run", tmp_path / "link" / "last.safetensors"):
+        finetuning = Finetuning(replace(settings, weights=str(weights)))
+        with pytest.raises(UsageError, match=r"--weights \S+: lies in \S+run, which --force replaces; name another"):
+            next(finetuning.run(RunFolder.check(tmp_path / "run", force=True), finetuning.config()))
+    assert (tmp_path / "run" / "last.safetensors").exists()
+    folder = RunFolder.check(tmp_path / "run", force=True)
+    finetuning = Finetuning(settings)
+    assert len(list(finetuning.run(folder, finetuning.config()))) == settings.epochs
 
 
 def test_a_run_that_diverges_later_keeps_the_epochs_before(settings: FinetuneSettings, tmp_path: Path) -> None:

@@ -18,16 +18,17 @@ import pytest
 from labelled_images import write_folder, write_npz
 
 from gradcli.checkpoints import load_checkpoint, save_safetensors
-from gradcli.errors import CheckError, DataError, DivergedError, RunFolderError, WeightsError
+from gradcli.errors import CheckError, DataError, DivergedError, RunFolderError, UsageError, WeightsError
 from gradcli.kernels.threads import get_num_threads, set_num_threads
 from gradcli.models import load_model
 from gradcli.ops.random import rand
 from gradcli.training import finetune_run
 from gradcli.training.finetune import EpochRecord, FinetuneSettings, Finetuning
+from gradcli.training.finetune_data import training_batches
 from gradcli.training.freezing import FreezeRule
 from gradcli.training.optimizers import AdamWSettings, SGDSettings
 from gradcli.training.run_folder import RunFolder
-from gradcli.training.run_state import load_run_state
+from gradcli.training.run_state import load_run_state, save_run_state
 from gradcli.training.saving import save_model
 from gradcli.training.schedules import ScheduleSettings
 
@@ -267,9 +268,92 @@ def test_other_start_weights_are_refused(settings: FinetuneSettings, tmp_path: P
 def test_a_checkpoint_of_another_run_is_refused(settings: FinetuneSettings, tmp_path: Path) -> None:
     start(settings, tmp_path / "run", stop_after=5)
     start(replace(settings, optimizer=AdamWSettings(), freeze=UP_TO_LAYER3), tmp_path / "other", stop_after=5)
-    os.replace(RunFolder(tmp_path / "other").state_file, RunFolder(tmp_path / "run").state_file)
+    state_file = RunFolder(tmp_path / "run").state_file
+    state, other = load_run_state(state_file), load_run_state(RunFolder(tmp_path / "other").state_file)
+    assert state is not None
+    assert other is not None
+    save_run_state(state_file, other)
+    with pytest.raises(UsageError, match=r"config\.toml: betas is not given, but the run began with \[0\.9, 0\.999\]"):
+        resume(tmp_path / "run")
+    save_run_state(state_file, replace(other, options=state.options))
     with pytest.raises(RunFolderError, match=r"state\.safetensors: doesn't fit this run \(other tensors train"):
         resume(tmp_path / "run")
+
+
+def test_options_that_changed_since_are_refused_unless_they_change_no_result(
+    settings: FinetuneSettings, tmp_path: Path
+) -> None:
+    run_whole(replace(settings, checkpoint_every="2"), tmp_path / "whole")
+    start(settings, tmp_path / "run", stop_after=5)
+    config = tmp_path / "run" / "config.toml"
+    text = config.read_text()
+    for line, changed in (
+        ("lr = 0.05", "lr = 0.5"),
+        ("batch-size = 4", "batch-size = 8"),
+        ("epochs = 3", "epochs = 9"),
+    ):
+        config.write_text(text.replace(line, changed))
+        name, before = line.split(" = ")
+        with pytest.raises(
+            UsageError, match=rf"config\.toml: {name} is {changed.split()[-1]}, but the run began with {before}; put"
+        ):
+            resume(tmp_path / "run")
+    config.write_text(text.replace('checkpoint-every = "60s"', 'checkpoint-every = "2"'))
+    resume(tmp_path / "run")
+    assert_same(tmp_path / "run", tmp_path / "whole")
+
+
+def test_a_failure_of_the_metrics_has_no_epoch_twice(
+    settings: FinetuneSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_whole(settings, tmp_path / "whole")
+    add_metrics = RunFolder.add_metrics
+
+    def fail_once(folder: RunFolder, record: Any) -> None:
+        monkeypatch.setattr(RunFolder, "add_metrics", add_metrics)
+        raise DataError(f"{folder.path / 'metrics.jsonl'}: cannot be written: No space left on device")
+
+    monkeypatch.setattr(RunFolder, "add_metrics", fail_once)
+    with pytest.raises(DataError, match=r"metrics\.jsonl: cannot be written"):
+        start(settings, tmp_path / "run", stop_after=1000)
+    resume(tmp_path / "run")
+    assert_same(tmp_path / "run", tmp_path / "whole")
+
+
+def test_a_failure_between_the_batches_of_a_step_leaves_the_statistics_of_before(
+    settings: FinetuneSettings, tmp_path: Path
+) -> None:
+    photos = write_folder(tmp_path / "photos")
+    settings = replace(settings, data=str(photos), strict=True, mode="train", accumulate=2, batch_size=2, epochs=1)
+    run_whole(settings, tmp_path / "whole")
+    finetuning = Finetuning(replace(settings, checkpoint_every="1"))
+    last = training_batches(finetuning.train_data, settings, 1)[3][0]  # the second batch of the second step
+    broken = photos / finetuning.train_data.name(last)
+    content_before, times = broken.read_bytes(), broken.stat()
+    broken.write_bytes(b"broken")
+    with pytest.raises(DataError, match=broken.name):
+        run(finetuning, RunFolder.check(tmp_path / "run"))
+    broken.write_bytes(content_before)
+    os.utime(broken, ns=(times.st_atime_ns, times.st_mtime_ns))
+    config = tmp_path / "run" / "config.toml"
+    state = load_run_state(RunFolder(tmp_path / "run").state_file)
+    assert state is not None
+    # As if the file had been unreadable for a moment, with the data the same at the beginning and in the end.
+    whole = load_run_state(RunFolder(tmp_path / "whole").state_file)
+    assert whole is not None
+    save_run_state(RunFolder(tmp_path / "run").state_file, replace(state, data=whole.data))
+    assert state.steps == 1
+    config.write_text((tmp_path / "whole" / "config.toml").read_text())
+    resume(tmp_path / "run")
+    assert_same(tmp_path / "run", tmp_path / "whole")
+
+
+def test_a_run_that_diverges_in_its_first_epoch_leaves_no_weights(settings: FinetuneSettings, tmp_path: Path) -> None:
+    settings = replace(settings, freeze=[], batch_size=8, optimizer=SGDSettings(lr=1e30), checkpoint_every="1")
+    finetuning = Finetuning(settings)
+    with pytest.raises(DivergedError, match="in epoch 1, batch 2"):
+        run(finetuning, RunFolder.check(tmp_path / "run"))
+    assert sorted(os.listdir(tmp_path / "run")) == ["checkpoint", "config.toml", "summary.json"]
 
 
 def test_other_versions_are_told(
@@ -361,6 +445,8 @@ def test_a_frozen_tensor_that_moves_fails_the_run(name: str, settings: FinetuneS
     summary = RunFolder(tmp_path / "run").summary()
     assert summary is not None
     assert (summary["status"], summary["frozen"]["moved"], summary["frozen"]["held"]) == ("failed", [name], False)
+    with pytest.raises(RunFolderError, match="run: a tensor moved in this run although frozen; start it anew"):
+        resume(tmp_path / "run")
 
 
 def test_the_summary_tells_what_the_run_was(settings: FinetuneSettings, tmp_path: Path) -> None:

@@ -127,12 +127,29 @@ def test_force_removes_nothing_of_anybody_else(tmp_path: Path) -> None:
         RunFolderError, match=r"--force doesn't remove .*: it holds notes\.txt, which no run wrote; name"
     ):
         RunFolder.check(tmp_path / "run", force=True)
+    (finished_run(tmp_path / "second").path / "checkpoint" / "best.pt").touch()
+    with pytest.raises(RunFolderError, match=r"--force doesn't remove .*: it holds checkpoint/best\.pt, which no run"):
+        RunFolder.check(tmp_path / "second", force=True)
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "model.safetensors").touch()
     with pytest.raises(RunFolderError, match=r"--force doesn't remove .*: it has no config\.toml, so it is no run's"):
         RunFolder.check(tmp_path / "weights", force=True)
     assert (tmp_path / "weights" / "model.safetensors").exists()
     assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_metrics_that_meet_the_end_of_the_disk_keep_their_whole_lines(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    folder = finished_run(tmp_path / "run")
+    before = (folder.path / "metrics.jsonl").read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 5, hard))
+        with pytest.raises(DataError, match=r"metrics\.jsonl: cannot be written: File too large"):
+            folder.add_metrics({"epoch": 2, "val_loss": 0.25})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (folder.path / "metrics.jsonl").read_bytes() == before
 
 
 def test_what_a_killed_run_left_before_its_configuration_is_nothing(tmp_path: Path) -> None:

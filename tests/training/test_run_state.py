@@ -41,6 +41,7 @@ def example(seed: int = 0, size: int = 4) -> RunState:
         run_seconds=2.5,
         records=[record],
         skipped={"a/broken ü.png": "not an image"},
+        options={"data": "photos", "lr": 0.1, "unfreeze": ["layer4.*"], "mode": None},
         started_from="0" * 64,
         data="1" * 128,
         tensors=arrays,

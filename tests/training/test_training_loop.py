@@ -267,5 +267,5 @@ def test_a_loss_that_is_not_finite_names_the_layer() -> None:
 def test_inputs_that_are_not_finite_are_named() -> None:
     loop = Loop()
     loop.source.rows[2, 3] = np.nan
-    with quietly(), pytest.raises(DivergedError, match=", first in the rows; try a smaller --lr"):
+    with quietly(), pytest.raises(DivergedError, match=", first in the rows; take other weights, or --kernels exact"):
         loop.train([range(4)])
