@@ -40,13 +40,18 @@ def image_paths(specs: Sequence[str], *, separator: bytes = b"\n") -> Iterator[l
 
 
 def read_paths(stream: BinaryIO, separator: bytes = b"\n") -> Iterator[list[str]]:
-    """The paths in a stream, as they come: `separator` stands between two, and empty ones don't count."""
+    """The paths in a stream, as they come: `separator` stands between two, and empty ones don't count.
+
+    Where it is a line's end, that may be one of Windows.
+    """
+    carriage_return = b"\r" if separator == b"\n" else b""
     rest = b""
     while content := _read_some(stream):
         *complete, rest = (rest + content).split(separator)
+        complete = [path.removesuffix(carriage_return) for path in complete]
         if paths := [os.fsdecode(path) for path in complete if path]:
             yield paths
-    if rest:
+    if rest := rest.removesuffix(carriage_return):
         yield [os.fsdecode(rest)]
 
 

@@ -207,7 +207,8 @@ class RunFolder:
         lock = self.path / LOCK_FILE
         descriptor = _acquire(lock)
         if descriptor is None:
-            raise RunFolderError(f"{self.path}: another run is using this folder; name another one with --run")
+            advice = "wait for its end, or stop it" if self.is_resumed else "name another one with --run"
+            raise RunFolderError(f"{self.path}: another run is using this folder; {advice}")
         self._claimed.callback(_release, lock, descriptor)
         self._is_claimed = True
 
@@ -231,7 +232,9 @@ def _check_content(path: Path, force: bool) -> None:
     if force and CONFIG_FILE in names and not foreign:
         return
     if not force:
-        raise RunFolderError(f"{path}: the run folder is not empty; name another one with --run")
+        is_run = CONFIG_FILE in names and not foreign
+        hint = ", go on with its run with --resume, or replace that with --force" if is_run else ""
+        raise RunFolderError(f"{path}: the run folder is not empty; name another one with --run{hint}")
     reason = f"it holds {foreign[0]}, which no run wrote" if foreign else f"it has no {CONFIG_FILE}, so it is no run's"
     raise RunFolderError(f"{path}: --force doesn't remove this folder's content: {reason}; name another one with --run")
 

@@ -42,6 +42,9 @@ def test_a_folder_without_images_is_refused_before_anything_is_read(tmp_path: Pa
         (b"a.jpg\n", b"\n", ["a.jpg"]),
         (b"a.jpg\nb c.jpg", b"\n", ["a.jpg", "b c.jpg"]),
         (b"\n\na.jpg\n\n", b"\n", ["a.jpg"]),
+        (b"a.jpg\r\n\r\nb.jpg\r\n", b"\n", ["a.jpg", "b.jpg"]),
+        (b"a.jpg\r\nb.jpg\r", b"\n", ["a.jpg", "b.jpg"]),
+        (b"a.jpg\r\0", b"\0", ["a.jpg\r"]),
         (b"a\nb.jpg\0c.jpg\0", b"\0", ["a\nb.jpg", "c.jpg"]),
         (b"caf\xe9.jpg\n", b"\n", [os.fsdecode(b"caf\xe9.jpg")]),
         (

@@ -42,8 +42,11 @@ def test_a_run_without_weights_is_undone(tmp_path: Path) -> None:
 
 def test_an_empty_folder_may_be_used_and_a_full_one_not(tmp_path: Path) -> None:
     assert RunFolder.check(tmp_path).path == tmp_path
+    (tmp_path / "config.toml").touch()
+    with pytest.raises(RunFolderError, match="with --run, go on with its run with --resume, or replace that with --fo"):
+        RunFolder.check(tmp_path)
     (tmp_path / "file").touch()
-    with pytest.raises(RunFolderError, match="the run folder is not empty; name another one with --run"):
+    with pytest.raises(RunFolderError, match=r"the run folder is not empty; name another one with --run$"):
         RunFolder.check(tmp_path)
     with pytest.raises(RunFolderError, match="there is a file of this name"):
         RunFolder.check(tmp_path / "file")
