@@ -75,7 +75,7 @@ def evaluate(
 
     \b
     gradcli evaluate photos/ -w runs/photos
-    gradcli evaluate fashion-mnist -w runs/first --json | jq '{accuracy, top_accuracy}'
+    gradcli evaluate fashion-mnist -w runs/first --json | jq '{accuracy, loss}'
     gradcli evaluate photos/ -w runs/photos --confusion -o confusion.csv
     gradcli evaluate photos/ -w runs/photos -o confusion.png
     """

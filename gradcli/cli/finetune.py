@@ -84,8 +84,8 @@ def finetune(
 
     \b
     gradcli finetune digits --freeze-backbone
-    gradcli finetune photos/ -w imagenet1k-v1 --freeze-backbone --epochs 20 --run runs/photos
-    gradcli finetune photos/ -w runs/photos --lr 1e-3 --head-lr 1e-2 --schedule cosine --augment light
+    gradcli finetune photos/ -w imagenet1k-v1 --freeze-backbone --run runs/photos
+    gradcli finetune photos/ -w runs/photos --unfreeze '*' --lr 1e-3 --head-lr .01
     gradcli finetune --resume runs/photos
     """
     destination = output.resolve(format, get_args(FinetuneFormat))

@@ -60,7 +60,7 @@ def predict(
 
     \b
     gradcli predict photo.jpg -w runs/photos
-    gradcli predict photos/ -w imagenet1k-v1 --top 1 --json | jq -r '[.path, .classes[0].name] | @tsv'
+    gradcli predict new/ -w runs/photos --json | jq -r '.path, .classes[0].name'
     find . -name '*.jpg' -print0 | gradcli predict -0 - -w runs/photos --json
     """
     destination = output.resolve(format, get_args(PredictFormat))

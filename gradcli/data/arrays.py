@@ -218,7 +218,10 @@ def _counted_classes(labels: NDArray[np.int64], source: str) -> list[str]:
     head with outputs that no image has.
     """
     occurring = np.unique(labels)
-    if occurring[0] >= 0 and not np.array_equal(occurring, np.arange(len(occurring))):
+    if occurring[0] < 0:
+        position = int(np.flatnonzero(labels < 0)[0])
+        raise DataError(f"{source} holds {labels[position]} at position {position}; expected class indices from 0")
+    if not np.array_equal(occurring, np.arange(len(occurring))):
         missing = int(np.flatnonzero(occurring != np.arange(len(occurring)))[0])
         raise DataError(
             f"{source} goes up to {occurring[-1]} but never holds {missing}; "

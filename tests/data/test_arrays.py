@@ -144,7 +144,7 @@ def with_value(array: np.ndarray, value: float) -> np.ndarray:
         ({"x": PIXELS, "y": np.eye(4, dtype=int)}, r"y has shape \(4, 4\); expected \(N,\), one class index"),
         (
             {"x": PIXELS, "y": np.array([0, 1, -1, 0])},
-            "y holds -1 at position 2; expected class indices from 0",
+            "y holds -1 at position 2; expected class indices from 0$",
         ),
         (
             {"x": PIXELS, "y": LABELS + 1},
