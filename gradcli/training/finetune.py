@@ -72,7 +72,8 @@ class Finetuning:
             summary = folder.summary()
             if summary is not None and summary.get("status") == "finished":
                 raise RunFolderError(f"{folder.path}: the run is finished; there is nothing to resume")
-            if summary is not None and summary.get("frozen", {}).get("moved"):
+            receipt = None if summary is None else summary.get("frozen")
+            if isinstance(receipt, dict) and receipt.get("moved"):
                 # The checkpoint is of training on top of what moved; from it the receipt would hold again.
                 raise RunFolderError(f"{folder.path}: a tensor moved in this run although frozen; start it anew")
             source = str(folder.path / CONFIG_FILE)

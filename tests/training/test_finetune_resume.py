@@ -147,6 +147,24 @@ def test_a_run_stopped_again_and_again_ends_with_the_same_bits(
         Finetuning.resume(RunFolder.existing(parts))
 
 
+@pytest.mark.parametrize("changes", [{}, {"augment": "light", "freeze": UP_TO_LAYER3}], ids=["kept", "anew"])
+def test_stops_beside_images_that_cannot_be_read(
+    changes: dict[str, Any], settings: FinetuneSettings, tmp_path: Path
+) -> None:
+    photos = write_folder(tmp_path / "photos")
+    finetuning = Finetuning(replace(settings, data=str(photos)))
+    for data, position in ((finetuning.train_data, 0), (finetuning.train_data, 1), (finetuning.val_data, 0)):
+        (photos / data.name(position)).write_bytes(b"broken")
+    settings = replace(settings, data=str(photos), epochs=2, batch_size=2, **changes)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run_whole(settings, whole)
+    finetuning = start(settings, parts, 3)
+    while finetuning.stopped is not None:
+        finetuning, _ = resume(parts, 3)
+    assert len(content(parts)["summary"]["data"]["skipped"]) == 3
+    assert_same(parts, whole)
+
+
 KILLED = """
 import sys
 from pathlib import Path
@@ -235,7 +253,7 @@ def test_two_processes_cannot_use_one_folder(settings: FinetuneSettings, tmp_pat
     folder = RunFolder.existing(tmp_path / "run")
     records = Finetuning.resume(folder).run(folder, {})
     next(records)
-    with pytest.raises(RunFolderError, match="run: another run is using this folder"):
+    with pytest.raises(RunFolderError, match="run: another run is using this folder; wait for its end, or stop it"):
         RunFolder.existing(tmp_path / "run")
     records.close()  # type: ignore[attr-defined]
     resume(tmp_path / "run")
