@@ -171,7 +171,7 @@ def test_an_existing_run_is_locked_and_tidied(tmp_path: Path) -> None:
     folder = RunFolder.existing(tmp_path / "run")
     assert folder.is_resumed
     assert not list((tmp_path / "run").rglob("*.tmp"))
-    with pytest.raises(RunFolderError, match="another run is using this folder; name another one with --run"):
+    with pytest.raises(RunFolderError, match="another run is using this folder; wait for its end, or stop it"):
         RunFolder.existing(tmp_path / "run")
     with pytest.raises(RunFolderError, match="another run is using this folder"):
         RunFolder.check(tmp_path / "run", force=True).create({})
