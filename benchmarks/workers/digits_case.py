@@ -14,8 +14,9 @@ import numpy as np
 from gradcli.checkpoints import save_safetensors
 from gradcli.models.loading import state_arrays
 from gradcli.models.weights_metadata import metadata_entries
-from gradcli.training.finetune import FinetuneSettings, Finetuning
+from gradcli.training.finetune import Finetuning
 from gradcli.training.finetune_data import training_batches
+from gradcli.training.finetune_settings import FinetuneSettings
 
 WEIGHTS = "start.safetensors"
 DATA = "digits.npz"

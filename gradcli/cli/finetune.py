@@ -30,7 +30,7 @@ from gradcli.cli.training_progress import TrainingProgress
 from gradcli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from gradcli.training.finetune import Finetuning
+    from gradcli.training.finetune_run import FinetuneRun
     from gradcli.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -91,16 +91,17 @@ def finetune(
     destination = output.resolve(format, get_args(FinetuneFormat))
     if run_options.resume is not None:
         _check_beside_resume(output.context, data)
-        from gradcli.training.finetune import Finetuning
+        from gradcli.training.finetune_run import FinetuneRun
         from gradcli.training.run_folder import RunFolder
 
         folder = RunFolder.existing(run_options.resume)
-        finetuning = Finetuning.resume(folder)
-        _train(finetuning, folder, folder.config(), destination)
+        _train(FinetuneRun.resume(folder), folder, folder.config(), destination)
         return
     if data is None:
         raise UsageError("Missing argument 'DATA': name the data, or a stopped run with --resume")
-    from gradcli.training.finetune import FinetuneSettings, Finetuning
+    from gradcli.training.finetune import Finetuning
+    from gradcli.training.finetune_run import FinetuneRun
+    from gradcli.training.finetune_settings import FinetuneSettings
 
     folder = _new_folder(run_options, data)
     settings = FinetuneSettings(
@@ -122,7 +123,7 @@ def finetune(
     )
     finetuning = Finetuning(settings)
     config = finetuning.config() | ({TENSORBOARD: True} if run_options.tensorboard else {})
-    _train(finetuning, folder, config, destination)
+    _train(FinetuneRun(finetuning, folder), folder, config, destination)
 
 
 def _new_folder(options: RunOptions, data: str) -> RunFolder:
@@ -147,10 +148,11 @@ def _check_beside_resume(context: Any, data: str | None) -> None:
     raise UsageError(f"--resume goes on with the run's own data and settings; leave out {culprit}")
 
 
-def _train(finetuning: Finetuning, folder: RunFolder, config: Mapping[str, Any], destination: Output) -> None:
+def _train(run: FinetuneRun, folder: RunFolder, config: Mapping[str, Any], destination: Output) -> None:
     """Train with records, progress and signals; leave with 143 after a stop."""
+    finetuning = run.finetuning
     logger.info("%s", finetuning.describe())
-    epochs, done = finetuning.settings.epochs, finetuning.epochs_done
+    epochs = finetuning.settings.epochs
     with ExitStack() as stack:
         events = None
         if config.get(TENSORBOARD):
@@ -159,8 +161,8 @@ def _train(finetuning: Finetuning, folder: RunFolder, config: Mapping[str, Any],
             events = stack.enter_context(EventFile(folder.path))
         should_stop = stack.enter_context(stop_requests())
         write = stack.enter_context(destination.record_writer(COLUMNS))
-        progress = stack.enter_context(TrainingProgress(epochs, finetuning.images_per_epoch, done))
-        for record in finetuning.run(folder, config, progress.batch, should_stop, progress.features):
+        progress = stack.enter_context(TrainingProgress(epochs, finetuning.images_per_epoch, run.epochs_done))
+        for record in run.records(config, progress.batch, should_stop, progress.features):
             write(record)
             if events is not None:
                 events.add(record)
@@ -173,15 +175,14 @@ def _train(finetuning: Finetuning, folder: RunFolder, config: Mapping[str, Any],
                 record.val_loss,
                 100 * record.val_accuracy,
             )
-            done = record.epoch
-    if finetuning.stopped is not None:
+    if run.stopped is not None:
         logger.info(
             "stopped in epoch %d; go on with: gradcli finetune --resume %s",
-            finetuning.stopped,
+            run.stopped,
             shlex.quote(str(folder.path)),
         )
         raise typer.Exit(ExitCode.TERMINATED)
-    if done < epochs:
+    if run.epochs_done < epochs:
         patience = finetuning.settings.patience
-        logger.info("ended after %d epochs: %d without a better validation loss or accuracy", done, patience)
+        logger.info("ended after %d epochs: %d without a better validation loss or accuracy", run.epochs_done, patience)
     logger.info("weights, metrics and configuration are in %s", folder.path)

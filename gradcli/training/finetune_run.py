@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import numpy as np
 
 from gradcli.autograd import Tensor
-from gradcli.errors import CheckError, DataError, DivergedError, GradcliError, RunFolderError, WeightsError
+from gradcli.errors import CheckError, DataError, DivergedError, GradcliError, RunFolderError, UsageError
 from gradcli.kernels.policy import using_kernels
 from gradcli.models.loading import state_arrays
+from gradcli.models.weights_source import weights_file
 from gradcli.ops.random import get_rng_state, set_rng_state
 from gradcli.optim.state_arrays import join_state, split_state
 from gradcli.training.batch_norms import set_mode
 from gradcli.training.batch_source import BatchSource, feature_batches, image_batches
+from gradcli.training.finetune import Finetuning
 from gradcli.training.finetune_data import (
     balanced_class_weights,
     data_fingerprint,
     training_batches,
     validation_batches,
 )
+from gradcli.training.finetune_options import require_same_options, settings_of
 from gradcli.training.frozen_prefix import cut_model
 from gradcli.training.frozen_receipt import (
     FrozenReceipt,
@@ -35,14 +38,11 @@ from gradcli.training.frozen_receipt import (
 )
 from gradcli.training.passes import overflow_allowed
 from gradcli.training.records import EpochProgress, EpochRecord, Tally, best_record, epochs_without_progress
-from gradcli.training.run_folder import RunFolder
+from gradcli.training.run_folder import CONFIG_FILE, RunFolder
 from gradcli.training.run_results import RunResults, RunStatus
-from gradcli.training.run_state import RunState, save_run_state, versions
+from gradcli.training.run_state import RunState, load_run_state, save_run_state
 from gradcli.training.training_loop import TrainingLoop
 from gradcli.training.weight_average import WeightAverage
-
-if TYPE_CHECKING:
-    from gradcli.training.finetune import Finetuning
 
 logger = logging.getLogger(__name__)
 
@@ -55,24 +55,21 @@ class _StopRequestedError(Exception):
 
 
 class FinetuneRun:
-    """A run in its folder. `stopped` is the epoch in which it ended early because it was asked to."""
+    """A run in its folder: a new one, or one that goes on from the checkpoint of an `existing` folder.
 
-    def __init__(
-        self,
-        finetuning: Finetuning,
-        folder: RunFolder,
-        on_batch: Callable[[EpochProgress], None],
-        should_stop: Callable[[], bool],
-        on_features: Callable[[int, int], None],
-    ) -> None:
+    `stopped` is the epoch in which it ended early because it was asked to.
+    """
+
+    def __init__(self, finetuning: Finetuning, folder: RunFolder) -> None:
+        self.finetuning = finetuning
         self.stopped: int | None = None
-        self._finetuning = finetuning
+        self._state = load_run_state(folder.state_file) if folder.is_resumed else None
         self._settings = finetuning.settings
         self._model = finetuning.model
         self._folder = folder
-        self._on_batch = on_batch
-        self._should_stop = should_stop
-        self._on_features = on_features
+        self._on_batch: Callable[[EpochProgress], None]
+        self._should_stop: Callable[[], bool]
+        self._on_features: Callable[[int, int], None]
         self._source: BatchSource | None = None
         self._loop: TrainingLoop | None = None
         self._results = RunResults(finetuning, folder)
@@ -82,7 +79,7 @@ class FinetuneRun:
         self._steps = 0
         self._tally = Tally()
         self._lr = finetuning.optimizer.param_groups[0]["lr"]
-        self._records: list[EpochRecord] = []
+        self._records: list[EpochRecord] = [] if self._state is None else self._state.records
         self._best: dict[str, np.ndarray[Any, Any]] = {}
         self._skipped: dict[str, str] = {}
         # Clocks: seconds of this epoch and of the run before this process, or this epoch, began.
@@ -90,9 +87,68 @@ class FinetuneRun:
         self._run_started = self._epoch_started = self._saved = self._weights_saved = time.monotonic()
         self._steps_since_saved = 0
 
-    def records(self, state: RunState | None) -> Iterator[EpochRecord]:
-        """Train from `state` on, or from the beginning, and give out each epoch's record."""
-        self._begin(state)
+    @classmethod
+    def resume(cls, folder: RunFolder) -> Self:
+        """The run of an `existing` folder, to go on where its last checkpoint was made, or at its start without one.
+
+        RunFolderError if it is finished or its checkpoint can't be used, UsageError if its configuration can't;
+        `records` finds out whether data and weights are still the same. The folder is released after an error.
+        """
+        try:
+            summary = folder.summary()
+            if summary is not None and summary.get("status") == "finished":
+                raise RunFolderError(f"{folder.path}: the run is finished; there is nothing to resume")
+            receipt = None if summary is None else summary.get("frozen")
+            if isinstance(receipt, dict) and receipt.get("moved"):
+                # The checkpoint is of training on top of what moved; from it the receipt would hold again.
+                raise RunFolderError(f"{folder.path}: a tensor moved in this run although frozen; start it anew")
+            source = str(folder.path / CONFIG_FILE)
+            run = cls(Finetuning(settings_of(folder.config(), source)), folder)
+            if run._state is not None:
+                require_same_options(run.finetuning.config(), run._state.options, source)
+            return run
+        except BaseException:
+            folder.release()
+            raise
+
+    @property
+    def epochs_done(self) -> int:
+        """How many epochs are done, with those before the checkpoint that the run goes on from."""
+        return len(self._records)
+
+    def records(
+        self,
+        config: Mapping[str, Any],
+        on_batch: Callable[[EpochProgress], None] = lambda progress: None,
+        should_stop: Callable[[], bool] = lambda: False,
+        on_features: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Iterator[EpochRecord]:
+        """Train; after each epoch its record is written into the folder and given out.
+
+        `config` is written first, unless the run is resumed. `on_batch` is called after each batch, and before,
+        where frozen layers' features are computed once, `on_features` with the numbers of images done and to do. After
+        any step, `should_stop` may end the run: what it goes on from is written, and `stopped` is set. Raises
+        DivergedError for a loss, gradient or validation loss that is not finite, CheckError for a frozen tensor that
+        moved, DataError and WeightsError for data and weights that are not those that a resumed run began with. What
+        the epochs before came to is then in the folder; a run that comes to nothing leaves none.
+        """
+        self._on_batch, self._should_stop, self._on_features = on_batch, should_stop, on_features
+        if not self._folder.is_resumed:
+            weights = self._settings.weights
+            if self._folder.replaces(weights_file(weights)):
+                raise UsageError(
+                    f"--weights {weights}: lies in {self._folder.path}, which --force replaces; "
+                    "name another folder with --run"
+                )
+            self._folder.create(config)
+        try:
+            yield from self._train()
+        finally:
+            self._folder.remove_unless_saved()
+
+    def _train(self) -> Iterator[EpochRecord]:
+        """Train from the state on, or from the beginning, and give out each epoch's record."""
+        self._begin()
         try:
             if self._is_over():  # ended between its last checkpoint and its summary
                 self._end("finished")
@@ -114,7 +170,7 @@ class FinetuneRun:
                 self._end("diverged" if isinstance(error, DivergedError) else "failed", str(error))
             raise
 
-    def _begin(self, state: RunState | None) -> None:
+    def _begin(self) -> None:
         """Note what must not move, and with what the run begins; take up the state of a run that goes on."""
         digests = tensor_digests(self._model)
         self._started_from = combined_digest(digests)
@@ -122,31 +178,19 @@ class FinetuneRun:
         self._moving_statistics = moving_statistics(self._model)
         decay = self._settings.ema
         self._average = None if decay is None else WeightAverage(decay, self._model, self._moving_tensors())
-        self._fingerprint = data_fingerprint(self._finetuning.train_data, self._finetuning.val_data)
-        if state is not None:
-            self._take_up(state)
+        self._fingerprint = data_fingerprint(self.finetuning.train_data, self.finetuning.val_data)
+        if self._state is not None:
+            self._take_up(self._state)
         if self._folder.is_resumed:
             self._folder.rewrite_metrics(map(asdict, self._records))
 
     def _take_up(self, state: RunState) -> None:
-        finetuning, folder = self._finetuning, self._folder.path
-        if state.data != self._fingerprint:
-            raise DataError(
-                f"{self._settings.data}: changed since the run in {folder} began; expected the same images with "
-                "the same labels, names and times of change"
-            )
-        if state.started_from != self._started_from:
-            raise WeightsError(
-                f"{self._settings.weights}: not the weights that the run in {folder} began with; expected SHA-256 "
-                f"{state.started_from} of all tensors, but it is {self._started_from}"
-            )
-        if state.versions != versions():
-            logger.warning(
-                "%s: begun with %s, goes on with %s: the last bits of results may differ",
-                folder,
-                _in_words(state.versions),
-                _in_words(versions()),
-            )
+        finetuning, settings = self.finetuning, self._settings
+        state.check_start(
+            self._folder.path,
+            data=(settings.data, self._fingerprint),
+            weights=(settings.weights, self._started_from),
+        )
         try:
             if set(state.tensors) != set(self._moving_tensors()):
                 raise ValueError("other tensors train than those of this run")
@@ -163,11 +207,11 @@ class FinetuneRun:
                 f"{self._folder.state_file}: doesn't fit this run ({reason}); start it anew"
             ) from error
         self._epoch, self._steps, self._tally, self._lr = state.epoch, state.steps, state.tally, state.lr
-        self._records, self._best, self._skipped = state.records, dict(state.best), state.skipped
+        self._best, self._skipped = dict(state.best), state.skipped
         self._epoch_seconds, self._run_seconds = state.epoch_seconds, state.run_seconds
 
     def _make_loop(self) -> TrainingLoop:
-        settings, finetuning = self._settings, self._finetuning
+        settings, finetuning = self._settings, self.finetuning
         data = finetuning.train_data, finetuning.val_data
         cut = cut_model(self._model)
         source: BatchSource | None = None
@@ -193,7 +237,7 @@ class FinetuneRun:
     def _run_epoch(self, loop: TrainingLoop) -> EpochRecord:
         self._epoch_started = time.monotonic()
         set_mode(self._model, self._settings.mode)
-        train_data, val_data = self._finetuning.train_data, self._finetuning.val_data
+        train_data, val_data = self.finetuning.train_data, self.finetuning.val_data
         running = replace(self._tally)
 
         def after_step(steps: int, lr: float) -> None:
@@ -275,7 +319,7 @@ class FinetuneRun:
                 self._save_weights()
 
     def _save_state(self) -> None:
-        finetuning, now = self._finetuning, time.monotonic()
+        finetuning, now = self.finetuning, time.monotonic()
         arrays, values = split_state(finetuning.optimizer.state_dict())
         state = RunState(
             epoch=self._epoch,
@@ -341,7 +385,3 @@ class FinetuneRun:
 
     def _all_skipped(self) -> dict[str, str]:
         return self._skipped if self._source is None else {**self._skipped, **self._source.skipped}
-
-
-def _in_words(versions: dict[str, str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in versions.items())

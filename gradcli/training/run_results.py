@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,15 +15,13 @@ from gradcli.kernels.threads import get_num_threads
 from gradcli.models.loading import state_arrays
 from gradcli.models.weights_metadata import metadata_entries
 from gradcli.models.weights_source import RUN_WEIGHTS, find_source
+from gradcli.training.finetune import Finetuning
 from gradcli.training.finetune_data import describe_data
 from gradcli.training.freezing import frozen_names
 from gradcli.training.frozen_receipt import FrozenReceipt
 from gradcli.training.records import EpochRecord, best_record
 from gradcli.training.run_folder import LAST_WEIGHTS, RunFolder
 from gradcli.training.run_state import versions
-
-if TYPE_CHECKING:
-    from gradcli.training.finetune import Finetuning
 
 SCHEMA = "gradcli.run/1"
 

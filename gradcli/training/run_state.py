@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,8 +14,10 @@ import numpy as np
 
 from gradcli import __version__
 from gradcli.checkpoints import load_checkpoint, save_safetensors
-from gradcli.errors import RunFolderError, WeightsError
+from gradcli.errors import DataError, RunFolderError, WeightsError
 from gradcli.training.records import EpochRecord, Tally
+
+logger = logging.getLogger(__name__)
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
@@ -63,6 +66,31 @@ class RunState:
     generator: np.ndarray[Any, Any]
     versions: dict[str, str] = field(default_factory=versions)
 
+    def check_start(self, folder: Path, *, data: tuple[str, str], weights: tuple[str, str]) -> None:
+        """DataError and WeightsError for a name and fingerprint other than those that the run in `folder` began with.
+
+        Other versions of the programs are logged.
+        """
+        name, fingerprint = data
+        if self.data != fingerprint:
+            raise DataError(
+                f"{name}: changed since the run in {folder} began; expected the same images with the same labels, "
+                "names and times of change"
+            )
+        name, digest = weights
+        if self.started_from != digest:
+            raise WeightsError(
+                f"{name}: not the weights that the run in {folder} began with; expected SHA-256 {self.started_from} "
+                f"of all tensors, but it is {digest}"
+            )
+        if self.versions != versions():
+            logger.warning(
+                "%s: begun with %s, goes on with %s: the last bits of results may differ",
+                folder,
+                _in_words(self.versions),
+                _in_words(versions()),
+            )
+
 
 # The fields that are arrays by name, and how the names begin in the file.
 _ARRAYS = {"tensors": "model.", "best": "best.", "average": "average.", "optimizer_arrays": "optimizer."}
@@ -110,3 +138,7 @@ def load_run_state(path: Path) -> RunState | None:
         return RunState(**plain, **arrays, generator=checkpoint.tensors[_GENERATOR])
     except (KeyError, TypeError) as error:
         raise RunFolderError(f"{path}: is damaged ({error}); start the run anew") from error
+
+
+def _in_words(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from finetuning_runs import HEAD_ONLY
 from labelled_images import write_npz
 
 from gradcli.models import load_model
+from gradcli.training.finetune_settings import FinetuneSettings
+from gradcli.training.optimizers import SGDSettings
 from gradcli.training.passes import Pass, PassSettings, prepare
 from gradcli.training.saving import save_model
 
@@ -36,6 +39,19 @@ def prepared(model_file: Path) -> Callable[..., Pass]:
 def images_file(tmp_path: Path) -> Path:
     """A data set of 20 images of 32x32 in three classes."""
     return write_npz(tmp_path / "bands.npz")
+
+
+@pytest.fixture
+def settings(model_file: Path, images_file: Path) -> FinetuneSettings:
+    """A new head on these images: 16 to train with, in 4 batches an epoch, and 4 to validate."""
+    return FinetuneSettings(
+        data=str(images_file),
+        weights=str(model_file),
+        epochs=3,
+        batch_size=4,
+        freeze=HEAD_ONLY,
+        optimizer=SGDSettings(lr=0.05),
+    )
 
 
 @pytest.fixture

@@ -8,34 +8,27 @@ from typing import Any
 
 import numpy as np
 import pytest
+from finetuning_runs import UP_TO_LAYER3
 from labelled_images import write_folder
 
 from gradcli.errors import DataError, UsageError
 from gradcli.training import feature_cache, finetune_run
-from gradcli.training.finetune import EpochRecord, FinetuneSettings, Finetuning
-from gradcli.training.freezing import FreezeRule
+from gradcli.training.finetune import Finetuning
+from gradcli.training.finetune_run import FinetuneRun
+from gradcli.training.finetune_settings import FinetuneSettings
 from gradcli.training.optimizers import SGDSettings
+from gradcli.training.records import EpochRecord
 from gradcli.training.run_folder import RunFolder
-
-HEAD_ONLY: list[FreezeRule] = [("freeze-backbone", "")]
-UP_TO_LAYER3: list[FreezeRule] = [("freeze", "conv1.*"), ("freeze", "bn1.*"), ("freeze", "layer[123].*")]
 
 
 @pytest.fixture
-def settings(model_file: Path, images_file: Path) -> FinetuneSettings:
-    return FinetuneSettings(
-        data=str(images_file),
-        weights=str(model_file),
-        epochs=2,
-        batch_size=6,
-        freeze=HEAD_ONLY,
-        optimizer=SGDSettings(lr=0.01),
-    )
+def settings(settings: FinetuneSettings) -> FinetuneSettings:
+    return replace(settings, epochs=2, batch_size=6, optimizer=SGDSettings(lr=0.01))
 
 
 def run(settings: FinetuneSettings, folder: Path, **options: Any) -> tuple[list[EpochRecord], Finetuning]:
     finetuning = Finetuning(settings)
-    return list(finetuning.run(RunFolder.check(folder), finetuning.config(), **options)), finetuning
+    return list(FinetuneRun(finetuning, RunFolder.check(folder)).records(finetuning.config(), **options)), finetuning
 
 
 def run_on_images(
@@ -171,7 +164,7 @@ def test_an_image_that_vanishes_during_the_run_is_left_out_from_then_on(
     photos = write_folder(tmp_path / "photos")
     settings = replace(settings, data=str(photos), freeze=[], epochs=2, mode="eval")
     finetuning = Finetuning(settings)
-    records = finetuning.run(RunFolder.check(tmp_path / "run"), finetuning.config())
+    records = FinetuneRun(finetuning, RunFolder.check(tmp_path / "run")).records(finetuning.config())
     next(records)
     gone = photos / "class0" / "00.png"
     for path in (photos / "class0").iterdir():

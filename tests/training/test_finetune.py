@@ -16,29 +16,21 @@ from gradcli.errors import DataError, DivergedError, UsageError, WeightsError
 from gradcli.kernels.policy import Kernels, get_kernels
 from gradcli.models import load_model
 from gradcli.models.weights_metadata import metadata_entries
-from gradcli.training.finetune import EpochRecord, FinetuneSettings, Finetuning
-from gradcli.training.freezing import FreezeRule
+from gradcli.training.finetune import Finetuning
+from gradcli.training.finetune_run import FinetuneRun
+from gradcli.training.finetune_settings import FinetuneSettings
 from gradcli.training.optimizers import SGDSettings
-from gradcli.training.records import EpochProgress, best_record
+from gradcli.training.records import EpochProgress, EpochRecord, best_record
 from gradcli.training.run_folder import RunFolder
-
-HEAD_ONLY: list[FreezeRule] = [("freeze-backbone", "")]
 
 
 @pytest.fixture
-def settings(model_file: Path, images_file: Path) -> FinetuneSettings:
-    return FinetuneSettings(
-        data=str(images_file),
-        weights=str(model_file),
-        epochs=2,
-        batch_size=6,
-        freeze=HEAD_ONLY,
-        optimizer=SGDSettings(lr=0.05),
-    )
+def settings(settings: FinetuneSettings) -> FinetuneSettings:
+    return replace(settings, epochs=2, batch_size=6)
 
 
 def run(finetuning: Finetuning, folder: Path, **options: Any) -> list[EpochRecord]:
-    return list(finetuning.run(RunFolder.check(folder), finetuning.config(), **options))
+    return list(FinetuneRun(finetuning, RunFolder.check(folder)).records(finetuning.config(), **options))
 
 
 def test_validation_is_the_saved_weights_on_the_validation_images(settings: FinetuneSettings, tmp_path: Path) -> None:
@@ -154,9 +146,10 @@ def test_settings_that_make_no_run(
 def test_a_request_to_stop_saves_the_weights_so_far(settings: FinetuneSettings, tmp_path: Path) -> None:
     batches: list[EpochProgress] = []
     finetuning = Finetuning(settings)
-    records = run(finetuning, tmp_path / "run", on_batch=batches.append, should_stop=lambda: len(batches) == 6)
+    run = FinetuneRun(finetuning, RunFolder.check(tmp_path / "run"))
+    records = run.records(finetuning.config(), on_batch=batches.append, should_stop=lambda: len(batches) == 6)
     assert [record.epoch for record in records] == [1]  # of four batches, then two of the second
-    assert finetuning.stopped == 2
+    assert run.stopped == 2
     saved = load_model(tmp_path / "run" / "last.safetensors").model.fc.weight.array
     np.testing.assert_array_equal(saved, finetuning.model.fc.weight.array)
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 1
@@ -190,16 +183,16 @@ def test_force_does_not_replace_the_weights_that_the_run_begins_with(
     for weights in (tmp_path / "run", tmp_path / "link" / "last.safetensors"):
         finetuning = Finetuning(replace(settings, weights=str(weights)))
         with pytest.raises(UsageError, match=r"--weights \S+: lies in \S+run, which --force replaces; name another"):
-            next(finetuning.run(RunFolder.check(tmp_path / "run", force=True), finetuning.config()))
+            next(FinetuneRun(finetuning, RunFolder.check(tmp_path / "run", force=True)).records(finetuning.config()))
     assert (tmp_path / "run" / "last.safetensors").exists()
     folder = RunFolder.check(tmp_path / "run", force=True)
     finetuning = Finetuning(settings)
-    assert len(list(finetuning.run(folder, finetuning.config()))) == settings.epochs
+    assert len(list(FinetuneRun(finetuning, folder).records(finetuning.config()))) == settings.epochs
 
 
 def test_a_run_that_diverges_later_keeps_the_epochs_before(settings: FinetuneSettings, tmp_path: Path) -> None:
     finetuning = Finetuning(settings)
-    records = finetuning.run(RunFolder.check(tmp_path / "run"), finetuning.config())
+    records = FinetuneRun(finetuning, RunFolder.check(tmp_path / "run")).records(finetuning.config())
     next(records)
     weight = finetuning.model.fc.weight.array.copy()
     finetuning.model.fc.bias.array[0] = np.nan

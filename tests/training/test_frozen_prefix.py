@@ -7,6 +7,9 @@ import pytest
 
 import gradcli
 from gradcli.autograd import Tensor
+from gradcli.data.digits import open_digits
+from gradcli.data.preprocessing import Preprocessing
+from gradcli.kernels.policy import Kernels, using_kernels
 from gradcli.models import ResNet
 from gradcli.models.resnet import build_resnet18
 from gradcli.nn import init
@@ -108,3 +111,24 @@ def test_cutting_before_the_classifier_needs_nothing_frozen(model: ResNet) -> No
     assert cut.stage == "fc"
     assert not any(module.training for module in model.modules())
     assert not cut.prefix(gradcli.rand(2, 3, 32, 32)).requires_grad
+
+
+@pytest.mark.parametrize("kernels", ["exact", "fast"])
+@pytest.mark.parametrize("size", [32, 64])
+def test_an_images_features_depend_on_the_number_of_images_at_most(size: int, kernels: Kernels) -> None:
+    gradcli.manual_seed(0)
+    model = build_resnet18(10)
+    apply_freeze_rules(model, [("freeze-backbone", "")])
+    set_mode(model, None)
+    cut = cut_model(model)
+    assert cut is not None
+    images = open_digits(Preprocessing.straight(size)).images(np.arange(96))
+    order = np.random.default_rng(0).permutation(32)
+    with using_kernels(kernels):
+        together = cut.prefix(Tensor(images[:32])).array
+        np.testing.assert_array_equal(cut.prefix(Tensor(images[:32][order])).array, together[order])
+        with_others = cut.prefix(Tensor(np.concatenate([images[:8], images[40:64]]))).array
+        np.testing.assert_array_equal(with_others[:8], together[:8])
+        for count in (1, 5, 64, 96):
+            found = cut.prefix(Tensor(images[:count])).array[:32]
+            np.testing.assert_allclose(found, together[:count], rtol=0, atol=2e-6 * np.abs(together).max())

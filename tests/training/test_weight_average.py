@@ -9,7 +9,9 @@ import pytest
 
 from gradcli import nn
 from gradcli.models import load_model
-from gradcli.training.finetune import FinetuneSettings, Finetuning
+from gradcli.training.finetune import Finetuning
+from gradcli.training.finetune_run import FinetuneRun
+from gradcli.training.finetune_settings import FinetuneSettings
 from gradcli.training.run_folder import RunFolder
 from gradcli.training.weight_average import WeightAverage
 
@@ -60,7 +62,7 @@ def test_a_run_validates_and_writes_the_averages(model_file: Path, images_file: 
         )
     )
     start = finetuning.model.fc.weight.array.copy()
-    records = finetuning.run(RunFolder.check(tmp_path / "run"), finetuning.config())
+    records = FinetuneRun(finetuning, RunFolder.check(tmp_path / "run")).records(finetuning.config())
     weights = [finetuning.model.fc.weight.array.copy() for _ in records]  # an epoch is one step here
     expected = start
     for step, weight in enumerate(weights, start=1):
