@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import typer
 
 from gradcli.cli.option_groups import OutputOptions
-from gradcli.cli.options import FORMAT, KernelsOption, NoVerifyOption, WeightsOption
+from gradcli.cli.options import FORMAT, KernelsOption, NoVerifyOption, SplitChoice, WeightsOption
 from gradcli.cli.plain_values import without_control_characters
 from gradcli.cli.progress import progress
 from gradcli.cli.tables import Column
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 EvaluateFormat = Literal["table", "json", "csv", "png"]
-SplitChoice = Literal["train", "validation", "test", "all"]
 
 COLUMNS = [
     Column("index", optional=1),

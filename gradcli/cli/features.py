@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 import typer
 
 from gradcli.cli.option_groups import OutputOptions
-from gradcli.cli.options import FORMAT, KernelsOption, NoVerifyOption, WeightsOption
+from gradcli.cli.options import FORMAT, KernelsOption, NoVerifyOption, SplitChoice, WeightsOption
 from gradcli.cli.progress import progress
 from gradcli.cli.tables import Column
 from gradcli.errors import DataError
@@ -16,7 +16,6 @@ from gradcli.errors import DataError
 logger = logging.getLogger(__name__)
 
 FeaturesFormat = Literal["jsonl", "json", "csv", "npy", "npz"]
-SplitChoice = Literal["train", "validation", "test", "all"]
 
 
 def features(

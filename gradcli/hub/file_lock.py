@@ -32,7 +32,7 @@ def locked(
     everyone holds them. DataError if the file can't be made.
     """
     waited = False
-    while (descriptor := _acquire(path)) is None:
+    while (descriptor := acquire(path)) is None:
         if not waited:
             logger.info("another process is %s; waiting for it", description)
             waited = True
@@ -41,11 +41,11 @@ def locked(
     try:
         yield waited
     finally:
-        _release(path, descriptor)
+        release(path, descriptor)
 
 
-def _acquire(path: Path) -> int | None:
-    """The descriptor of the locked file; None if another has it."""
+def acquire(path: Path) -> int | None:
+    """The descriptor of the lock file, locked, for `release`; None if another process has it. DataError as `locked`."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
     except PermissionError as error:
@@ -86,7 +86,8 @@ if sys.platform == "win32":
             return False
         return True
 
-    def _release(path: Path, descriptor: int) -> None:
+    def release(path: Path, descriptor: int) -> None:
+        """Remove the lock file and let go of the lock."""
         os.close(descriptor)
         with suppress(OSError):  # another has it open already
             path.unlink()
@@ -103,7 +104,8 @@ else:
             return True  # no locks on this file system
         return True
 
-    def _release(path: Path, descriptor: int) -> None:
+    def release(path: Path, descriptor: int) -> None:
+        """Remove the lock file and let go of the lock."""
         with suppress(OSError):  # before it is given up: what another locks now would lose its name
             path.unlink()
         os.close(descriptor)

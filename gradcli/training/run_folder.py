@@ -19,7 +19,7 @@ from typing import Any
 
 from gradcli.checkpoints import save_safetensors, write_atomically
 from gradcli.errors import DataError, RunFolderError, UsageError
-from gradcli.hub.file_lock import _acquire, _release
+from gradcli.hub.file_lock import acquire, release
 from gradcli.models.weights_source import RUN_WEIGHTS
 
 CONFIG_FILE = "config.toml"
@@ -205,11 +205,11 @@ class RunFolder:
     def _claim(self) -> None:
         """Lock the folder; the system takes the lock back if this process ends."""
         lock = self.path / LOCK_FILE
-        descriptor = _acquire(lock)
+        descriptor = acquire(lock)
         if descriptor is None:
             advice = "wait for its end, or stop it" if self.is_resumed else "name another one with --run"
             raise RunFolderError(f"{self.path}: another run is using this folder; {advice}")
-        self._claimed.callback(_release, lock, descriptor)
+        self._claimed.callback(release, lock, descriptor)
         self._is_claimed = True
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from gradcli.nn.utils import clip_grads_with_norm_, get_total_norm
 from gradcli.optim import Optimizer
 from gradcli.optim.lr_scheduler import LRScheduler
 from gradcli.training.batch_norms import small_batches_explained
-from gradcli.training.batch_source import Batch, BatchSource
+from gradcli.training.batch_source import Batch, BatchSource, Positions
 from gradcli.training.finetune_settings import FinetuneSettings
 from gradcli.training.non_finite import first_non_finite_gradient, first_non_finite_output
 from gradcli.training.records import Tally
@@ -25,7 +25,6 @@ from gradcli.training.records import Tally
 if TYPE_CHECKING:
     from gradcli.models import ResNet
 
-Positions = Sequence[NDArray[np.int64]]
 AfterBatch = Callable[[Tally], None]
 """Called after each batch with the tally that it was added to."""
 
