@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gradcli.training.finetune import Finetuning
-from gradcli.training.finetune_run import FinetuneRun
-from gradcli.training.finetune_settings import FinetuneSettings
+from gradcli.training.finetuning.records import EpochRecord
+from gradcli.training.finetuning.run import FinetuneRun
+from gradcli.training.finetuning.run_folder import RunFolder
+from gradcli.training.finetuning.run_state import load_run_state
+from gradcli.training.finetuning.settings import FinetuneSettings
+from gradcli.training.finetuning.setup import Finetuning
 from gradcli.training.freezing import FreezeRule
-from gradcli.training.records import EpochRecord
-from gradcli.training.run_folder import RunFolder
-from gradcli.training.run_state import load_run_state
 
 HEAD_ONLY: list[FreezeRule] = [("freeze-backbone", "")]
 UP_TO_LAYER3: list[FreezeRule] = [("freeze", "conv1.*"), ("freeze", "bn1.*"), ("freeze", "layer[123].*")]

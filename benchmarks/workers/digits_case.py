@@ -14,9 +14,9 @@ import numpy as np
 from gradcli.checkpoints import save_safetensors
 from gradcli.models.loading import state_arrays
 from gradcli.models.weights_metadata import metadata_entries
-from gradcli.training.finetune import Finetuning
-from gradcli.training.finetune_data import training_batches
-from gradcli.training.finetune_settings import FinetuneSettings
+from gradcli.training.finetuning.data import training_batches
+from gradcli.training.finetuning.settings import FinetuneSettings
+from gradcli.training.finetuning.setup import Finetuning
 
 WEIGHTS = "start.safetensors"
 DATA = "digits.npz"

@@ -30,8 +30,8 @@ from gradcli.cli.training_progress import TrainingProgress
 from gradcli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from gradcli.training.finetune_run import FinetuneRun
-    from gradcli.training.run_folder import RunFolder
+    from gradcli.training.finetuning.run import FinetuneRun
+    from gradcli.training.finetuning.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -91,17 +91,17 @@ def finetune(
     destination = output.resolve(format, get_args(FinetuneFormat))
     if run_options.resume is not None:
         _check_beside_resume(output.context, data)
-        from gradcli.training.finetune_run import FinetuneRun
-        from gradcli.training.run_folder import RunFolder
+        from gradcli.training.finetuning.run import FinetuneRun
+        from gradcli.training.finetuning.run_folder import RunFolder
 
         folder = RunFolder.existing(run_options.resume)
         _train(FinetuneRun.resume(folder), folder, folder.config(), destination)
         return
     if data is None:
         raise UsageError("Missing argument 'DATA': name the data, or a stopped run with --resume")
-    from gradcli.training.finetune import Finetuning
-    from gradcli.training.finetune_run import FinetuneRun
-    from gradcli.training.finetune_settings import FinetuneSettings
+    from gradcli.training.finetuning.run import FinetuneRun
+    from gradcli.training.finetuning.settings import FinetuneSettings
+    from gradcli.training.finetuning.setup import Finetuning
 
     folder = _new_folder(run_options, data)
     settings = FinetuneSettings(
@@ -127,7 +127,7 @@ def finetune(
 
 
 def _new_folder(options: RunOptions, data: str) -> RunFolder:
-    from gradcli.training.run_folder import RunFolder
+    from gradcli.training.finetuning.run_folder import RunFolder
 
     if options.run is not None:
         return RunFolder.check(options.run, force=options.force)
@@ -156,7 +156,7 @@ def _train(run: FinetuneRun, folder: RunFolder, config: Mapping[str, Any], desti
     with ExitStack() as stack:
         events = None
         if config.get(TENSORBOARD):
-            from gradcli.training.event_files import EventFile
+            from gradcli.training.finetuning.event_files import EventFile
 
             events = stack.enter_context(EventFile(folder.path))
         should_stop = stack.enter_context(stop_requests())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from gradcli.cli.progress import Advance, progress
 
 if TYPE_CHECKING:
-    from gradcli.training.records import EpochProgress
+    from gradcli.training.finetuning.records import EpochProgress
 
 SECONDS_BETWEEN_LINES = 60.0
 """Off a terminal: each epoch has a line of its own when it is done, so that only a long one needs others."""

@@ -14,8 +14,8 @@ from gradcli.data.sources import split as split_dataset
 from gradcli.errors import DataError, GradcliError, WeightsError
 from gradcli.models import LoadedModel
 from gradcli.models.weights_source import weights_file
-from gradcli.training.finetune_data import data_fingerprint
-from gradcli.training.run_folder import RunFolder
+from gradcli.training.finetuning.data import data_fingerprint
+from gradcli.training.finetuning.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from terminal import Terminal, needs_terminal
 
 from gradcli.cli import training_progress
 from gradcli.cli.training_progress import TrainingProgress
-from gradcli.training.records import EpochProgress
+from gradcli.training.finetuning.records import EpochProgress
 
 
 def test_bars_follow_each_other_and_count_images(

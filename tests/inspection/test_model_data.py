@@ -18,7 +18,7 @@ from gradcli.data.sources import open_dataset, split
 from gradcli.errors import DataError, WeightsError
 from gradcli.inspection.model_data import choose_split, file_preprocessing, match_classes, open_for_model
 from gradcli.models import LoadedModel, load_model
-from gradcli.training.finetune_data import data_fingerprint
+from gradcli.training.finetuning.data import data_fingerprint
 
 
 def data_of(*classes: str, **splits: Dataset) -> ArrayDataset:

@@ -11,7 +11,7 @@ from finetuning_runs import HEAD_ONLY
 from labelled_images import write_npz
 
 from gradcli.models import load_model
-from gradcli.training.finetune_settings import FinetuneSettings
+from gradcli.training.finetuning.settings import FinetuneSettings
 from gradcli.training.optimizers import SGDSettings
 from gradcli.training.passes import Pass, PassSettings, prepare
 from gradcli.training.saving import save_model

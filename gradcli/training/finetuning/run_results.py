@@ -15,13 +15,13 @@ from gradcli.kernels.threads import get_num_threads
 from gradcli.models.loading import state_arrays
 from gradcli.models.weights_metadata import metadata_entries
 from gradcli.models.weights_source import RUN_WEIGHTS, find_source
-from gradcli.training.finetune import Finetuning
-from gradcli.training.finetune_data import describe_data
+from gradcli.training.finetuning.data import describe_data
+from gradcli.training.finetuning.frozen_receipt import FrozenReceipt
+from gradcli.training.finetuning.records import EpochRecord, best_record
+from gradcli.training.finetuning.run_folder import LAST_WEIGHTS, RunFolder
+from gradcli.training.finetuning.run_state import versions
+from gradcli.training.finetuning.setup import Finetuning
 from gradcli.training.freezing import frozen_names
-from gradcli.training.frozen_receipt import FrozenReceipt
-from gradcli.training.records import EpochRecord, best_record
-from gradcli.training.run_folder import LAST_WEIGHTS, RunFolder
-from gradcli.training.run_state import versions
 
 SCHEMA = "gradcli.run/1"
 

@@ -10,9 +10,9 @@ from gradcli.models import LoadedModel, ResNet, load_model
 from gradcli.models.loading import replace_head
 from gradcli.ops.random import manual_seed
 from gradcli.training.batch_norms import moving_frozen_statistics, set_mode
-from gradcli.training.finetune_data import open_finetuning_data, training_batches
-from gradcli.training.finetune_options import options_of
-from gradcli.training.finetune_settings import FinetuneSettings
+from gradcli.training.finetuning.data import open_finetuning_data, training_batches
+from gradcli.training.finetuning.options import options_of
+from gradcli.training.finetuning.settings import FinetuneSettings
 from gradcli.training.freezing import apply_freeze_rules, count_parameters, freeze_options, require_trainable
 from gradcli.training.frozen_prefix import cut_model
 from gradcli.training.non_finite import require_finite

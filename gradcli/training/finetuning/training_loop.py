@@ -17,10 +17,10 @@ from gradcli.nn.utils import clip_grads_with_norm_, get_total_norm
 from gradcli.optim import Optimizer
 from gradcli.optim.lr_scheduler import LRScheduler
 from gradcli.training.batch_norms import small_batches_explained
-from gradcli.training.batch_source import Batch, BatchSource, Positions
-from gradcli.training.finetune_settings import FinetuneSettings
+from gradcli.training.finetuning.batch_source import Batch, BatchSource, Positions
+from gradcli.training.finetuning.records import Tally
+from gradcli.training.finetuning.settings import FinetuneSettings
 from gradcli.training.non_finite import first_non_finite_gradient, first_non_finite_output
-from gradcli.training.records import Tally
 
 if TYPE_CHECKING:
     from gradcli.models import ResNet

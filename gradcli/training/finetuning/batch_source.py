@@ -13,7 +13,7 @@ from gradcli.autograd import Tensor
 from gradcli.data.dataset import Dataset, Subset
 from gradcli.data.loader import Loader
 from gradcli.training.feature_cache import Features, cached_features
-from gradcli.training.finetune_settings import FinetuneSettings
+from gradcli.training.finetuning.settings import FinetuneSettings
 from gradcli.training.frozen_prefix import CutModel
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradcli.training.records import EpochRecord, Tally, best_record, epochs_without_progress
+from gradcli.training.finetuning.records import EpochRecord, Tally, best_record, epochs_without_progress
 
 
 def records(*results: tuple[float, float]) -> list[EpochRecord]:

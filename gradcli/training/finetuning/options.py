@@ -8,7 +8,7 @@ from dataclasses import asdict, fields
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from gradcli.errors import UsageError
-from gradcli.training.finetune_settings import FinetuneSettings
+from gradcli.training.finetuning.settings import FinetuneSettings
 from gradcli.training.freezing import FreezeRule
 from gradcli.training.optimizers import AdamWSettings, OptimizerSettings, SGDSettings
 from gradcli.training.schedules import ScheduleName, ScheduleSettings

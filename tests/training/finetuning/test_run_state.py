@@ -13,8 +13,8 @@ import pytest
 
 from gradcli.checkpoints import load_checkpoint, save_safetensors
 from gradcli.errors import DataError, RunFolderError
-from gradcli.training.records import EpochRecord, Tally
-from gradcli.training.run_state import RunState, load_run_state, save_run_state
+from gradcli.training.finetuning.records import EpochRecord, Tally
+from gradcli.training.finetuning.run_state import RunState, load_run_state, save_run_state
 
 ARRAY_FIELDS = ("tensors", "best", "average", "optimizer_arrays")
 

@@ -13,7 +13,7 @@ import pytest
 from labelled_images import write_npz
 
 from gradcli.errors import UsageError
-from gradcli.training.event_files import EventFile
+from gradcli.training.finetuning.event_files import EventFile
 
 tensorboard = pytest.mark.skipif(importlib.util.find_spec("tensorboardX") is None, reason="needs tensorboardX")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from gradcli.errors import DataError, UsageError
-from gradcli.training.records import EpochRecord
+from gradcli.training.finetuning.records import EpochRecord
 
 # The curves by name in TensorBoard, where those of one prefix share a panel, and the record's field of each.
 _CURVES = {

@@ -16,12 +16,12 @@ from gradcli.checkpoints import load_checkpoint
 from gradcli.errors import CheckError, DataError, DivergedError, RunFolderError
 from gradcli.kernels.threads import get_num_threads, set_num_threads
 from gradcli.models import load_model
-from gradcli.training import finetune_run
-from gradcli.training.finetune import Finetuning
-from gradcli.training.finetune_run import FinetuneRun
-from gradcli.training.finetune_settings import FinetuneSettings
+from gradcli.training.finetuning import run as finetuning_run
+from gradcli.training.finetuning.run import FinetuneRun
+from gradcli.training.finetuning.run_folder import RunFolder
+from gradcli.training.finetuning.settings import FinetuneSettings
+from gradcli.training.finetuning.setup import Finetuning
 from gradcli.training.freezing import FreezeRule
-from gradcli.training.run_folder import RunFolder
 
 
 def test_a_run_that_diverges_keeps_its_best_epoch_and_says_so(settings: FinetuneSettings, tmp_path: Path) -> None:
@@ -139,13 +139,13 @@ def test_checkpoints_come_as_often_as_asked(
     settings: FinetuneSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved: list[tuple[int, int]] = []
-    save = finetune_run.save_run_state
+    save = finetuning_run.save_run_state
 
     def note(path: Path, state: Any) -> None:
         saved.append((state.epoch, state.steps))
         save(path, state)
 
-    monkeypatch.setattr(finetune_run, "save_run_state", note)
+    monkeypatch.setattr(finetuning_run, "save_run_state", note)
     data = write_npz(tmp_path / "fifty.npz", 50)  # 40 to train with, 10 batches
     settings = replace(settings, data=str(data), epochs=2)
     run_whole(replace(settings, checkpoint_every="4"), tmp_path / "steps")
@@ -158,7 +158,7 @@ def test_checkpoints_come_as_often_as_asked(
 def test_the_weights_so_far_are_there_while_the_run_goes_on(
     settings: FinetuneSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finetune_run, "SECONDS_BETWEEN_WEIGHTS", 0.0)
+    monkeypatch.setattr(finetuning_run, "SECONDS_BETWEEN_WEIGHTS", 0.0)
     finetuning = Finetuning(replace(settings, checkpoint_every="1"))
     records = FinetuneRun(finetuning, RunFolder.check(tmp_path / "run")).records(finetuning.config())
     next(records)

@@ -9,11 +9,11 @@ import pytest
 
 from gradcli import nn
 from gradcli.models import load_model
-from gradcli.training.finetune import Finetuning
-from gradcli.training.finetune_run import FinetuneRun
-from gradcli.training.finetune_settings import FinetuneSettings
-from gradcli.training.run_folder import RunFolder
-from gradcli.training.weight_average import WeightAverage
+from gradcli.training.finetuning.run import FinetuneRun
+from gradcli.training.finetuning.run_folder import RunFolder
+from gradcli.training.finetuning.settings import FinetuneSettings
+from gradcli.training.finetuning.setup import Finetuning
+from gradcli.training.finetuning.weight_average import WeightAverage
 
 
 def test_an_average_forgets_by_its_decay_and_faster_in_the_beginning() -> None:

@@ -11,8 +11,7 @@ from gradcli.errors import CheckError
 from gradcli.models import ResNet
 from gradcli.models.resnet import build_resnet18
 from gradcli.training.batch_norms import set_mode
-from gradcli.training.freezing import FreezeRule, apply_freeze_rules
-from gradcli.training.frozen_receipt import (
+from gradcli.training.finetuning.frozen_receipt import (
     FrozenReceipt,
     combined_digest,
     moving_statistics,
@@ -20,6 +19,7 @@ from gradcli.training.frozen_receipt import (
     tensor_digest,
     tensor_digests,
 )
+from gradcli.training.freezing import FreezeRule, apply_freeze_rules
 
 BACKBONE: list[FreezeRule] = [("freeze-backbone", "")]
 

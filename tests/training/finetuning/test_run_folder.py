@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gradcli.errors import DataError, RunFolderError, UsageError
-from gradcli.training.run_folder import RunFolder, to_toml
+from gradcli.training.finetuning.run_folder import RunFolder, to_toml
 
 
 def test_a_folder_is_written_step_by_step(tmp_path: Path) -> None:

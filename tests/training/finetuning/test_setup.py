@@ -16,12 +16,12 @@ from gradcli.errors import DataError, DivergedError, UsageError, WeightsError
 from gradcli.kernels.policy import Kernels, get_kernels
 from gradcli.models import load_model
 from gradcli.models.weights_metadata import metadata_entries
-from gradcli.training.finetune import Finetuning
-from gradcli.training.finetune_run import FinetuneRun
-from gradcli.training.finetune_settings import FinetuneSettings
+from gradcli.training.finetuning.records import EpochProgress, EpochRecord, best_record
+from gradcli.training.finetuning.run import FinetuneRun
+from gradcli.training.finetuning.run_folder import RunFolder
+from gradcli.training.finetuning.settings import FinetuneSettings
+from gradcli.training.finetuning.setup import Finetuning
 from gradcli.training.optimizers import SGDSettings
-from gradcli.training.records import EpochProgress, EpochRecord, best_record
-from gradcli.training.run_folder import RunFolder
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ from gradcli import nn
 from gradcli.autograd import Tensor
 from gradcli.errors import DivergedError
 from gradcli.optim import SGD
-from gradcli.training.batch_source import Batch
-from gradcli.training.finetune_data import balanced_class_weights
-from gradcli.training.finetune_settings import FinetuneSettings
+from gradcli.training.finetuning.batch_source import Batch
+from gradcli.training.finetuning.data import balanced_class_weights
+from gradcli.training.finetuning.records import Tally
+from gradcli.training.finetuning.settings import FinetuneSettings
+from gradcli.training.finetuning.training_loop import TrainingLoop
 from gradcli.training.optimizers import SGDSettings
-from gradcli.training.records import Tally
 from gradcli.training.schedules import ScheduleSettings, build_scheduler
-from gradcli.training.training_loop import TrainingLoop
 
 FEATURES, CLASSES, IMAGES = 6, 4, 20
 

@@ -9,11 +9,11 @@ import pytest
 
 from gradcli.errors import UsageError
 from gradcli.models.resnet import build_resnet18
-from gradcli.training.finetune_options import options_of, settings_of
-from gradcli.training.finetune_settings import CheckpointInterval, FinetuneSettings
+from gradcli.training.finetuning.options import options_of, settings_of
+from gradcli.training.finetuning.run_folder import to_toml
+from gradcli.training.finetuning.settings import CheckpointInterval, FinetuneSettings
 from gradcli.training.freezing import FreezeRule, apply_freeze_rules, freeze_options
 from gradcli.training.optimizers import AdamWSettings, SGDSettings
-from gradcli.training.run_folder import to_toml
 from gradcli.training.schedules import ScheduleSettings
 
 

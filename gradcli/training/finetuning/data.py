@@ -15,7 +15,7 @@ from gradcli.data.preprocessing import Preprocessing
 from gradcli.data.sources import open_dataset, split
 from gradcli.errors import DataError
 from gradcli.models import LoadedModel
-from gradcli.training.finetune_settings import FinetuneSettings
+from gradcli.training.finetuning.settings import FinetuneSettings
 
 logger = logging.getLogger(__name__)
 

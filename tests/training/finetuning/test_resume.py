@@ -21,14 +21,14 @@ from gradcli.checkpoints import load_checkpoint, save_safetensors
 from gradcli.errors import DataError, DivergedError, RunFolderError, UsageError, WeightsError
 from gradcli.models import load_model
 from gradcli.ops.random import rand
-from gradcli.training import run_state
-from gradcli.training.finetune import Finetuning
-from gradcli.training.finetune_data import training_batches
-from gradcli.training.finetune_run import FinetuneRun
-from gradcli.training.finetune_settings import FinetuneSettings
+from gradcli.training.finetuning import run_state
+from gradcli.training.finetuning.data import training_batches
+from gradcli.training.finetuning.run import FinetuneRun
+from gradcli.training.finetuning.run_folder import RunFolder
+from gradcli.training.finetuning.run_state import load_run_state, save_run_state
+from gradcli.training.finetuning.settings import FinetuneSettings
+from gradcli.training.finetuning.setup import Finetuning
 from gradcli.training.optimizers import AdamWSettings, SGDSettings
-from gradcli.training.run_folder import RunFolder
-from gradcli.training.run_state import load_run_state, save_run_state
 from gradcli.training.saving import save_model
 from gradcli.training.schedules import ScheduleSettings
 
@@ -87,10 +87,10 @@ def test_stops_beside_images_that_cannot_be_read(
 KILLED = """
 import sys
 from pathlib import Path
-from gradcli.training.finetune import Finetuning
-from gradcli.training.finetune_options import settings_of
-from gradcli.training.finetune_run import FinetuneRun
-from gradcli.training.run_folder import RunFolder
+from gradcli.training.finetuning.setup import Finetuning
+from gradcli.training.finetuning.options import settings_of
+from gradcli.training.finetuning.run import FinetuneRun
+from gradcli.training.finetuning.run_folder import RunFolder
 import tomllib
 
 path = Path(sys.argv[1])

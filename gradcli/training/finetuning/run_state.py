@@ -15,7 +15,7 @@ import numpy as np
 from gradcli import __version__
 from gradcli.checkpoints import load_checkpoint, save_safetensors
 from gradcli.errors import DataError, RunFolderError, WeightsError
-from gradcli.training.records import EpochRecord, Tally
+from gradcli.training.finetuning.records import EpochRecord, Tally
 
 logger = logging.getLogger(__name__)
 

@@ -19,30 +19,30 @@ from gradcli.models.weights_source import weights_file
 from gradcli.ops.random import get_rng_state, set_rng_state
 from gradcli.optim.state_arrays import join_state, split_state
 from gradcli.training.batch_norms import set_mode
-from gradcli.training.batch_source import BatchSource, feature_batches, image_batches
-from gradcli.training.finetune import Finetuning
-from gradcli.training.finetune_data import (
+from gradcli.training.finetuning.batch_source import BatchSource, feature_batches, image_batches
+from gradcli.training.finetuning.data import (
     balanced_class_weights,
     data_fingerprint,
     training_batches,
     validation_batches,
 )
-from gradcli.training.finetune_options import require_same_options, settings_of
-from gradcli.training.frozen_prefix import cut_model
-from gradcli.training.frozen_receipt import (
+from gradcli.training.finetuning.frozen_receipt import (
     FrozenReceipt,
     combined_digest,
     moving_statistics,
     resting_names,
     tensor_digests,
 )
+from gradcli.training.finetuning.options import require_same_options, settings_of
+from gradcli.training.finetuning.records import EpochProgress, EpochRecord, Tally, best_record, epochs_without_progress
+from gradcli.training.finetuning.run_folder import CONFIG_FILE, RunFolder
+from gradcli.training.finetuning.run_results import RunResults, RunStatus
+from gradcli.training.finetuning.run_state import RunState, load_run_state, save_run_state
+from gradcli.training.finetuning.setup import Finetuning
+from gradcli.training.finetuning.training_loop import TrainingLoop
+from gradcli.training.finetuning.weight_average import WeightAverage
+from gradcli.training.frozen_prefix import cut_model
 from gradcli.training.passes import overflow_allowed
-from gradcli.training.records import EpochProgress, EpochRecord, Tally, best_record, epochs_without_progress
-from gradcli.training.run_folder import CONFIG_FILE, RunFolder
-from gradcli.training.run_results import RunResults, RunStatus
-from gradcli.training.run_state import RunState, load_run_state, save_run_state
-from gradcli.training.training_loop import TrainingLoop
-from gradcli.training.weight_average import WeightAverage
 
 logger = logging.getLogger(__name__)
 

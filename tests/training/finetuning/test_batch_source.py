@@ -12,13 +12,14 @@ from finetuning_runs import UP_TO_LAYER3
 from labelled_images import write_folder
 
 from gradcli.errors import DataError, UsageError
-from gradcli.training import feature_cache, finetune_run
-from gradcli.training.finetune import Finetuning
-from gradcli.training.finetune_run import FinetuneRun
-from gradcli.training.finetune_settings import FinetuneSettings
+from gradcli.training import feature_cache
+from gradcli.training.finetuning import run as finetuning_run
+from gradcli.training.finetuning.records import EpochRecord
+from gradcli.training.finetuning.run import FinetuneRun
+from gradcli.training.finetuning.run_folder import RunFolder
+from gradcli.training.finetuning.settings import FinetuneSettings
+from gradcli.training.finetuning.setup import Finetuning
 from gradcli.training.optimizers import SGDSettings
-from gradcli.training.records import EpochRecord
-from gradcli.training.run_folder import RunFolder
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def run_on_images(
 ) -> tuple[list[EpochRecord], Finetuning]:
     """A run in which nothing is computed once."""
     with monkeypatch.context() as patch:
-        patch.setattr(finetune_run, "cut_model", lambda model: None)
+        patch.setattr(finetuning_run, "cut_model", lambda model: None)
         return run(settings, folder)
 
 
