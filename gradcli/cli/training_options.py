@@ -56,6 +56,22 @@ def _parse_pair_option(value: Any) -> Any:
     return parse_pair(value) if isinstance(value, str) else value
 
 
+class Sizes(tuple[int, ...]):
+    """Numbers of pixels that take turns."""
+
+
+def parse_sizes(text: str) -> Sizes:
+    """The sizes written as `A,B,…`, or one; anything else is a usage error."""
+    try:
+        return Sizes(int(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not whole numbers A,B,… such as 64,32") from None
+
+
+def _parse_sizes_option(value: Any) -> Any:
+    return parse_sizes(value) if isinstance(value, str) else value
+
+
 def _option(*names: str, panel: str, help: str, metavar: str | None = None, **more: Any) -> Any:
     return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel, **more)
 
@@ -75,7 +91,17 @@ class DataOptions:
             panel=DATA_PANEL,
             metavar="INT",
             min=8,
-            help="Pixels of each side. Left out: as fits data and weights.",
+            help="Pixels of each side. Left out: the largest of --train-sizes, else as fits data and weights.",
+        ),
+    ] = None
+    train_sizes: Annotated[
+        Sizes | None,
+        _option(
+            "--train-sizes",
+            panel=DATA_PANEL,
+            metavar="A,B,…",
+            parser=_parse_sizes_option,
+            help="Pixels of each side in training, batch by batch in turn. Left out: always --image-size.",
         ),
     ] = None
     num_classes: Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gradcli.data.augmentation import Augmentation
 from gradcli.data.dataset import Dataset
 from gradcli.data.images import check_aspect
-from gradcli.data.preprocessing import normalise_channels_last
+from gradcli.data.preprocessing import Preprocessing, normalise_channels_last
 from gradcli.errors import DataError
 from gradcli.kernels.threads import get_num_threads
 
@@ -68,70 +68,83 @@ class Loader:
         self.seed = seed
         self.strict = strict
         self.skipped: dict[str, str] = {}
-        self._unreadable: set[int] = set()
+        self._unreadable: defaultdict[tuple[int, int], set[int]] = defaultdict(set)  # by the size asked for
         self._seconds_per_image: float | None = None
 
-    def batches(self, batches: Sequence[NDArray[np.int64]], view: int = 0) -> Generator[Batch, None, None]:
+    def batches(
+        self,
+        batches: Sequence[NDArray[np.int64]],
+        view: int = 0,
+        preprocessings: Sequence[Preprocessing] | None = None,
+    ) -> Generator[Batch, None, None]:
         """The batches of these positions in the data set, one for each, in this order.
 
-        `view` tells one augmented copy of the data from the next: the epoch, say. A batch is empty if
-        none of its images can be read. The threads end with the generator: when it is exhausted,
-        raises or is closed. Who may leave it early holds it in `contextlib.closing`.
+        `view` tells one augmented copy of the data from the next: the epoch, say. `preprocessings`,
+        one for each batch, take the place of the data set's own. A batch is empty if none of its
+        images can be read. The threads end with the generator: when it is exhausted, raises or is
+        closed. Who may leave it early holds it in `contextlib.closing`.
         """
+        datasets = [self.dataset] * len(batches)
+        if preprocessings is not None:
+            under = {each: self.dataset.with_preprocessing(each) for each in set(preprocessings)}
+            datasets = [under[each] for each in preprocessings]
         if self.workers == 0:
-            for indices in batches:
-                yield self._batch([self._part(piece, view) for piece in self._pieces(indices)])
+            for indices, dataset in zip(batches, datasets, strict=True):
+                pieces = self._pieces(indices, dataset)
+                yield self._batch([self._part(piece, dataset, view) for piece in pieces], dataset)
             return
         executor = ThreadPoolExecutor(self.workers, thread_name_prefix="gradcli-loader")
-        ahead: deque[list[Future[_Part]]] = deque()
+        ahead: deque[tuple[list[Future[_Part]], Dataset]] = deque()
         try:
-            for indices in batches:
-                ahead.append([executor.submit(self._part, piece, view) for piece in self._pieces(indices)])
+            for indices, dataset in zip(batches, datasets, strict=True):
+                parts = [executor.submit(self._part, piece, dataset, view) for piece in self._pieces(indices, dataset)]
+                ahead.append((parts, dataset))
                 if len(ahead) > _BATCHES_AHEAD:
-                    yield self._batch([part.result() for part in ahead.popleft()])
+                    yield self._finished(*ahead.popleft())
             while ahead:
-                yield self._batch([part.result() for part in ahead.popleft()])
+                yield self._finished(*ahead.popleft())
         finally:
             executor.shutdown(cancel_futures=True)
 
-    def _pieces(self, indices: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    def _pieces(self, indices: NDArray[np.int64], dataset: Dataset) -> list[NDArray[np.int64]]:
         """A batch in pieces that workers take one by one, without the images known to be unreadable."""
-        if self._unreadable:
-            indices = indices[[int(index) not in self._unreadable for index in indices]]
+        unreadable = self._unreadable[dataset.preprocessing.size]
+        if unreadable:
+            indices = indices[[int(index) not in unreadable for index in indices]]
         size = _FIRST_PIECE if self._seconds_per_image is None else int(_PIECE_SECONDS / self._seconds_per_image)
         return [indices[start : start + max(1, size)] for start in range(0, len(indices), max(1, size))]
 
-    def _part(self, indices: NDArray[np.int64], view: int) -> _Part:
+    def _part(self, indices: NDArray[np.int64], dataset: Dataset, view: int) -> _Part:
         """Load a piece of a batch; runs in a worker."""
         start = time.perf_counter()
-        part = self._readable(indices, view)
+        part = self._readable(indices, dataset, view)
         self._seconds_per_image = (time.perf_counter() - start) / len(indices)
         return part
 
-    def _readable(self, indices: NDArray[np.int64], view: int) -> _Part:
+    def _readable(self, indices: NDArray[np.int64], dataset: Dataset, view: int) -> _Part:
         try:
-            return _Part(self._images(indices, view), indices, {})
+            return _Part(self._images(indices, dataset, view), indices, {})
         except DataError:
             if self.strict:
                 raise
         images, failures = [], {}
         for index in indices:
             try:
-                images.append(self._images(index[None], view))
+                images.append(self._images(index[None], dataset, view))
             except DataError as error:
                 failures[int(index)] = str(error)
         readable = np.array([int(index) not in failures for index in indices])
-        return _Part(self._concatenated(images), indices[readable], failures)
+        return _Part(_concatenated(images, dataset), indices[readable], failures)
 
-    def _images(self, indices: NDArray[np.int64], view: int) -> NDArray[np.float32]:
+    def _images(self, indices: NDArray[np.int64], dataset: Dataset, view: int) -> NDArray[np.float32]:
         if self.augmentation is None:
-            return self.dataset.images(indices)
-        preprocessing = self.dataset.preprocessing
+            return dataset.images(indices)
+        preprocessing = dataset.preprocessing
         pixels = []
         for index in map(int, indices):
-            image = self.dataset.image(index)
+            image = dataset.image(index)
             if self.augmentation.random_resized_crop is None:
-                check_aspect(image, preprocessing, self.dataset.name(index))
+                check_aspect(image, preprocessing, dataset.name(index))
             pixels.append(
                 self.augmentation.apply_to_pixels(image, preprocessing, seed=self.seed, view=view, index=index)
             )
@@ -139,22 +152,19 @@ class Loader:
             pixels = [image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2) for image in pixels]
         return normalise_channels_last(np.stack(pixels), preprocessing)
 
-    def _batch(self, parts: list[_Part]) -> Batch:
+    def _finished(self, parts: list[Future[_Part]], dataset: Dataset) -> Batch:
+        return self._batch([part.result() for part in parts], dataset)
+
+    def _batch(self, parts: list[_Part], dataset: Dataset) -> Batch:
         """Put a batch together from its parts, in order, and note the images left out; runs in the caller."""
         for index, message in ((index, message) for part in parts for index, message in part.failures.items()):
-            if index not in self._unreadable:
-                self._unreadable.add(index)
-                name = self.dataset.name(index)
+            self._unreadable[dataset.preprocessing.size].add(index)
+            name = dataset.name(index)
+            if name not in self.skipped:
                 self.skipped[name] = message.removeprefix(f"{name}: ")
                 logger.warning("%s; left out", message.replace("\n", r"\n"))  # a file's name may hold line breaks
         indices = np.concatenate([np.empty(0, dtype=np.int64), *(part.indices for part in parts)])
-        return Batch(self._concatenated([part.images for part in parts]), self.dataset.labels[indices], indices)
-
-    def _concatenated(self, images: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-        if len(images) == 1:
-            return images[0]
-        none = np.empty((0, 3, *self.dataset.preprocessing.size), dtype=np.float32)
-        return np.concatenate([none, *images])
+        return Batch(_concatenated([part.images for part in parts], dataset), dataset.labels[indices], indices)
 
 
 @dataclass(frozen=True)
@@ -164,3 +174,10 @@ class _Part:
     images: NDArray[np.float32]
     indices: NDArray[np.int64]
     failures: dict[int, str]
+
+
+def _concatenated(images: list[NDArray[np.float32]], dataset: Dataset) -> NDArray[np.float32]:
+    if len(images) == 1:
+        return images[0]
+    none = np.empty((0, 3, *dataset.preprocessing.size), dtype=np.float32)
+    return np.concatenate([none, *images])

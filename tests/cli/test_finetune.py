@@ -259,6 +259,19 @@ def test_every_option_reaches_the_run_and_its_configuration_repeats_it(
     assert without_seconds(metrics("second")) == without_seconds(metrics("first"))
 
 
+def test_sizes_in_turn_are_repeated_by_the_configuration(gradcli: Run, model_file: Path, images_file: Path) -> None:
+    options = ("--train-sizes", "32,40", "--freeze-backbone", "--augment", "light", "--epochs", 1)
+    result = gradcli("finetune", images_file, "-w", model_file, *options, "--run", "first")
+    assert result.exit_code == 0, result.stderr
+    assert "batches of 32,40 pixels in turn and 40x40 in validation" in result.stderr
+    config = tomllib.loads(Path("first/config.toml").read_text())
+    assert config["train-sizes"] == [32, 40]
+    assert "image-size" not in config
+    assert gradcli("finetune", "--config", "first/config.toml", "--run", "second").exit_code == 0
+    for name in ("config.toml", "model.safetensors"):
+        assert Path("first", name).read_bytes() == Path("second", name).read_bytes()
+
+
 CONTRADICTIONS = [
     ("--optimizer adamw --momentum 0.9", "--momentum belongs to --optimizer sgd; leave it out with adamw"),
     ("--optimizer adamw --nesterov", "--nesterov belongs to --optimizer sgd; leave it out with adamw"),
@@ -273,6 +286,9 @@ CONTRADICTIONS = [
     ("--freeze fc.* --head-lr 0.1", "--head-lr 0.1: the head fc is frozen; leave it out"),
     ("--freeze-backbone --views 2", "--views 2: without --augment all views of an image are the same; add it"),
     ("--augment light --views 2", "--views 2: the first layers train"),
+    ("--freeze-backbone --train-sizes 64,32", "--train-sizes 64,32: the features of the frozen layers are"),
+    ("--train-sizes 64;32", "'64;32' is not whole numbers A,B,… such as 64,32"),
+    ("--train-sizes 64,4", "--train-sizes 64,4: expected sides of 8 to 8192 pixels, such as 64,32"),
     ("--checkpoint-every 0", "--checkpoint-every 0: expected a time such as 60s or 5m, or a number of steps above 0"),
     ("--clip-norm 0", "--clip-norm 0: expected a finite number above 0"),
     ("--force", "--force replaces the run in --run FOLDER; name that too"),

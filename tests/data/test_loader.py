@@ -103,6 +103,28 @@ def test_grey_images_among_coloured_ones_are_augmented() -> None:
         np.testing.assert_array_equal(image, expected)
 
 
+@pytest.mark.parametrize("workers", WORKERS)
+@pytest.mark.parametrize("augmentation", [None, JITTERED])
+def test_batches_may_have_preprocessings_of_their_own(
+    tmp_path: Path, workers: int, augmentation: Augmentation | None
+) -> None:
+    dataset = Subset(file_dataset(tmp_path, unreadable=(1, 4, 5)), np.arange(1, 12))
+    order = [np.array([0, 1, 2]), np.array([3, 4]), np.array([5, 6]), np.array([7, 8, 9, 10])]
+    small, wide = Preprocessing.straight(4), PREPROCESSING.with_size(8, 16)
+    preprocessings = [small, wide, PREPROCESSING, small]
+    loader = Loader(dataset, workers=workers, augmentation=augmentation, seed=2)
+    batches = list(loader.batches(order, 1, preprocessings))
+    assert [batch.images.shape for batch in batches] == [(2, 3, 4, 4), (0, 3, 8, 16), (2, 3, 6, 5), (4, 3, 4, 4)]
+    for batch, preprocessing in zip(batches, preprocessings, strict=True):
+        same = Loader(dataset.with_preprocessing(preprocessing), workers=0, augmentation=augmentation, seed=2)
+        (expected,) = same.batches([batch.indices], 1)
+        np.testing.assert_array_equal(batch.images, expected.images)
+        np.testing.assert_array_equal(batch.labels, expected.labels)
+    assert len(loader.skipped) == 3
+    with pytest.raises(ValueError, match="zip"):
+        list(loader.batches(order, 1, preprocessings[:3]))
+
+
 def test_an_augmentation_without_transforms_is_none() -> None:
     loader = Loader(array_dataset(), workers=0, augmentation=Augmentation())
     assert loader.augmentation is None
@@ -171,6 +193,17 @@ def test_a_narrow_image_is_left_out_when_it_would_be_resized_to_gigabytes(tmp_pa
         (batch,) = loader.batches([np.array([3, 4])])
         assert len(batch) == kept
         assert len(loader.skipped) == 2 - kept
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_an_image_left_out_at_one_size_is_there_at_another(tmp_path: Path, workers: int) -> None:
+    dataset = file_dataset(tmp_path)
+    Image.new("L", (20_000, 1)).save(tmp_path / "3.png")
+    large, small = Preprocessing(), Preprocessing.straight(8)
+    loader = Loader(dataset, workers=workers)
+    batches = loader.batches([np.array([3, 4])] * 5, 0, [large, small, small, large, small])
+    assert [len(batch) for batch in batches] == [1, 2, 2, 1, 2]
+    assert list(loader.skipped) == [str(tmp_path / "3.png")]
 
 
 class CountingDataset(ArrayDataset):

@@ -28,8 +28,8 @@ def open_finetuning_data(settings: FinetuneSettings, loaded: LoadedModel) -> tup
         preprocessing = Preprocessing.from_dict(loaded.preprocessing, loaded.weights)
         preprocessing = _without_enlarging(preprocessing, data.preprocessing)
         data = data.with_preprocessing(preprocessing)
-    if settings.image_size is not None:
-        size = settings.image_size
+    size = settings.validation_size
+    if size is not None:
         data = data.with_preprocessing(data.preprocessing.with_size(size, size))
     elif preprocessing is not None:
         height, width = data.preprocessing.size

@@ -120,6 +120,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return value in get_args(hint)
     if origin is tuple:
         parts = get_args(hint)
+        if parts[-1] is Ellipsis:
+            return isinstance(value, tuple) and all(_fits(part, parts[0]) for part in value)
         return isinstance(value, tuple) and len(value) == len(parts) and all(map(_fits, value, parts))
     if hint is float:
         return type(value) in (int, float)

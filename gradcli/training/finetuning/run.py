@@ -215,7 +215,7 @@ class FinetuneRun:
         data = finetuning.train_data, finetuning.val_data
         cut = cut_model(self._model)
         source: BatchSource | None = None
-        if cut is not None and (settings.views is not None or not settings.augmentation):
+        if cut is not None and settings.keeps_features:
             source = feature_batches(settings, cut, *data, self._after_features)
             if source is None:
                 logger.info(
@@ -230,7 +230,6 @@ class FinetuneRun:
             finetuning.optimizer,
             finetuning.scheduler,
             balanced_class_weights(data[0].labels, finetuning.num_classes) if balanced else None,
-            data[0].preprocessing.size,
         )
 
     @overflow_allowed()

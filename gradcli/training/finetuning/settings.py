@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from gradcli.data.augmentation import Augmentation
+from gradcli.data.preprocessing import LARGEST_SIDE
 from gradcli.errors import UsageError
 from gradcli.kernels.policy import Kernels
 from gradcli.models import DEFAULT_WEIGHTS
@@ -45,13 +46,14 @@ class CheckpointInterval(NamedTuple):
 class FinetuneSettings:
     """What a run is made of; the fields are the options of the same names, `verify` the opposite of `--no-verify`.
 
-    `image_size` None keeps the data's own. `validation_split` is used for data without a validation part.
-    `class_weights` "balanced" weighs each class by the inverse of its share of the training images. Gradients of
-    `accumulate` batches make one step, of the loss averaged over all their images. `augment` is the name of a preset,
-    which the seven fields after it change where they are not None; with `views`, each image comes in so many augmented
-    copies, in turn by epoch, and in as many as there are epochs without. After `patience` epochs in which neither the
-    validation loss nor the validation accuracy got better than ever before, the run ends. With `ema`, a running average
-    of the weights by this decay is what is validated and written.
+    `image_size` None keeps the data's own, or takes the largest of `train_sizes`, pixels of each side, which batches of
+    training have in turn. `validation_split` is used for data without a validation part. `class_weights` "balanced"
+    weighs each class by the inverse of its share of the training images. Gradients of `accumulate` batches make one
+    step, of the loss averaged over all their images. `augment` is the name of a preset, which the seven fields after it
+    change where they are not None; with `views`, each image comes in so many augmented copies, in turn by epoch, and in
+    as many as there are epochs without. After `patience` epochs in which neither the validation loss nor the validation
+    accuracy got better than ever before, the run ends. With `ema`, a running average of the weights by this decay is
+    what is validated and written.
     UsageError for values that make no run.
     """
 
@@ -62,6 +64,7 @@ class FinetuneSettings:
     epochs: int = 10
     batch_size: int = 32
     image_size: int | None = None
+    train_sizes: tuple[int, ...] | None = None
     validation_split: float = 0.2
     label_smoothing: float = 0.0
     class_weights: ClassWeights = "none"
@@ -100,6 +103,9 @@ class FinetuneSettings:
         for name, value, zero in (("head-lr", self.head_lr, True), ("clip-norm", self.clip_norm, False)):
             if value is not None and not (math.isfinite(value) and (value > 0 or (zero and value == 0))):
                 raise UsageError(f"--{name} {value:g}: expected a finite number {'of at least' if zero else 'above'} 0")
+        if self.train_sizes is not None and not all(8 <= side <= LARGEST_SIDE for side in self.train_sizes or (0,)):
+            given = ",".join(map(str, self.train_sizes))
+            raise UsageError(f"--train-sizes {given}: expected sides of 8 to {LARGEST_SIDE} pixels, such as 64,32")
         if not 0 <= self.label_smoothing <= 1:
             raise UsageError(f"--label-smoothing {self.label_smoothing:g}: expected a share from 0 to 1")
         if self.ema is not None and not 0 < self.ema < 1:
@@ -126,6 +132,16 @@ class FinetuneSettings:
             saturation=self.saturation,
             hue=self.hue,
         )
+
+    @property
+    def validation_size(self) -> int | None:
+        """Pixels of each side of the images that are validated on, and of those weights are for; None: the data's."""
+        return max(self.train_sizes) if self.image_size is None and self.train_sizes is not None else self.image_size
+
+    @property
+    def keeps_features(self) -> bool:
+        """Whether what frozen layers give is kept where it can be: images come again as they were."""
+        return self.views is not None or not self.augmentation
 
     @property
     def checkpoint_interval(self) -> CheckpointInterval:

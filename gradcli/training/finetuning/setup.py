@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from gradcli.errors import UsageError
@@ -45,6 +46,11 @@ class Finetuning:
             raise UsageError(
                 f"--views {settings.views}: the first layers train, so their features can't be kept; leave it out"
             )
+        if settings.train_sizes is not None and settings.keeps_features and cut_model(self.model) is not None:
+            raise UsageError(
+                f"--train-sizes {_sizes(settings.train_sizes)}: the features of the frozen layers are computed once, "
+                "at one size; leave it out, or have every epoch augmented anew with --augment and without --views"
+            )
         self.optimizer = build_optimizer(settings.optimizer, self.model, settings.head_lr)
         self.scheduler = build_scheduler(settings.schedule, self.optimizer, settings.epochs, self.steps_per_epoch)
 
@@ -55,8 +61,11 @@ class Finetuning:
     def describe(self) -> str:
         """In a line: data, weights, what trains, kernels, and how the batch norms behave."""
         height, width = self.train_data.preprocessing.size
+        size, in_turn = f"{height}x{width}", self.settings.train_sizes
+        if in_turn is not None:
+            size = f"batches of {_sizes(in_turn)} pixels in turn and {size} in validation"
         text = (
-            f"{len(self.train_data)} images to train and {len(self.val_data)} to validate, {height}x{width}, "
+            f"{len(self.train_data)} images to train and {len(self.val_data)} to validate, {size}, "
             f"{self.num_classes} classes; weights {self.loaded.weights}{' with a new head' if self.new_head else ''}, "
             f"{count_parameters(self.model.parameters())}, {self.settings.kernels} kernels"
         )
@@ -82,3 +91,7 @@ class Finetuning:
     def images_per_epoch(self) -> int:
         """Images of training and validation together."""
         return len(self.train_data) + len(self.val_data)
+
+
+def _sizes(sides: Sequence[int]) -> str:
+    return ",".join(map(str, sides))

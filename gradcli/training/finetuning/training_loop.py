@@ -32,8 +32,8 @@ AfterBatch = Callable[[Tally], None]
 class TrainingLoop:
     """What moves a model: batches, loss, optimizer and schedule. DivergedError for numbers that are not finite.
 
-    `class_weights` (classes,) weigh the images' losses; `image_size` is (height, width), for messages. `is_amid_step`
-    tells whether a step began whose batches may have moved statistics of batch norms, and did not come to its end.
+    `class_weights` (classes,) weigh the images' losses. `is_amid_step` tells whether a step began whose batches may
+    have moved statistics of batch norms, and did not come to its end.
     """
 
     def __init__(
@@ -44,7 +44,6 @@ class TrainingLoop:
         optimizer: Optimizer,
         scheduler: LRScheduler | None,
         class_weights: NDArray[np.float32] | None,
-        image_size: tuple[int, int],
     ) -> None:
         self.source = source
         self.is_amid_step = False
@@ -54,7 +53,6 @@ class TrainingLoop:
         self._scheduler = scheduler
         self._class_weights = class_weights
         self._weight = None if class_weights is None else Tensor(class_weights)
-        self._image_size = image_size
         self._trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
         # Biases and batch norms: what isn't finite in a backward pass shows in their gradients. Those of filters take a
         # tenth of a step to read, and if it is only there, the next loss tells.
@@ -76,7 +74,7 @@ class TrainingLoop:
         """
         size = self._settings.accumulate
         done = steps_done * size
-        with closing(self.source.training(batches[done:], epoch)) as loaded:
+        with closing(self.source.training(batches, epoch, done)) as loaded:
             for step, first in enumerate(range(done, len(batches), size), start=steps_done + 1):
                 rate = self._optimizer.param_groups[0]["lr"]
                 self._step(batches[first : first + size], loaded, tally, on_batch, _Place(epoch, first, rate))
@@ -165,8 +163,9 @@ class TrainingLoop:
         return tally
 
     def _predict(self, batch: Batch) -> Any:
-        shape = (len(batch.labels), 3, *self._image_size)
-        with small_batches_explained(shape, "take --batch-size above 1, or --image-size above 32"):
+        option = "--image-size" if self._settings.train_sizes is None else "--train-sizes"
+        shape = (len(batch.labels), 3, *batch.image_size)
+        with small_batches_explained(shape, f"take --batch-size above 1, or {option} above 32"):
             return self.source.predict(Tensor(batch.inputs))
 
     def _beginning(self, batch: Batch) -> str:

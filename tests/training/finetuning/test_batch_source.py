@@ -12,8 +12,11 @@ from finetuning_runs import UP_TO_LAYER3
 from labelled_images import write_folder
 
 from gradcli.errors import DataError, UsageError
+from gradcli.models import load_model
 from gradcli.training import feature_cache
 from gradcli.training.finetuning import run as finetuning_run
+from gradcli.training.finetuning.batch_source import image_batches
+from gradcli.training.finetuning.data import training_batches
 from gradcli.training.finetuning.records import EpochRecord
 from gradcli.training.finetuning.run import FinetuneRun
 from gradcli.training.finetuning.run_folder import RunFolder
@@ -104,6 +107,55 @@ def test_without_views_every_epoch_is_augmented_anew(settings: FinetuneSettings,
     records, _ = run(still, tmp_path / "run")
     losses = sorted(record.train_loss for record in records)
     assert np.diff(losses).min() > 1e-4 * losses[0]
+
+
+def test_training_batches_take_the_sizes_in_turn_over_all_epochs(
+    settings: FinetuneSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed = replace(settings, freeze=[], mode="eval", train_sizes=(40, 32), optimizer=SGDSettings(lr=0.0))
+    finetuning = Finetuning(mixed)
+    seen: list[tuple[int, ...]] = []
+    finetuning.model.conv1.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].shape))
+    list(FinetuneRun(finetuning, RunFolder.check(tmp_path / "run")).records(finetuning.config()))
+    validation = [(4, 3, 40, 40)]
+    first = [(6, 3, 40, 40), (6, 3, 32, 32), (4, 3, 40, 40)]
+    second = [(6, 3, 32, 32), (6, 3, 40, 40), (4, 3, 32, 32)]
+    assert seen == first + validation + second + validation
+    assert load_model(tmp_path / "run").preprocessing == finetuning.val_data.preprocessing.to_dict()
+    assert finetuning.val_data.preprocessing.size == (40, 40)
+    text = finetuning.describe()
+    assert text.startswith("16 images to train and 4 to validate, batches of 40,32 pixels in turn and 40x40 in valid")
+
+
+def test_batches_are_augmented_at_their_size_wherever_an_epoch_is_entered(settings: FinetuneSettings) -> None:
+    mixed = replace(settings, augment="light", train_sizes=(32, 48), batch_size=5, seed=3)
+    finetuning = Finetuning(mixed)
+    data = finetuning.train_data
+    source = image_batches(mixed, finetuning.model, data, finetuning.val_data)
+    positions = training_batches(data, mixed, 2)
+    assert len(positions) == 3
+    batches = list(source.training(positions, 2))
+    for batch, places, side in zip(batches, positions, (48, 32, 48), strict=True):
+        assert batch.image_size == batch.inputs.shape[2:] == (side, side)
+        preprocessing = data.preprocessing.with_size(side, side)
+        for image, place in zip(batch.inputs, map(int, places), strict=True):
+            expected = mixed.augmentation.apply(data.image(place), preprocessing, seed=3, view=1, index=place)
+            np.testing.assert_array_equal(image, expected)
+    for batch, later in zip(batches[1:], source.training(positions, 2, first=1), strict=True):
+        np.testing.assert_array_equal(batch.inputs, later.inputs)
+
+
+def test_sizes_in_turn_need_images_that_are_loaded_in_every_epoch(settings: FinetuneSettings) -> None:
+    message = (
+        "--train-sizes 64,32: the features of the frozen layers are computed once, at one size; leave it out, or have "
+        "every epoch augmented anew with --augment and without --views"
+    )
+    for changes in ({}, {"augment": "light", "views": 2}):
+        with pytest.raises(UsageError) as caught:
+            Finetuning(replace(settings, train_sizes=(64, 32), **changes))
+        assert str(caught.value) == message
+    for changes in ({"augment": "light"}, {"freeze": ()}, {"mode": "train"}):
+        assert Finetuning(replace(settings, train_sizes=(64, 32), **changes)).val_data.preprocessing.size == (64, 64)
 
 
 def test_views_need_layers_that_stay_as_they_are(settings: FinetuneSettings) -> None:

@@ -41,6 +41,8 @@ VARIANTS: list[tuple[dict[str, Any], int]] = [
     ({"freeze": UP_TO_LAYER3, "head_lr": 0.01, "ema": 0.8, "batch_size": 8, "epochs": 2}, 2),
     ({"freeze": [], "batch_size": 8, "epochs": 2, "schedule": ScheduleSettings(name="step", step_size=1)}, 2),
     ({"mode": "train", "batch_size": 8, "epochs": 2}, 2),
+    ({"freeze": UP_TO_LAYER3, "augment": "light", "train_sizes": (40, 32), "batch_size": 6, "epochs": 2}, 2),
+    ({"augment": "standard", "train_sizes": (40, 32, 32), "accumulate": 2, "image_size": 48, "batch_size": 3}, 4),
 ]
 
 

@@ -34,6 +34,8 @@ from gradcli.training.schedules import ScheduleSettings
         ({"label_smoothing": 1.5}, r"--label-smoothing 1\.5: expected a share from 0 to 1"),
         ({"ema": 1.0}, r"--ema 1: expected a decay above 0 and below 1, such as 0\.98"),
         ({"seed": -1}, "--seed -1: expected 0 or more"),
+        ({"train_sizes": (64, 4)}, "--train-sizes 64,4: expected sides of 8 to 8192 pixels, such as 64,32"),
+        ({"train_sizes": ()}, "--train-sizes : expected sides of 8 to 8192 pixels"),
         ({"augment": "heavy"}, "augmentation 'heavy': expected one of none, light, standard"),
         ({"checkpoint_every": "often"}, "--checkpoint-every often: expected a time such as 60s or 5m, or a number"),
     ],
@@ -54,6 +56,17 @@ def test_settings_that_make_no_run(changes: dict[str, Any], message: str) -> Non
 def test_adamw_settings_that_make_no_run(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         AdamWSettings(**changes)
+
+
+@pytest.mark.parametrize(
+    ("image_size", "train_sizes", "size"),
+    [(None, None, None), (48, None, 48), (None, (32, 64, 32), 64), (40, (32, 64), 40)],
+)
+def test_validation_is_at_the_image_size_else_the_largest_one_of_training(
+    image_size: int | None, train_sizes: tuple[int, ...] | None, size: int | None
+) -> None:
+    settings = FinetuneSettings(data="digits", image_size=image_size, train_sizes=train_sizes)
+    assert settings.validation_size == size
 
 
 @pytest.mark.parametrize(
@@ -86,6 +99,7 @@ EVERYTHING = FinetuneSettings(
     epochs=3,
     batch_size=7,
     image_size=96,
+    train_sizes=(96, 64, 64),
     validation_split=0.125,
     label_smoothing=0.1,
     class_weights="balanced",
@@ -145,6 +159,8 @@ def test_rules_that_a_file_cannot_hold_freeze_the_same() -> None:
         ({"data": "digits", "schedule": "zigzag"}, "config.toml: schedule = 'zigzag': expected constant or cosine"),
         ({"data": "digits", "schedule": ["step"]}, r"config.toml: schedule = \['step'\]: expected constant or"),
         ({"data": "digits", "optimizer": "lion"}, "config.toml: optimizer = 'lion': expected sgd or adamw"),
+        ({"data": "digits", "train-sizes": [64, 1.5]}, r"config.toml: train-sizes = \(64, 1.5\) is of the wrong kind"),
+        ({"data": "digits", "train-sizes": 64}, "config.toml: train-sizes = 64 is of the wrong kind"),
         ({"data": "digits", "crop-scale": [0.5]}, r"config.toml: crop-scale = \(0.5,\) is of the wrong kind"),
     ],
 )

@@ -161,6 +161,8 @@ def test_a_run_that_fails_in_its_first_epoch_leaves_nothing(settings: FinetuneSe
         run(Finetuning(everything), tmp_path / "run")
     with pytest.raises(DataError, match="take --batch-size above 1, or --image-size above 32"):
         run(Finetuning(replace(settings, batch_size=1, freeze=())), tmp_path / "run")
+    with pytest.raises(DataError, match=r"of 1 image of 32x32 leaves .* above 1, or --train-sizes above 32$"):
+        run(Finetuning(replace(settings, batch_size=1, freeze=(), train_sizes=(32, 64))), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

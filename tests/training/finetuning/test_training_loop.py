@@ -37,10 +37,10 @@ class Rows:
         self.labels = labels
         self.missing: set[int] = set()
 
-    def training(self, batches: Any, epoch: int) -> Generator[Batch]:
-        for positions in batches:
+    def training(self, batches: Any, epoch: int, first: int = 0) -> Generator[Batch]:
+        for positions in batches[first:]:
             kept = np.array([place for place in positions if place not in self.missing], int)
-            yield Batch(self.rows[kept], self.labels[kept])
+            yield Batch(self.rows[kept], self.labels[kept], (32, 32))
 
     def validation(self, batches: Any) -> Generator[Batch]:
         yield from self.training(batches, 0)
@@ -69,9 +69,7 @@ class Loop:
         self.scheduler = build_scheduler(self.settings.schedule, self.optimizer, 2, 5)
         weights = balanced_class_weights(self.source.labels, CLASSES) if weighted else None
         model_as_any: Any = self.model
-        self.loop = TrainingLoop(
-            self.settings, model_as_any, self.source, self.optimizer, self.scheduler, weights, (32, 32)
-        )
+        self.loop = TrainingLoop(self.settings, model_as_any, self.source, self.optimizer, self.scheduler, weights)
         self.steps: list[tuple[int, float]] = []
 
     def train(self, batches: list[Any], steps_done: int = 0) -> dict[str, np.ndarray[Any, Any]]:
