@@ -40,12 +40,13 @@ def open_arrays(path: str | Path, preprocessing: Preprocessing | None = None) ->
     `path` is a `.npz` file that holds them, a folder of `.npy` files called after them, or the
     `.npy` file of the images in such a folder. Pixels in `.npy` files are read when they are used.
 
-    Images have the shape (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1 or 3 and are pixels:
-    uint8 in 0..255 or floats in 0..1, which are then preprocessed like any image. Labels are
+    Images have the shape (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1, 3 or 4 and are pixels:
+    uint8 in 0..255 or floats in 0..1, which are then preprocessed like any image. The fourth channel
+    is the opacity, by which the other three are not multiplied. Labels are
     integers of shape (N,) or (N, 1) counting from 0. An array `classes` of strings names the
     classes; without it they are called "0", "1", … and every one must occur. `x_val` and `y_val`
     become the validation split, `x_test` and `y_test` the test split. Anything else is a DataError
-    naming the file and the array.
+    naming the file and the array; other arrays are passed over.
     """
     arrays = _arrays_of(Path(path))
     pair = _present_pair(arrays, TRAINING_NAMES)

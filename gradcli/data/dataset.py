@@ -55,11 +55,11 @@ class Dataset(ABC):
 
     @abstractmethod
     def images(self, indices: Indices) -> NDArray[np.float32]:
-        """The preprocessed images at these positions, of shape (n, 3, H, W)."""
+        """The preprocessed images at these positions, transparent ones over white, of shape (n, 3, H, W)."""
 
     @abstractmethod
     def image(self, index: int) -> Image:
-        """One image as a Pillow image of mode RGB or L, upright, as it is before any preprocessing."""
+        """One image as a Pillow image of mode RGB, L or RGBA, upright, as it is before any preprocessing."""
 
     @abstractmethod
     def name(self, index: int) -> str:
@@ -124,7 +124,7 @@ class Dataset(ABC):
 
 
 class ArrayDataset(Dataset):
-    """Images held in memory: (N, H, W) or (N, H, W, 3), uint8 in 0..255 or float32 in 0..1."""
+    """Images held in memory: (N, H, W), (N, H, W, 3) or (N, H, W, 4), uint8 in 0..255 or float32 in 0..1."""
 
     def __init__(
         self,
@@ -189,7 +189,7 @@ class FileDataset(Dataset):
 
     def image(self, index: int) -> Image:
         """Decode the file; DataError names one that can't be decoded."""
-        return decode_image(self.name(index))
+        return decode_image(self.name(index), keep_transparency=True)
 
     def name(self, index: int) -> str:
         """The image's path."""

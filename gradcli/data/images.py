@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcli.data.preprocessing import Preprocessing, normalise_channels_last, resize_and_crop
+from gradcli.data.transparency import over_white
 from gradcli.errors import DataError
 
 if TYPE_CHECKING:
@@ -28,14 +29,14 @@ _PILLOW_MODULES = r"PIL\."
 _PILLOW_FILTER = ("ignore", None, Warning, re.compile(_PILLOW_MODULES), 0)  # as it stands in warnings.filters
 
 
-def decode_image(path: str | Path) -> Image:
+def decode_image(path: str | Path, *, keep_transparency: bool = False) -> Image:
     """Decode an image file to a Pillow image of mode RGB, upright as its EXIF orientation says.
 
-    Transparent pixels are composited over white (torchvision drops the alpha channel, which shows
-    whatever colour the editor left underneath). 16-bit greys are scaled to 8 bits; grey, palette,
-    CMYK and other modes are converted as Pillow converts them; of an animation the first frame is
-    taken. A JPEG file is decoded at its full size: the quicker decoding at a reduced one gives other
-    pixels. A file that is missing, unreadable, truncated or no image is a DataError naming it.
+    Transparent images are shown over white, or come back in mode RGBA with `keep_transparency`.
+    16-bit greys are scaled to 8 bits; grey, palette, CMYK and other modes are converted as Pillow
+    converts them; of an animation the first frame is taken. A JPEG file is decoded at its full size:
+    the quicker decoding at a reduced one gives other pixels. A file that is missing, unreadable,
+    truncated or no image is a DataError naming it.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -43,7 +44,7 @@ def decode_image(path: str | Path) -> Image:
         with _pillow_warnings_ignored, Image.open(path) as image:
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
-            return _to_rgb(image, path)
+            return _to_rgb(image, path, keep_transparency)
     except (DataError, MemoryError):
         raise
     except FileNotFoundError as error:
@@ -101,8 +102,8 @@ def extension_list() -> str:
     return ", ".join(extension.removeprefix(".") for extension in IMAGE_EXTENSIONS)
 
 
-def _to_rgb(image: Image, path: str | Path) -> Image:
-    """Convert any mode to RGB; alpha over white, wide integers to 8 bits."""
+def _to_rgb(image: Image, path: str | Path, keep_transparency: bool) -> Image:
+    """Convert any mode to RGB, or RGBA if its transparency is kept, wide integers to 8 bits."""
     from PIL import Image as PillowImage
 
     if image.mode == "I" or image.mode.startswith("I;16"):
@@ -111,8 +112,7 @@ def _to_rgb(image: Image, path: str | Path) -> Image:
         raise DataError(f"{path}: floating-point pixels have no fixed range; expected 8 or 16 bits per channel")
     if image.has_transparency_data:
         coloured = image.convert("RGBA")
-        white = PillowImage.new("RGBA", image.size, "white")
-        return PillowImage.alpha_composite(white, coloured).convert("RGB")
+        return coloured if keep_transparency else over_white(coloured)
     return image if image.mode == "RGB" else image.convert("RGB")
 
 

@@ -18,7 +18,8 @@ from gradcli.data.numpy_files import (
     read_npy_from_standard_input,
     read_npz,
 )
-from gradcli.data.preprocessing import Preprocessing, normalise
+from gradcli.data.preprocessing import Preprocessing, normalise_channels_last
+from gradcli.data.transparency import pixels_over_white
 from gradcli.errors import DataError
 
 STANDARD_INPUT = "-"
@@ -34,6 +35,7 @@ def load_input(
     array comes from a `.npy` file, from standard input (`-`), or from a `.npz` file: its array
     called input, x, images or data, or its only one. Floats of shape (N, 3, H, W) are taken as they
     are. uint8 of shape (N, 3, H, W) or (N, H, W, 3) are pixels: scaled and normalised, not resized.
+    With a fourth channel, the opacity, they are shown over white.
     Any other dtype or shape, an empty batch, NaN and infinity are a DataError naming the file.
     `dtype` is the result's.
     """
@@ -125,13 +127,17 @@ def _checked_batch(array: NDArray[Any], source: str, preprocessing: Preprocessin
     """An array from a file as a finite, C-contiguous batch of `dtype`."""
     if array.dtype != np.uint8 and array.dtype.kind != "f":
         raise DataError(f"{source}: dtype {array.dtype}; expected floats, or uint8 pixels")
-    if array.ndim != 4 or (array.shape[1] != 3 and (array.dtype != np.uint8 or array.shape[3] != 3)):
+    channels = {array.shape[1], array.shape[3]} if array.ndim == 4 else set()
+    as_pixels = array.dtype == np.uint8 and (3 in channels or (4 in channels and 1 not in channels))
+    if not as_pixels and (array.ndim != 4 or array.shape[1] != 3):
         raise DataError(f"{source}: shape {array.shape}; expected (N, 3, H, W){_shape_advice(array)}")
     if 0 in array.shape:
         raise DataError(f"{source}: shape {array.shape} is empty; expected at least one image of one pixel")
-    if array.dtype == np.uint8:
-        pixels = channels_last(array, source).transpose(0, 3, 1, 2)  # (N, H, W, 3) -> (N, 3, H, W)
-        return normalise(pixels, preprocessing).astype(dtype, copy=False)
+    if as_pixels:
+        pixels = channels_last(array, source)
+        if pixels.shape[3] == 4:
+            pixels = pixels_over_white(pixels)
+        return normalise_channels_last(pixels, preprocessing).astype(dtype, copy=False)
     check_finite(array, source)
     with np.errstate(over="ignore"):
         batch = np.ascontiguousarray(array, dtype=dtype)
@@ -147,7 +153,7 @@ def _shape_advice(array: NDArray[Any]) -> str:
         return ": move the channels with array.transpose(0, 3, 1, 2)"
     if array.ndim == 4 and array.shape[1] == 1:
         return ": repeat the grey channel with array.repeat(3, axis=1)"
-    return ", with uint8 pixels also (N, H, W, 3)"
+    return ", with uint8 pixels also (N, H, W, 3), or 4 channels with the opacity last"
 
 
 def _described(target: NDArray[Any]) -> str:

@@ -199,7 +199,7 @@ def _facts(dataset: Dataset) -> Iterator[list[_ImageFacts]]:
 
 def _array_facts(dataset: ArrayDataset) -> Callable[[int], _ImageFacts]:
     height, width = dataset.pixels.shape[1:3]
-    mode = "L" if dataset.pixels.ndim == 3 else "RGB"
+    mode = {(): "L", (3,): "RGB", (4,): "RGBA"}[dataset.pixels.shape[3:]]
 
     def facts(index: int) -> _ImageFacts:
         content = np.ascontiguousarray(dataset.pixels[index])

@@ -56,24 +56,28 @@ def read_npz(path: str | Path, names: Sequence[str]) -> list[NDArray[Any]]:
 
 
 def channels_last(images: NDArray[Any], source: str) -> NDArray[Any]:
-    """A view of an array of images with the channels last: (N, H, W) when grey, (N, H, W, 3) when RGB.
+    """A view of an array of images with the channels last: (N, H, W) when grey, else (N, H, W, 3 or 4).
 
-    Takes (N, H, W), (N, H, W, C) and (N, C, H, W) with C 1 or 3. An array that fits no layout, or
-    two, is a DataError naming `source`.
+    Takes (N, H, W), (N, H, W, C) and (N, C, H, W) with C 1, 3 or 4, where a fourth channel is
+    the opacity. An axis of 4 is one of channels only where none of 1 or 3 is. An array that fits no
+    layout, or two, is a DataError naming `source`.
     """
     if images.ndim == 3:
         return images
     shape = images.shape
-    first, last = images.ndim == 4 and shape[1] in (1, 3), images.ndim == 4 and shape[3] in (1, 3)
+    first = last = False
+    for channels in ((1, 3), (4,)):
+        if images.ndim == 4 and not (first or last):
+            first, last = shape[1] in channels, shape[3] in channels
     if first and last:
         raise DataError(
             f"{source}: shape {shape} could be (N, C, H, W) or (N, H, W, C); "
-            "expected images more than 3 pixels high and wide"
+            f"expected images more than {4 if 4 in shape[1::2] else 3} pixels high and wide"
         )
     if not first and not last:
         raise DataError(
             f"{source}: shape {shape} is no array of images; "
-            "expected (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1 or 3"
+            "expected (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1, 3 or 4"
         )
     if first:
         images = images.transpose(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C)

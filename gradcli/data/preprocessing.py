@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcli.data.transparency import pixels_over_white
 from gradcli.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
@@ -170,11 +171,14 @@ def normalise_channels_last(images: NDArray[Any], preprocessing: Preprocessing) 
 def preprocess_arrays(
     images: NDArray[np.uint8] | NDArray[np.float32], preprocessing: Preprocessing
 ) -> NDArray[np.float32]:
-    """Preprocess pixels held in an array of shape (N, H, W) or (N, H, W, 3) to float32 (N, 3, H', W').
+    """Preprocess pixels held in an array of shape (N, H, W) or (N, H, W, 3 or 4) to float32 (N, 3, H', W').
 
     uint8 pixels count 0..255 and are resized as an image file with these pixels would be. float32
-    pixels lie in 0..1 and are resized without rounding. Grey images are repeated to three channels.
+    pixels lie in 0..1 and are resized without rounding. Grey images are repeated to three channels;
+    a fourth channel is the opacity, with which images are shown over white.
     """
+    if images.shape[3:] == (4,):
+        images = pixels_over_white(images)
     channels = images.shape[3:]  # () for grey, (3,) for RGB
     if images.dtype == np.float32 and channels:  # Pillow has no float RGB mode: one channel at a time
         planes = images.transpose(0, 3, 1, 2).reshape(-1, *images.shape[1:3])  # (N, H, W, 3) -> (N * 3, H, W)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from gradcli.data.arrays import open_arrays
-from gradcli.data.preprocessing import Preprocessing
+from gradcli.data.preprocessing import Preprocessing, preprocess_arrays
+from gradcli.data.transparency import over_white
 from gradcli.errors import DataError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 6, 7, 3), dtype=np.uint8)
@@ -34,6 +35,23 @@ def test_layouts_give_the_same_images(tmp_path: Path) -> None:
     expected = open_arrays(save(tmp_path, x=PIXELS, y=LABELS)).images(range(4))
     channels_first = PIXELS.transpose(0, 3, 1, 2)  # (N, H, W, C) -> (N, C, H, W)
     np.testing.assert_array_equal(open_arrays(save(tmp_path, x=channels_first, y=LABELS)).images(range(4)), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_fourth_channel_is_opacity(tmp_path: Path, dtype: type) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (4, 6, 7, 4), dtype=np.uint8)
+    images = pixels if dtype == np.uint8 else (pixels / 255).astype(np.float32)
+    names = {"classes": ["🐕 dog", "🐈 cat", "🦆 duck"], "pack_train": LABELS, "licences": np.array(["MIT"])}
+    last = open_arrays(save(tmp_path, x=images, y=LABELS, **names))
+    first = open_arrays(save(tmp_path, x=images.transpose(0, 3, 1, 2), y=LABELS, **names))  # -> (N, 4, H, W)
+    image = last.image(2)
+    assert (image.mode, image.size) == ("RGBA", (7, 6))
+    np.testing.assert_array_equal(np.asarray(image), pixels[2])
+    np.testing.assert_array_equal(first.images([2, 0]), last.images([2, 0]))
+    white = preprocess_arrays(np.asarray(over_white(image))[None], last.preprocessing)
+    np.testing.assert_allclose(last.images([2]), white, atol=0 if dtype == np.uint8 else 0.05)
+    assert last.classes == names["classes"]
+    assert first.fingerprint() == last.fingerprint()
 
 
 def test_grey_layouts_give_the_same_images(tmp_path: Path) -> None:

@@ -77,6 +77,10 @@ def test_images_are_given_as_they_are_before_preprocessing(tmp_path: Path) -> No
     grey = ArrayDataset("grey", pixels()[..., 0], LABELS, CLASSES, PREPROCESSING)
     assert grey.image(1).mode == "L"
     np.testing.assert_array_equal(np.asarray(grey.image(1)), pixels()[1, ..., 0])
+    transparent = np.concatenate([pixels(), pixels()[..., :1]], axis=3)
+    clear = ArrayDataset("clear", transparent, LABELS, CLASSES, PREPROCESSING)
+    assert clear.image(1).mode == "RGBA"
+    np.testing.assert_array_equal(np.asarray(clear.image(1)), transparent[1])
     floats = ArrayDataset("floats", (pixels() / 255).astype(np.float32), LABELS, CLASSES, PREPROCESSING)
     np.testing.assert_array_equal(np.asarray(floats.image(2)), pixels()[2])
 

@@ -39,6 +39,16 @@ def test_alpha_is_composited_over_white(tmp_path: Path) -> None:
     assert pixels_of(tmp_path / "a.png").tolist() == [[list(RED), list(WHITE), [127, 127, 127]]]
 
 
+def test_transparency_is_kept_when_asked_for(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 4), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    image = decode_image(tmp_path / "a.png", keep_transparency=True)
+    assert image.mode == "RGBA"
+    np.testing.assert_array_equal(np.asarray(image), pixels)
+    Image.fromarray(pixels[..., :3]).save(tmp_path / "b.png")
+    assert decode_image(tmp_path / "b.png", keep_transparency=True).mode == "RGB"
+
+
 @pytest.mark.parametrize("mode", ["P", "LA", "L", "RGB"])
 def test_transparency_of_other_modes_is_composited_over_white(tmp_path: Path, mode: str) -> None:
     image = Image.new("P" if mode == "P" else mode, (2, 1))

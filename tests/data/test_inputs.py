@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from gradcli.data.inputs import check_target, load_input, load_target
-from gradcli.data.preprocessing import Preprocessing, normalise
+from gradcli.data.preprocessing import Preprocessing, normalise, normalise_channels_last
 from gradcli.errors import DataError
 
 PREPROCESSING = Preprocessing(size=(6, 6), resize=7)
@@ -80,6 +80,16 @@ def test_bytes_are_pixels_to_scale_and_normalise(tmp_path: Path, channels_last: 
     np.testing.assert_array_equal(batch, normalise(PIXELS, PREPROCESSING))
 
 
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_a_fourth_channel_is_opacity_over_white(tmp_path: Path, channels_last: bool) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (2, 6, 5, 4), dtype=np.uint8)
+    stored = pixels if channels_last else pixels.transpose(0, 3, 1, 2)  # (N, H, W, 4) -> (N, 4, H, W)
+    batch, _ = load_input(save_npy(tmp_path, stored), PREPROCESSING)
+    opacity = pixels[..., 3:] / 255
+    white = normalise_channels_last(np.float32(pixels[..., :3] / 255 * opacity + 1 - opacity), PREPROCESSING)
+    np.testing.assert_allclose(batch, white, atol=1.01 / 255 / min(PREPROCESSING.std))
+
+
 @pytest.mark.parametrize("name", ["input", "x", "images", "data", "anything"])
 def test_npz_array_by_name_or_alone(tmp_path: Path, name: str) -> None:
     others = {} if name == "anything" else {"labels": np.arange(2)}
@@ -123,6 +133,8 @@ def with_value(value: float) -> np.ndarray:
         (BATCH[..., :0], "is empty; expected at least one image"),
         (PIXELS[:, :2], r"shape \(2, 2, 4, 5\); expected \(N, 3, H, W\), with uint8 pixels also"),
         (PIXELS[..., :3], r"shape \(2, 3, 4, 3\) could be"),
+        (PIXELS[..., :1], r"shape \(2, 3, 4, 1\) could be"),
+        (PIXELS.transpose(0, 2, 3, 1)[..., :1], r"shape \(2, 4, 5, 1\); expected \(N, 3, H, W\)"),
         (BATCH.astype(np.int64), "dtype int64; expected floats, or uint8 pixels"),
         (BATCH > 0, "dtype bool; expected floats, or uint8 pixels"),
         (BATCH.astype(complex), "dtype complex128; expected floats, or uint8 pixels"),

@@ -115,7 +115,7 @@ def test_a_callback_that_raises_ends_the_inspection(tmp_path: Path) -> None:
         inspect_dataset(open_folder(photos(tmp_path)), stop)
 
 
-@pytest.mark.parametrize(("shape", "mode"), [((6, 4, 5), "L"), ((6, 4, 5, 3), "RGB")])
+@pytest.mark.parametrize(("shape", "mode"), [((6, 4, 5), "L"), ((6, 4, 5, 3), "RGB"), ((6, 4, 5, 4), "RGBA")])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_arrays_are_compared_by_their_pixels(shape: tuple[int, ...], mode: str, dtype: type) -> None:
     pixels = (np.arange(np.prod(shape)).reshape(shape) % 251).astype(np.uint8)

@@ -130,6 +130,11 @@ def test_npz_without_arrays_is_refused(tmp_path: Path) -> None:
         ((5, 1, 8, 9), (5, 8, 9)),
         ((5, 8, 9, 3), (5, 8, 9, 3)),
         ((5, 3, 8, 9), (5, 8, 9, 3)),
+        ((5, 8, 9, 4), (5, 8, 9, 4)),
+        ((5, 4, 8, 9), (5, 8, 9, 4)),
+        ((5, 4, 8, 3), (5, 4, 8, 3)),
+        ((5, 3, 8, 4), (5, 8, 4, 3)),
+        ((5, 4, 8, 1), (5, 4, 8)),
     ],
 )
 def test_channels_last(shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
@@ -145,10 +150,11 @@ def test_channels_last_keeps_each_pixel() -> None:
     ("shape", "message"),
     [
         ((5, 3, 8, 3), r"x: shape \(5, 3, 8, 3\) could be \(N, C, H, W\) or \(N, H, W, C\)"),
-        ((5, 1, 8, 3), "could be"),
+        ((5, 1, 8, 3), "could be .* expected images more than 3 pixels high and wide"),
+        ((5, 4, 8, 4), "could be .* expected images more than 4 pixels high and wide"),
         (
             (5, 2, 8, 9),
-            r"no array of images; expected \(N, H, W\), \(N, H, W, C\) or \(N, C, H, W\) with C 1 or 3",
+            r"no array of images; expected \(N, H, W\), \(N, H, W, C\) or \(N, C, H, W\) with C 1, 3 or 4",
         ),
         ((5, 64), "no array of images"),
         ((5, 3, 8, 9, 1), "no array of images"),

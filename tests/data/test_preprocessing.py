@@ -17,6 +17,7 @@ from gradcli.data.preprocessing import (
     preprocess_arrays,
     resize_and_crop,
 )
+from gradcli.data.transparency import pixels_over_white
 from gradcli.errors import UsageError, WeightsError
 
 MEAN = np.array([0.485, 0.456, 0.406])
@@ -149,6 +150,16 @@ def test_preprocess_arrays_repeats_grey_to_three_channels(dtype: type) -> None:
     result = preprocess_arrays(grey, preprocessing)
     assert result.shape == (4, 3, 16, 16)
     np.testing.assert_array_equal(result, preprocess_arrays(rgb, preprocessing))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_preprocess_arrays_shows_transparent_images_over_white(dtype: type) -> None:
+    pixels = np.random.default_rng(4).integers(0, 256, (3, 9, 8, 4), dtype=np.uint8)
+    images = pixels if dtype == np.uint8 else (pixels / 255).astype(np.float32)
+    preprocessing = Preprocessing.straight(16)
+    opaque = preprocess_arrays(pixels_over_white(images), preprocessing)
+    np.testing.assert_array_equal(preprocess_arrays(images, preprocessing), opaque)
+    assert opaque.shape == (3, 3, 16, 16)
 
 
 def test_preprocess_arrays_resizes_floats_without_rounding() -> None:

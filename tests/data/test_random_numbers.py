@@ -17,6 +17,32 @@ def test_streams_are_pinned_and_ignore_global_state() -> None:
     assert ImageRandomNumbers(7, 3, 2).permutation(6) == [2, 4, 5, 3, 1, 0]
 
 
+def test_bytes_and_normals_are_pinned() -> None:
+    numbers = ImageRandomNumbers(0, 0, 0)
+    assert numbers.random_bytes(12).tolist() == [98, 140, 8, 168, 29, 240, 152, 214, 57, 19, 125, 118]
+    sums = numbers.normals(5) * np.float32(21845**0.5) + 510
+    assert np.rint(sums).tolist() == [464, 366, 530, 464, 488]
+    assert numbers.uniform(0.0, 1.0) == 0.4869796046952206
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 300])
+def test_bytes_come_from_whole_numbers(count: int) -> None:
+    numbers, words = ImageRandomNumbers(0, 0, 1), ImageRandomNumbers(0, 0, 1)
+    drawn = [words.below(2**64) for _ in range(-(-count // 8))]
+    expected = b"".join(word.to_bytes(8, "little") for word in drawn)[:count]
+    assert numbers.random_bytes(count).tobytes() == expected
+    assert numbers.below(1000) == words.below(1000)
+
+
+def test_normals_have_the_moments_of_normal_numbers() -> None:
+    drawn = ImageRandomNumbers(0, 0, 2).normals(200_000).astype(np.float64)
+    assert np.abs(drawn).max() <= 3.46
+    moments = [np.mean(drawn**power) for power in (1, 2, 3, 4)]
+    np.testing.assert_allclose(moments, [0, 1, 0, 2.7], atol=0.03)
+    np.testing.assert_allclose(np.mean(np.abs(drawn) < 1), 0.683, atol=0.02)
+    np.testing.assert_allclose(np.mean(drawn[1:] * drawn[:-1]), 0, atol=0.01)
+
+
 def test_seed_view_and_index_each_change_the_stream() -> None:
     places = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 2), (2**40, 0, 0)]
     assert len({ImageRandomNumbers(*place).uniform(0, 1) for place in places}) == len(places)
