@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
+from gradcli.cli.augmentation_options import AugmentationOptions
 from gradcli.cli.given_options import given_options
 from gradcli.cli.option_groups import CommonOptions, FreezeOptions, ModelOptions, OutputOptions
 from gradcli.cli.options import FORMAT, KernelsOption
@@ -19,7 +20,6 @@ from gradcli.cli.output import Output
 from gradcli.cli.stopping import stop_requests
 from gradcli.cli.tables import Column
 from gradcli.cli.training_options import (
-    AugmentationOptions,
     DataOptions,
     OptimizerOptions,
     RunOptions,

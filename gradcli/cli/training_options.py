@@ -10,7 +10,6 @@ import typer
 
 from gradcli.cli.option_groups import SGDOptions
 from gradcli.cli.options import (
-    AUGMENTATION_PANEL,
     DATA_PANEL,
     OPTIMIZER_PANEL,
     RUN_PANEL,
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 # The names that the workflows know, written down again: their modules import NumPy, which a help page does without.
 OptimizerName = Literal["sgd", "adamw"]
 ScheduleName = Literal["constant", "cosine", "step", "one-cycle"]
-AugmentationName = Literal["none", "light", "standard"]
 ClassWeights = Literal["none", "balanced"]
 
 # The options that one optimizer has and the other does not.
@@ -51,7 +49,8 @@ def parse_pair(text: str) -> Pair:
     return Pair(*numbers)
 
 
-def _parse_pair_option(value: Any) -> Any:
+def parse_pair_option(value: Any) -> Any:
+    """The value of an option that takes a pair."""
     # Some Typer releases send None, the default, through the parser as well.
     return parse_pair(value) if isinstance(value, str) else value
 
@@ -77,7 +76,7 @@ def _option(*names: str, panel: str, help: str, metavar: str | None = None, **mo
 
 
 def _pair_option(name: str, *, panel: str, help: str) -> Any:
-    return _option(name, panel=panel, help=help, metavar="A,B", parser=_parse_pair_option)
+    return _option(name, panel=panel, help=help, metavar="A,B", parser=parse_pair_option)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,58 +290,6 @@ class ScheduleOptions:
 
         values = asdict(self)
         return ScheduleSettings(name=values.pop("schedule"), **values)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AugmentationOptions:
-    """What training images go through; the fields are those of the run's settings."""
-
-    augment: Annotated[
-        AugmentationName,
-        _option(
-            "--augment",
-            panel=AUGMENTATION_PANEL,
-            help="Random crops and flips, mild (light) or as ResNet-18 was trained with (standard).",
-        ),
-    ] = "none"
-    views: Annotated[
-        int | None,
-        _option(
-            "--views",
-            panel=AUGMENTATION_PANEL,
-            metavar="INT",
-            min=1,
-            help="Augmented copies of each image, in turn by epoch. Left out: another one in each epoch.",
-        ),
-    ] = None
-    crop_scale: Annotated[
-        Pair | None, _pair_option("--crop-scale", panel=AUGMENTATION_PANEL, help="Share of the area that a crop takes.")
-    ] = None
-    crop_ratio: Annotated[
-        Pair | None, _pair_option("--crop-ratio", panel=AUGMENTATION_PANEL, help="A crop's width over its height.")
-    ] = None
-    horizontal_flip: Annotated[
-        float | None,
-        _option("--horizontal-flip", panel=AUGMENTATION_PANEL, metavar="FLOAT", help="Share of images mirrored."),
-    ] = None
-    brightness: Annotated[
-        float | None,
-        _option("--brightness", panel=AUGMENTATION_PANEL, metavar="FLOAT", help="Up to this share brighter or darker."),
-    ] = None
-    contrast: Annotated[
-        float | None,
-        _option("--contrast", panel=AUGMENTATION_PANEL, metavar="FLOAT", help="The same of the contrast."),
-    ] = None
-    saturation: Annotated[
-        float | None,
-        _option("--saturation", panel=AUGMENTATION_PANEL, metavar="FLOAT", help="The same of the colours' strength."),
-    ] = None
-    hue: Annotated[
-        float | None,
-        _option(
-            "--hue", panel=AUGMENTATION_PANEL, metavar="FLOAT", help="Colours turned by up to this part of a circle."
-        ),
-    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,8 @@ _MAY_CHANGE = {"data", "weights", "no-verify", "checkpoint-every", "no-feature-c
 
 def options_of(settings: FinetuneSettings) -> dict[str, Any]:
     """The options that give these settings, but for those of freezing, which depend on the model."""
-    options = {field.name: getattr(settings, field.name) for field in fields(settings) if field.name not in _NOT_PLAIN}
+    options: dict[str, Any] = {"data": settings.data, "weights": settings.weights}  # what a reader looks for first
+    options |= {field.name: getattr(settings, field.name) for field in fields(settings) if field.name not in _NOT_PLAIN}
     schedule = asdict(settings.schedule)
     options |= {
         "no_verify": not settings.verify,

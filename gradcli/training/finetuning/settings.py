@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from gradcli.data.augmentation import Augmentation
 from gradcli.data.preprocessing import LARGEST_SIDE
 from gradcli.errors import UsageError
 from gradcli.kernels.policy import Kernels
 from gradcli.models import DEFAULT_WEIGHTS
+from gradcli.training.finetuning.augmentation_settings import AugmentationSettings
 from gradcli.training.freezing import FreezeRule
 from gradcli.training.optimizers import OptimizerSettings, SGDSettings
 from gradcli.training.schedules import ScheduleSettings
@@ -43,17 +43,16 @@ class CheckpointInterval(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneSettings:
+class FinetuneSettings(AugmentationSettings):
     """What a run is made of; the fields are the options of the same names, `verify` the opposite of `--no-verify`.
 
     `image_size` None keeps the data's own, or takes the largest of `train_sizes`, pixels of each side, which batches of
     training have in turn. `validation_split` is used for data without a validation part. `class_weights` "balanced"
     weighs each class by the inverse of its share of the training images. Gradients of `accumulate` batches make one
-    step, of the loss averaged over all their images. `augment` is the name of a preset, which the seven fields after it
-    change where they are not None; with `views`, each image comes in so many augmented copies, in turn by epoch, and in
-    as many as there are epochs without. After `patience` epochs in which neither the validation loss nor the validation
-    accuracy got better than ever before, the run ends. With `ema`, a running average of the weights by this decay is
-    what is validated and written.
+    step, of the loss averaged over all their images. With `views`, each image comes in so many augmented copies, in
+    turn by epoch, and in as many as there are epochs without. After `patience` epochs in which neither the validation
+    loss nor the validation accuracy got better than ever before, the run ends. With `ema`, a running average of the
+    weights by this decay is what is validated and written.
     UsageError for values that make no run.
     """
 
@@ -75,14 +74,6 @@ class FinetuneSettings:
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     accumulate: int = 1
     clip_norm: float | None = None
-    augment: str = "none"
-    crop_scale: tuple[float, float] | None = None
-    crop_ratio: tuple[float, float] | None = None
-    horizontal_flip: float | None = None
-    brightness: float | None = None
-    contrast: float | None = None
-    saturation: float | None = None
-    hue: float | None = None
     views: int | None = None
     patience: int | None = None
     ema: float | None = None
@@ -118,20 +109,6 @@ class FinetuneSettings:
         if self.views is not None and not augmentation:
             raise UsageError(f"--views {self.views}: without --augment all views of an image are the same; add it")
         self.checkpoint_interval  # noqa: B018 - to refuse a wrong one now
-
-    @property
-    def augmentation(self) -> Augmentation:
-        """What training images go through."""
-        return Augmentation.named(
-            self.augment,
-            crop_scale=self.crop_scale,
-            crop_ratio=self.crop_ratio,
-            horizontal_flip=self.horizontal_flip,
-            brightness=self.brightness,
-            contrast=self.contrast,
-            saturation=self.saturation,
-            hue=self.hue,
-        )
 
     @property
     def validation_size(self) -> int | None:

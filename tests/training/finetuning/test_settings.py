@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tomllib
 from typing import Any
 
 import pytest
 
+from gradcli.data.augmentation import AUGMENTATION_SETTINGS, Augmentation
 from gradcli.errors import UsageError
 from gradcli.models.resnet import build_resnet18
+from gradcli.training.finetuning.augmentation_settings import AugmentationSettings
 from gradcli.training.finetuning.options import options_of, settings_of
 from gradcli.training.finetuning.run_folder import to_toml
 from gradcli.training.finetuning.settings import CheckpointInterval, FinetuneSettings
@@ -36,7 +39,8 @@ from gradcli.training.schedules import ScheduleSettings
         ({"seed": -1}, "--seed -1: expected 0 or more"),
         ({"train_sizes": (64, 4)}, "--train-sizes 64,4: expected sides of 8 to 8192 pixels, such as 64,32"),
         ({"train_sizes": ()}, "--train-sizes : expected sides of 8 to 8192 pixels"),
-        ({"augment": "heavy"}, "augmentation 'heavy': expected one of none, light, standard"),
+        ({"augment": "heavy"}, "augmentation 'heavy': expected one of none, light, standard, strong"),
+        ({"degrees": 200.0}, "augmentation degrees 200.0: expected a number from 0 to 180"),
         ({"checkpoint_every": "often"}, "--checkpoint-every often: expected a time such as 60s or 5m, or a number"),
     ],
 )
@@ -112,8 +116,20 @@ EVERYTHING = FinetuneSettings(
     clip_norm=1.0,
     augment="light",
     crop_scale=(0.5, 1.0),
+    degrees=15.0,
+    upright=0.75,
+    translate=0.05,
+    zoom=(0.8, 1.25),
+    stretch=1.1,
     horizontal_flip=0.0,
+    background=0.5,
     hue=0.1,
+    channel_gain=0.2,
+    channel_offset=0.1,
+    grayscale=0.1,
+    invert=0.2,
+    noise=0.05,
+    erase=0.25,
     views=4,
     patience=3,
     ema=0.98,
@@ -123,6 +139,13 @@ EVERYTHING = FinetuneSettings(
     checkpoint_every="20 steps",
     feature_cache=False,
 )
+# What runs wrote before the transforms of `strong` were there.
+EARLIER_CONFIGURATION = """
+data = "photos"
+augment = "standard"
+crop-scale = [0.5, 1.0]
+hue = 0.1
+"""
 SGD_IN_STEPS = FinetuneSettings(
     data="digits",
     freeze=(("freeze", "layer1.*"), ("freeze", "conv1.weight")),
@@ -139,6 +162,19 @@ def test_settings_read_back_from_a_configuration_file(settings: FinetuneSettings
     apply_freeze_rules(model, settings.freeze)
     text = to_toml(options_of(settings) | freeze_options(settings.freeze, model))
     assert settings_of(tomllib.loads(text), "config.toml") == settings
+
+
+def test_configurations_of_earlier_runs_mean_what_they_meant() -> None:
+    settings = settings_of(tomllib.loads(EARLIER_CONFIGURATION), "config.toml")
+    assert settings == FinetuneSettings(data="photos", augment="standard", crop_scale=(0.5, 1.0), hue=0.1)
+    assert set(settings.augmentation.to_dict()) == {"random_resized_crop", "horizontal_flip", "color_jitter"}
+
+
+def test_settings_of_augmentation_are_all_there_are() -> None:
+    names = {field.name for field in dataclasses.fields(AugmentationSettings)}
+    assert names == {"augment", *AUGMENTATION_SETTINGS}
+    settings = FinetuneSettings(data="digits", augment="strong", zoom=(0.5, 0.75), noise=0.0)
+    assert settings.augmentation == Augmentation.named("strong", zoom=(0.5, 0.75), noise=0.0)
 
 
 def test_rules_that_a_file_cannot_hold_freeze_the_same() -> None:
