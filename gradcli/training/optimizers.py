@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from gradcli.errors import UsageError
-from gradcli.optim import SGD, AdamW, Optimizer
+from gradcli.optim import SGD, Optimizer
 
 if TYPE_CHECKING:
     from gradcli.models import ResNet
     from gradcli.nn import Module
+    from gradcli.optim import AdamW
     from gradcli.optim.optimizer import Parameters
 
 OptimizerName = Literal["sgd", "adamw"]
@@ -60,6 +61,8 @@ class AdamWSettings:
 
     def optimizer_of(self, parameters: Parameters) -> AdamW:
         """AdamW over these parameters."""
+        from gradcli.optim import AdamW  # here: a step of SGD does without its modules
+
         return AdamW(parameters, **asdict(self))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from gradcli.errors import UsageError
@@ -50,3 +53,11 @@ def test_a_frozen_head_has_no_learning_rate() -> None:
     apply_freeze_rules(model, [("freeze", "fc.*")])
     with pytest.raises(UsageError, match="--head-lr 2: the head fc is frozen; leave it out"):
         build_optimizer(SGDSettings(), model, head_lr=2.0)
+
+
+def test_steps_of_sgd_load_no_other_optimizer() -> None:
+    program = (
+        "import sys; from gradcli.training.optimizers import SGDSettings; import gradcli.training.step; "
+        "print([name for name in sys.modules if 'adam' in name])"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "[]\n"
