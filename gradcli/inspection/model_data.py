@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import logging
-import tomllib
 from typing import Literal
 
 from gradcli.checkpoints.quoting import some_names
 from gradcli.data.dataset import Dataset
 from gradcli.data.preprocessing import Preprocessing
 from gradcli.data.sources import open_dataset
-from gradcli.data.sources import split as split_dataset
-from gradcli.errors import DataError, GradcliError, WeightsError
+from gradcli.errors import DataError, WeightsError
 from gradcli.models import LoadedModel
-from gradcli.models.weights_source import weights_file
-from gradcli.training.finetuning.data import data_fingerprint
-from gradcli.training.finetuning.run_folder import RunFolder
+from gradcli.training.finetuning.held_out import parts_of_run
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +80,7 @@ def choose_split(dataset: Dataset, loaded: LoadedModel, split: Split | None = No
         return split, splits
     if split is None and len(splits) > 1:
         split = "validation" if "validation" in splits else "test"
-    run = _parts_of_run(dataset, loaded) if "validation" not in splits and split != "test" else {}
+    run = parts_of_run(dataset, loaded.metadata) if "validation" not in splits and split != "test" else {}
     splits |= run
     if split is None:
         if not run:
@@ -102,22 +98,6 @@ def choose_split(dataset: Dataset, loaded: LoadedModel, split: Split | None = No
             "validation" if split == "validation" else "training",
         )
     return split, {split: splits[split]}
-
-
-def _parts_of_run(dataset: Dataset, loaded: LoadedModel) -> dict[str, Dataset]:
-    """The training and validation parts of the run that wrote the weights, none unless it split this very data."""
-    try:
-        config = tomllib.loads(loaded.metadata.get("gradcli.config", ""))
-        summary = RunFolder(weights_file(loaded.weights).parent).summary() or {}
-        fraction, seed = config.get("validation-split"), config.get("seed")
-        if not isinstance(fraction, float) or not isinstance(seed, int):
-            return {}
-        train, validation = split_dataset(dataset, fraction, seed)
-    except (tomllib.TOMLDecodeError, GradcliError, OSError):
-        return {}
-    description = summary.get("data")
-    known = isinstance(description, dict) and description.get("fingerprint") == data_fingerprint(train, validation)
-    return {"train": train, "validation": validation} if known else {}
 
 
 def _own_preprocessing(loaded: LoadedModel) -> Preprocessing | None:

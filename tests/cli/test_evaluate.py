@@ -115,6 +115,19 @@ def test_what_a_finetuning_run_reports_is_found_again(gradcli: Run, gradcli_json
     assert gradcli_json("evaluate", images_file, "-w", "run", "--split", "all")["images"] == 20
 
 
+def test_a_copy_of_a_runs_weights_knows_what_the_run_kept_for_validation(
+    gradcli: Run, gradcli_json: Run, images_file: Path
+) -> None:
+    options = ("--freeze-backbone", "--epochs", 1, "--run", "run", "--seed", 3, "--validation-split", 0.3)
+    assert gradcli("finetune", images_file, "-w", "random", *options).exit_code == 0
+    Path("run/model.safetensors").rename("copy.safetensors")
+    assert gradcli("weights", "convert", "copy.safetensors", "half.safetensors", "--dtype", "float16").exit_code == 0
+    for weights in ("copy.safetensors", "half.safetensors"):
+        document = gradcli_json("evaluate", images_file, "-w", weights)
+        assert (document["split"], document["images"]) == ("validation", 6)
+        assert gradcli_json("evaluate", images_file, "-w", weights, "--split", "train")["images"] == 14
+
+
 def test_weights_without_names_are_taken_by_position(gradcli: Run, model_file: Path) -> None:
     result = gradcli("evaluate", "digits", "-w", model_file, "-b", 256)
     assert result.exit_code == 0

@@ -347,7 +347,7 @@ class FinetuneRun:
 
     def _save_weights(self, *, last: bool = True) -> None:
         with self._averaged():
-            self._results.save_weights(self._records, self._best, last=last)
+            self._results.save_weights(self._records, self._best, fingerprint=self._fingerprint, last=last)
         self._weights_saved = time.monotonic()
 
     def _end(self, status: RunStatus, error: str | None = None) -> None:

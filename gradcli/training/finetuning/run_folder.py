@@ -143,19 +143,15 @@ class RunFolder:
             for place in self._made:
                 place.rmdir()
 
-    def config_text(self) -> str:
-        """The configuration as it was written."""
-        try:
-            return (self.path / CONFIG_FILE).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{self.path / CONFIG_FILE}: cannot be read: {error}") from error
-
     def config(self) -> dict[str, Any]:
-        """The options of the configuration by their long names; UsageError if it is no TOML."""
+        """The options of the configuration by their long names; UsageError if it can't be read or is no TOML."""
+        path = self.path / CONFIG_FILE
         try:
-            return tomllib.loads(self.config_text())
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path}: cannot be read: {error}") from error
         except tomllib.TOMLDecodeError as error:
-            raise UsageError(f"{self.path / CONFIG_FILE}: not valid TOML: {error}") from error
+            raise UsageError(f"{path}: not valid TOML: {error}") from error
 
     def summary(self) -> dict[str, Any] | None:
         """What `save_summary` wrote last, None without; RunFolderError if it is something else."""

@@ -17,8 +17,10 @@ from gradcli.models.weights_metadata import metadata_entries
 from gradcli.models.weights_source import RUN_WEIGHTS, find_source
 from gradcli.training.finetuning.data import describe_data
 from gradcli.training.finetuning.frozen_receipt import FrozenReceipt
+from gradcli.training.finetuning.held_out import split_entry
+from gradcli.training.finetuning.locations import without_folders
 from gradcli.training.finetuning.records import EpochRecord, best_record
-from gradcli.training.finetuning.run_folder import LAST_WEIGHTS, RunFolder
+from gradcli.training.finetuning.run_folder import LAST_WEIGHTS, RunFolder, to_toml
 from gradcli.training.finetuning.run_state import versions
 from gradcli.training.finetuning.setup import Finetuning
 from gradcli.training.freezing import frozen_names
@@ -38,13 +40,18 @@ class RunResults:
         self._sha256 = _start_sha256(finetuning.settings.weights)
 
     def save_weights(
-        self, records: Sequence[EpochRecord], best: Mapping[str, np.ndarray[Any, Any]], *, last: bool = True
+        self,
+        records: Sequence[EpochRecord],
+        best: Mapping[str, np.ndarray[Any, Any]],
+        *,
+        fingerprint: str,
+        last: bool = True,
     ) -> None:
         """Write the best weights, which are the model's but for the tensors of `best`, and with `last` the model's.
 
         Before the first epoch is done, the last ones are the best.
         """
-        state, metadata = state_arrays(self._finetuning.model), self._metadata()
+        state, metadata = state_arrays(self._finetuning.model), self._metadata(fingerprint)
         record = best_record(records)
         epoch = 0 if record is None else record.epoch
         if self._written != epoch or epoch == 0:
@@ -93,8 +100,9 @@ class RunResults:
         }
         self._folder.save_summary(summary)
 
-    def _metadata(self) -> dict[str, str]:
+    def _metadata(self, fingerprint: str) -> dict[str, str]:
         finetuning, classes = self._finetuning, self._finetuning.train_data.classes
+        settings = finetuning.settings
         entries = metadata_entries(
             frozen=frozen_names(finetuning.model),
             classes=classes if finetuning.num_classes == len(classes) else None,
@@ -102,9 +110,10 @@ class RunResults:
         )
         return {
             **entries,
-            "gradcli.kernels": finetuning.settings.kernels,
+            **split_entry(fingerprint, settings.validation_split, settings.seed),
+            "gradcli.kernels": settings.kernels,
             "gradcli.version": __version__,
-            "gradcli.config": self._folder.config_text(),
+            "gradcli.config": to_toml(without_folders(finetuning.config())),
         }
 
 

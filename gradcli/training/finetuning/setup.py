@@ -12,6 +12,7 @@ from gradcli.models.loading import replace_head
 from gradcli.ops.random import manual_seed
 from gradcli.training.batch_norms import moving_frozen_statistics, set_mode
 from gradcli.training.finetuning.data import open_finetuning_data, training_batches
+from gradcli.training.finetuning.locations import with_absolute_paths
 from gradcli.training.finetuning.options import options_of
 from gradcli.training.finetuning.settings import FinetuneSettings
 from gradcli.training.freezing import apply_freeze_rules, count_parameters, freeze_options, require_trainable
@@ -22,10 +23,13 @@ from gradcli.training.schedules import build_scheduler
 
 
 class Finetuning:
-    """Model, data, optimizer and schedule, as the settings say; nothing has been trained or written yet."""
+    """Model, data, optimizer and schedule, as the settings say; nothing has been trained or written yet.
+
+    `settings` are those given, with absolute paths, so that the run goes on from any folder.
+    """
 
     def __init__(self, settings: FinetuneSettings) -> None:
-        self.settings = settings
+        self.settings = settings = with_absolute_paths(settings)
         manual_seed(settings.seed)
         self.loaded: LoadedModel = load_model(settings.weights, verify=settings.verify, needs_head=False)
         self.train_data, self.val_data = open_finetuning_data(settings, self.loaded)

@@ -23,6 +23,7 @@ from gradcli.models import load_model
 from gradcli.ops.random import rand
 from gradcli.training.finetuning import run_state
 from gradcli.training.finetuning.data import training_batches
+from gradcli.training.finetuning.options import settings_of
 from gradcli.training.finetuning.run import FinetuneRun
 from gradcli.training.finetuning.run_folder import RunFolder
 from gradcli.training.finetuning.run_state import load_run_state, save_run_state
@@ -190,6 +191,24 @@ def test_data_that_changed_since_is_refused_by_name(settings: FinetuneSettings, 
     (photos / "class1" / "01.png").unlink()
     with pytest.raises(DataError, match=r"photos: changed since the run in .*run began"):
         resume(tmp_path / "run")
+
+
+def test_a_run_with_relative_paths_goes_on_from_another_folder(
+    settings: FinetuneSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(tmp_path / "photos").joinpath("class2", "02.png").write_bytes(b"broken")
+    save_model(tmp_path / "mine.safetensors", load_model(settings.weights))
+    settings = replace(settings, data="photos", weights="mine.safetensors")
+    monkeypatch.chdir(tmp_path)
+    run_whole(settings, Path("whole"))
+    start(settings, Path("run"), stop_after=4)
+    (tmp_path / "elsewhere" / "photos").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    resume(Path("../run"))
+    assert_same(tmp_path / "run", tmp_path / "whole")
+    config = RunFolder(tmp_path / "run").config()
+    run_whole(settings_of(config, "config.toml"), Path("again"))
+    assert_same(Path("again"), tmp_path / "whole")
 
 
 def test_other_start_weights_are_refused(settings: FinetuneSettings, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -122,7 +124,15 @@ def test_the_summary_tells_what_the_run_was(settings: FinetuneSettings, tmp_path
     assert set(frozen["tensors"]) == set(finetuning.model.state_dict()) - {"fc.weight", "fc.bias"}
     assert frozen["moving_statistics"] == []
     entries = load_checkpoint(tmp_path / "run" / "model.safetensors").metadata
-    assert entries["gradcli.config"] == (tmp_path / "run" / "config.toml").read_text()
+    config = RunFolder(tmp_path / "run").config()
+    shown = tomllib.loads(entries["gradcli.config"])
+    assert (config["data"], config["weights"]) == (settings.data, settings.weights)
+    assert shown == {**config, "data": "bands.npz", "weights": "ten.safetensors"}
+    assert json.loads(entries["gradcli.data"]) == {
+        "fingerprint": summary["data"]["fingerprint"],
+        "validation_split": 0.2,
+        "seed": 0,
+    }
     assert entries["gradcli.epoch"] == str(summary["best_epoch"])
 
 
