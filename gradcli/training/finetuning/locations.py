@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -32,5 +33,5 @@ def without_folders(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _absolute_if_there(name: str) -> str:
-    path = Path(name)
-    return str(path.absolute()) if path.exists() else name
+    # Unlike Path.exists, this takes names that no file system does.
+    return os.path.abspath(name) if os.path.exists(name) else name
