@@ -53,6 +53,8 @@ def open_dataset(
 
 
 def _open(spec: str, preprocessing: Preprocessing | None) -> Dataset:
+    if not spec:  # an unset variable of a shell, which as a path would be the folder one is in
+        raise DataError("no data is named (an empty text is given); expected a name, a folder or a file")
     if spec in BUNDLED_DATASETS:
         return BUNDLED_DATASETS[spec](preprocessing)
     if spec in known_datasets():

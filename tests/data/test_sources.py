@@ -199,3 +199,11 @@ def test_split_names_classes_that_nothing_validates(caplog: pytest.LogCaptureFix
         "made: classes of one image are trained on and never validated: 1",
         "made: classes of one image are trained on and never validated: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more",
     ]
+
+
+def test_an_empty_text_is_not_the_folder_one_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a").mkdir()
+    Image.new("RGB", (4, 4)).save("a/1.png")
+    with pytest.raises(DataError, match="no data is named"):
+        open_dataset("")
