@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from machine import describe_measurement, format_measurement
-from options import Size, parser_with_shared_options, size, write_json
+from options import Size, add_sizes_option, parser_with_shared_options, write_json
 from paired_workers import paired_workers, prepared_environment
 from processes import output_of
 from workers.convolution_case import Convolution
@@ -114,14 +114,7 @@ def _table_row(case: Mapping[str, Any], name: str) -> str:
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = parser_with_shared_options(__doc__ or "", "--rounds", 10)
-    parser.add_argument(
-        "--sizes",
-        type=size,
-        nargs="+",
-        default=list(SIZES),
-        metavar="SIDE:BATCH",
-        help=f"default: {' '.join(map(str, SIZES))}",
-    )
+    add_sizes_option(parser, SIZES)
     return parser.parse_args()
 
 

@@ -8,7 +8,6 @@ map of the file the system reads it when they are used: "load and copy" counts t
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from statistics import median
 from typing import Any
 
 from machine import describe_measurement, format_measurement
-from options import parser_with_shared_options, write_json
+from options import measure_and_report
 from paired_workers import paired_workers, prepared_environment
 from processes import Worker, output_of
 
@@ -101,18 +100,5 @@ def format_report(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def parse_arguments() -> argparse.Namespace:
-    """The command line."""
-    return parser_with_shared_options(__doc__ or "", "--rounds", 25).parse_args()
-
-
-def main() -> None:
-    """Measure, print the table and write the JSON file that was asked for."""
-    arguments = parse_arguments()
-    report = measure(arguments.pytorch_python, arguments.threads, arguments.rounds)
-    print(format_report(report))
-    write_json(arguments.json, report)
-
-
 if __name__ == "__main__":
-    main()
+    measure_and_report(__doc__ or "", 25, measure, format_report)

@@ -7,7 +7,6 @@ gradcli and PyTorch (its default implementation of each optimizer) have a proces
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import sys
@@ -16,7 +15,7 @@ from statistics import median
 from typing import Any
 
 from machine import describe_measurement, format_measurement
-from options import parser_with_shared_options, write_json
+from options import measure_and_report
 from paired_workers import paired_workers, prepared_environment
 from processes import Worker
 from workers.optimizer_case import CASES
@@ -89,18 +88,5 @@ def _milliseconds(row: Mapping[str, float]) -> str:
     return f"{1e3 * row['median']:.1f} / {1e3 * row['minimum']:.1f}"
 
 
-def parse_arguments() -> argparse.Namespace:
-    """The command line."""
-    return parser_with_shared_options(__doc__ or "", "--rounds", 25).parse_args()
-
-
-def main() -> None:
-    """Measure, print the table and write the JSON file that was asked for."""
-    arguments = parse_arguments()
-    report = measure(arguments.pytorch_python, arguments.threads, arguments.rounds)
-    print(format_report(report))
-    write_json(arguments.json, report)
-
-
 if __name__ == "__main__":
-    main()
+    measure_and_report(__doc__ or "", 25, measure, format_report)

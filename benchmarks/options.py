@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,34 @@ def add_gradcli_command_option(parser: argparse.ArgumentParser) -> None:
         metavar="COMMAND",
         help="how to start gradcli (default: %(default)s)",
     )
+
+
+def add_sizes_option(parser: argparse.ArgumentParser, default: Sequence[Size]) -> None:
+    """`--sizes`, each a batch that is measured; `default` are those measured without it."""
+    parser.add_argument(
+        "--sizes",
+        type=size,
+        nargs="+",
+        default=list(default),
+        metavar="SIDE:BATCH",
+        help=f"default: {' '.join(map(str, default))}",
+    )
+
+
+def measure_and_report(
+    description: str,
+    rounds: int,
+    measure: Callable[[str, int, int], dict[str, Any]],
+    format_report: Callable[[dict[str, Any]], str],
+) -> None:
+    """A program with no options but the shared ones: it measures, prints the report and writes the JSON file.
+
+    `measure` takes PyTorch's Python, the threads and the rounds, by default `rounds`.
+    """
+    arguments = parser_with_shared_options(description, "--rounds", rounds).parse_args()
+    report = measure(arguments.pytorch_python, arguments.threads, arguments.rounds)
+    print(format_report(report))
+    write_json(arguments.json, report)
 
 
 def write_json(path: Path | None, report: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from machine import describe_measurement
-from options import KERNELS, Size, add_kernels_option, parser_with_shared_options, size, write_json
+from options import KERNELS, Size, add_kernels_option, add_sizes_option, parser_with_shared_options, write_json
 from processes import output_of
 from training_report import format_report, goals_met, summarize_case
 from training_workers import (
@@ -85,14 +85,7 @@ def measure_all(
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = parser_with_shared_options(__doc__ or "", "--rounds", 15)
-    parser.add_argument(
-        "--sizes",
-        type=size,
-        nargs="+",
-        default=list(SIZES),
-        metavar="SIDE:BATCH",
-        help=f"default: {' '.join(map(str, SIZES))}",
-    )
+    add_sizes_option(parser, SIZES)
     add_kernels_option(parser, KERNELS)
     parser.add_argument("--modes", choices=MODES, nargs="+", default=list(MODES), help="default: all")
     return parser.parse_args()

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
+from gradcli.cli.fetching import FetchFormat, ForceOption, check_url
 from gradcli.cli.option_groups import OutputOptions
 from gradcli.cli.options import FORMAT
 from gradcli.cli.plain_values import without_control_characters
 from gradcli.cli.progress import progress
 from gradcli.cli.tables import Column
-from gradcli.errors import UsageError
 
 if TYPE_CHECKING:
     from gradcli.data.inspection import DatasetReport
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ListFormat = Literal["table", "json", "jsonl", "csv"]
-FetchFormat = Literal["table", "json", "csv"]
 InspectFormat = Literal["table", "json", "jsonl", "csv"]
 
 MOST_WARNINGS = 20
@@ -54,7 +53,7 @@ def list_datasets(output: OutputOptions, format: Annotated[ListFormat | None, FO
     \b
     bundled     comes with gradcli
     cached      in gradcli's cache, ready to use
-    installed   where the operating system's package has put it, and used from there
+    installed   put there by the operating system's package, and used from there
     not here    fetched by `gradcli data fetch`
     """
     destination = output.resolve(format, get_args(ListFormat))
@@ -80,7 +79,7 @@ def fetch(
             help="Where to download it instead: a mirror of the file, or of the folder if there are several files.",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Download it even if it is here.")] = False,
+    force: ForceOption = False,
     format: Annotated[FetchFormat | None, FORMAT] = None,
 ) -> None:
     """Download known data sets into the cache, and verify them.
@@ -93,13 +92,10 @@ def fetch(
     gradcli data fetch cifar10 --url https://mirror.example/cifar-10-binary.tar.gz
     """
     destination = output.resolve(format, get_args(FetchFormat))
-    if url is not None and len(names) > 1:
-        raise UsageError(f"--url {url}: is the place of one data set; fetch {names[0]} and the others one by one")
+    check_url(url, names, "data set")
     from gradcli.data.known_datasets import fetch_known_datasets
 
-    with destination.record_writer(FETCH_COLUMNS) as write:
-        for fetched in fetch_known_datasets(names, url=url, force=force):
-            write(fetched)
+    destination.write_records(fetch_known_datasets(names, url=url, force=force), FETCH_COLUMNS)
 
 
 def inspect(
@@ -120,7 +116,7 @@ def inspect(
 
     \b
     gradcli data inspect photos/
-    gradcli data inspect photos/ --json | jq '.duplicates[] | select(.across_splits)'
+    gradcli data inspect photos/ --json | jq '.duplicates[].images'
     """
     destination = output.resolve(format, get_args(InspectFormat))
     from gradcli.data.inspection import inspect_dataset

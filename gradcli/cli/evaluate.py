@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import typer
 
 from gradcli.cli.option_groups import OutputOptions
-from gradcli.cli.options import FORMAT, KernelsOption, NoVerifyOption, SplitChoice, WeightsOption
+from gradcli.cli.options import FORMAT, KernelsOption, NoVerifyOption, WeightsOption
 from gradcli.cli.plain_values import without_control_characters
 from gradcli.cli.progress import progress
 from gradcli.cli.tables import Column
+from gradcli.data.split_names import Split
 from gradcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def evaluate(
     weights: WeightsOption = "random:0",
     no_verify: NoVerifyOption = False,
     split: Annotated[
-        SplitChoice | None,
+        Split | None,
         typer.Option("--split", help="Which part of the data. Left out: validation, else test, else all."),
     ] = None,
     top: Annotated[

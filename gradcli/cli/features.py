@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal, get_args
 import typer
 
 from gradcli.cli.option_groups import OutputOptions
-from gradcli.cli.options import FORMAT, KernelsOption, NoVerifyOption, SplitChoice, WeightsOption
+from gradcli.cli.options import FORMAT, KernelsOption, NoVerifyOption, WeightsOption
 from gradcli.cli.progress import progress
 from gradcli.cli.tables import Column
+from gradcli.data.split_names import Split
 from gradcli.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -29,9 +30,7 @@ def features(
     output: OutputOptions,
     weights: WeightsOption = "random:0",
     no_verify: NoVerifyOption = False,
-    split: Annotated[
-        SplitChoice | None, typer.Option("--split", help="Which part of a data set. Left out: all.")
-    ] = None,
+    split: Annotated[Split | None, typer.Option("--split", help="Which part of a data set. Left out: all.")] = None,
     null: Annotated[
         bool, typer.Option("--null", "-0", help="The list ends each path with a null byte, not a line's end.")
     ] = False,

@@ -36,7 +36,7 @@ def freeze(
 
     \b
     gradcli freeze 'layer1.*'
-    gradcli freeze --freeze-backbone --unfreeze 'layer4.*' --save frozen.safetensors
+    gradcli freeze --freeze-backbone --unfreeze 'layer4.*' --save part.safetensors
     """
     destination = output.resolve(format, get_args(FreezeFormat))
     if save is not None:

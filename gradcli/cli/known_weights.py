@@ -7,13 +7,13 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
+from gradcli.cli.fetching import FetchFormat, ForceOption, check_url
 from gradcli.cli.option_groups import OutputOptions
 from gradcli.cli.options import FORMAT
 from gradcli.cli.tables import Column
-from gradcli.errors import UsageError, WeightsError
+from gradcli.errors import WeightsError
 
 ListFormat = Literal["table", "json", "jsonl", "csv"]
-FetchFormat = Literal["table", "json", "csv"]
 VerifyFormat = Literal["table", "json", "csv"]
 
 LIST_COLUMNS = [
@@ -45,7 +45,7 @@ def list_weights(output: OutputOptions, format: Annotated[ListFormat | None, FOR
 
     \b
     cached       in gradcli's cache, ready to use
-    downloaded   as published, in the cache's folder of downloads, and used from there
+    downloaded   as published, in the cache's downloads, and used from there
     torch.hub    downloaded by PyTorch, and used from there
     not here     fetched by `gradcli weights fetch`, or when first used
     """
@@ -72,7 +72,7 @@ def fetch(
     url: Annotated[
         str | None, typer.Option("--url", metavar="URL", help="Where to download it instead: a mirror of the file.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Download it even if it is here.")] = False,
+    force: ForceOption = False,
     format: Annotated[FetchFormat | None, FORMAT] = None,
 ) -> None:
     """Download known weights into the cache, and verify them.
@@ -82,16 +82,13 @@ def fetch(
 
     \b
     gradcli weights fetch imagenet1k-v1
-    gradcli weights fetch imagenet1k-v1 --url https://mirror.example/resnet18-f37072fd.pth
+    gradcli weights fetch imagenet1k-v1 --url https://mirror.example/resnet18.pth
     """
     destination = output.resolve(format, get_args(FetchFormat))
-    if url is not None and len(names) > 1:
-        raise UsageError(f"--url {url}: is the place of one file; fetch {names[0]} and the others one by one")
+    check_url(url, names, "file")
     from gradcli.inspection.weights import fetch_known_weights
 
-    with destination.record_writer(FETCH_COLUMNS) as write:
-        for fetched in fetch_known_weights(names, url=url, force=force):
-            write(fetched)
+    destination.write_records(fetch_known_weights(names, url=url, force=force), FETCH_COLUMNS)
 
 
 def verify(

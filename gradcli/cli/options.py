@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -45,9 +45,6 @@ PANELS = (
 """The order of a help page: what is the command's own first."""
 
 SEED_LIMIT = 2**64
-
-SplitChoice = Literal["train", "validation", "test", "all"]
-"""A part of a data set; `inspection.model_data.Split`, which imports NumPy, is the same."""
 
 
 class Loss(StrEnum):

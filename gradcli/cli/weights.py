@@ -68,7 +68,8 @@ def convert(
 
     \b
     gradcli weights convert resnet18-f37072fd.pth imagenet.safetensors
-    gradcli weights convert trained.pt half.safetensors --dtype float16 --naming timm
+    gradcli weights convert trained.pt half.safetensors --dtype float16
+    gradcli weights convert trained.pt timm.safetensors --naming timm
     """
     report = output.resolve(format, get_args(ConvertFormat))
     from gradcli.checkpoints import convert_checkpoint

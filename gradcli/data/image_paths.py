@@ -24,7 +24,8 @@ def image_paths(specs: Sequence[str], *, separator: bytes = b"\n") -> Iterator[l
 
     A folder stands for the images directly in it, sorted by name; one without any is a DataError, at once. `-` is a
     list on standard input, one path behind each `separator`, of which those are given out that are there: whoever
-    writes the list may wait for an answer before going on. Whether the files exist is not looked at.
+    writes the list may wait for an answer before going on. A list that ends without any is a DataError too. Whether
+    the files exist is not looked at.
     """
     listed: list[list[str] | None] = []  # None stands for standard input
     for spec in specs:
@@ -67,7 +68,12 @@ def _chunks(listed: Sequence[list[str] | None], separator: bytes) -> Iterator[li
         elif sys.stdin is None:
             raise DataError("standard input is closed; expected a list of image files")
         else:
-            yield from read_paths(sys.stdin.buffer, separator)
+            chunks = read_paths(sys.stdin.buffer, separator)
+            if (first := next(chunks, None)) is None:
+                ending = "line" if separator == b"\n" else "null byte"
+                raise DataError(f"standard input: names no image files; expected a path for each {ending}")
+            yield first
+            yield from chunks
 
 
 def _read_some(stream: BinaryIO) -> bytes:

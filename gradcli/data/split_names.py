@@ -1,8 +1,11 @@
-"""What people call the splits of a data set, in the names of folders and files and in lists."""
+"""The splits of a data set, and what people call them in the names of folders and files and in lists."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
+
+Split = Literal["train", "validation", "test", "all"]
+"""A split of a data set, or all of them."""
 
 SPLIT_NAMES: Final = {
     "train": "train",

@@ -15,8 +15,9 @@ from gradcli.data.dataset import Dataset
 from gradcli.data.image_paths import STANDARD_INPUT, image_files, image_paths
 from gradcli.data.images import is_image_file, list_images
 from gradcli.data.loader import Loader
+from gradcli.data.split_names import Split
 from gradcli.errors import DataError, DivergedError
-from gradcli.inspection.model_data import Split, choose_split, file_preprocessing, open_for_model
+from gradcli.inspection.model_data import choose_split, file_preprocessing, open_for_model
 from gradcli.kernels.policy import Kernels
 from gradcli.models import LoadedModel
 from gradcli.training.feature_cache import Features, backbone_features
@@ -110,8 +111,6 @@ class FeatureSource:
         if split is not None:
             raise DataError(f"--split {split}: image files have no splits; expected a data set")
         paths = [path for chunk in image_paths(specs, separator=separator) for path in chunk]
-        if not paths:
-            raise DataError("standard input: names no image files; expected one path a line")
         source = "standard input" if list(specs) == [STANDARD_INPUT] else specs[0]
         return cls([(None, image_files(source, paths, file_preprocessing(loaded, image_size)))])
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import Literal
 
 from gradcli.checkpoints.quoting import some_names
 from gradcli.data.dataset import Dataset
 from gradcli.data.preprocessing import Preprocessing
 from gradcli.data.sources import open_dataset
+from gradcli.data.split_names import Split
 from gradcli.errors import DataError, WeightsError
 from gradcli.models import LoadedModel
 from gradcli.training.finetuning.held_out import parts_of_run
 
 logger = logging.getLogger(__name__)
-
-Split = Literal["train", "validation", "test", "all"]
 
 
 def file_preprocessing(loaded: LoadedModel, image_size: int | None = None) -> Preprocessing:

@@ -124,7 +124,7 @@ REFUSED = [
     ("features photos --split test -w NAMED", 3, "photos: has no test part, only train, validation"),
     ("features none.png -w NAMED", 3, "none.png: none of its 1 images can be read"),
     ("features none.png --strict -w NAMED", 3, "none.png: no such file; expected an image"),
-    ("features - -w NAMED", 3, "standard input: names no image files; expected one path a line"),
+    ("features - -w NAMED", 3, "standard input: names no image files; expected a path for each line"),
     ("features photos -o a.png -w NAMED", 2, "--output a.png: .png is no format of this command"),
 ]
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 import typer
 from typer.main import get_command
+from typer.testing import CliRunner
 
 import gradcli
 from gradcli.cli.main import COMMANDS, app
@@ -51,13 +52,18 @@ def commands(group: typer.Typer, *path: str) -> Iterator[tuple[str, ...]]:
 
 @pytest.mark.parametrize("path", list(commands(app)), ids=" ".join)
 def test_every_command_has_help(path: tuple[str, ...]) -> None:
-    from typer.testing import CliRunner
-
     result = CliRunner().invoke(app, [*path, "--help"])
     assert result.exit_code == 0
     assert result.stdout.startswith(f"Usage: gradcli {' '.join(path)} ")
     purpose = result.stdout.splitlines()[2].strip()
     assert purpose.endswith("."), "the first line of help is a sentence"
+
+
+@pytest.mark.parametrize("path", [(), *commands(app)], ids=" ".join)
+def test_help_fits_a_terminal_of_80_columns(path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    result = CliRunner().invoke(app, [*path, "--help"])
+    assert [line for line in result.stdout.splitlines() if len(line) > 80] == []
 
 
 def test_an_unknown_command_is_one_line() -> None:

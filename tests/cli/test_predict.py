@@ -106,8 +106,18 @@ def test_a_list_on_standard_input(gradcli: Run, named: Path, photos: list[str]) 
     assert [record["path"] for record in records(nulls.stdout)] == paths
     table = gradcli("predict", "--null", "-", "-w", named, "--top", 1, input=f"{paths[0]}\0").stdout.splitlines()
     assert table[1].startswith(r"photos/class0/new\nline.png	1	")
-    empty = gradcli("predict", "-", "-w", named, input="")
-    assert (empty.exit_code, len(empty.stdout.splitlines())) == (0, 1)
+
+
+@pytest.mark.parametrize("form", ["json", "table"])
+@pytest.mark.parametrize(
+    ("option", "ending", "content"), [("-w", "line", ""), ("-w", "line", "\n\r\n"), ("-0w", "null byte", "\0")]
+)
+def test_a_list_without_paths_is_refused_as_a_folder_without_images_is(
+    option: str, ending: str, content: str, form: str, gradcli: Run, named: Path
+) -> None:
+    result = gradcli("predict", "-", option, named, "--format", form, input=content)
+    message = f"gradcli predict: error: standard input: names no image files; expected a path for each {ending}\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (3, "", message)
 
 
 def test_an_answer_comes_while_the_list_is_still_being_written(tmp_path: Path, named: Path, photos: list[str]) -> None:

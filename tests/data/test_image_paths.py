@@ -74,6 +74,9 @@ def test_what_is_there_is_given_out_before_the_list_ends() -> None:
 def test_standard_input_takes_its_place_among_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"b.jpg\nc.jpg\n")))
     assert list(image_paths(["a.jpg", "-", "d.jpg"])) == [["a.jpg"], ["b.jpg", "c.jpg"], ["d.jpg"]]
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\n")))
+    with pytest.raises(DataError, match="names no image files; expected a path for each line"):
+        list(image_paths(["a.jpg", "-"]))
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(DataError, match="standard input is closed"):
         list(image_paths(["-"]))
