@@ -38,7 +38,7 @@ def step(
     """Forward, loss, backward and a step of SGD, as in the tutorial.
 
     \b
-    gradcli step                         random image and labels, as the tutorial has
+    gradcli step                     random image and labels, as in the tutorial
     gradcli step -i photo.jpg -t 207 --loss cross-entropy --freeze-backbone --json
     """
     destination = output.resolve(format, get_args(StepFormat))
