@@ -21,7 +21,7 @@ WEIGHT_DECAYS = tuple(10 ** (exponent / 2) for exponent in range(2, -9, -1))
 
 _MOST_STEPS = 5000
 # Where the gradient is as short as this, accuracy on Fashion-MNIST is within 0.2 points of the minimum's. Classes that
-# can be separated are still far from it, which does them good: digits lose up to 0.8 points on the way to a tenth of it.
+# can be separated are still far from it, which does them good: digits lose up to 0.8 points down to a tenth of it.
 _GRADIENT_NORM = 1e-3
 _LEAST_VARIANCE = 1e-6  # of a principal axis, beside the largest: what lies below is rounding
 _WORSE_IN_A_ROW = 2
