@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from finetuning_runs import HEAD_ONLY
 from labelled_images import write_npz
+from prefix_features import SMALL_BATCH
 
 from gradcli.models import load_model
+from gradcli.training import feature_cache
 from gradcli.training.finetuning.settings import FinetuneSettings
 from gradcli.training.optimizers import SGDSettings
 from gradcli.training.passes import Pass, PassSettings, prepare
@@ -62,3 +64,10 @@ def state_bytes() -> Callable[[Any], dict[str, bytes]]:
         return {name: tensor.array.tobytes() for name, tensor in model.state_dict().items()}
 
     return bytes_by_name
+
+
+@pytest.fixture
+def small_feature_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty cache in `home`, and features computed in small batches, so that few images are several."""
+    monkeypatch.setenv("GRADCLI_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(feature_cache, "_BATCH_SIZES", range(SMALL_BATCH, SMALL_BATCH + 1))

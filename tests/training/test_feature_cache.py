@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from finetuning_runs import HEAD_ONLY, UP_TO_LAYER3
-from labelled_images import write_folder
+from prefix_features import COUNT, SMALL_BATCH, cut_of, digits, features_of, frozen_model, values
 
 import gradcli
 from gradcli import nn
@@ -21,7 +21,6 @@ from gradcli.data.augmentation import Augmentation
 from gradcli.data.batches import batch_indices, epoch_order
 from gradcli.data.dataset import Dataset, Subset
 from gradcli.data.digits import open_digits
-from gradcli.data.folder import open_folder
 from gradcli.data.loader import Loader
 from gradcli.data.preprocessing import Preprocessing
 from gradcli.errors import DataError
@@ -31,7 +30,6 @@ from gradcli.models.resnet import build_resnet18
 from gradcli.nn.functional import cross_entropy
 from gradcli.optim import SGD
 from gradcli.training import feature_cache
-from gradcli.training.batch_norms import set_mode
 from gradcli.training.feature_cache import (
     Features,
     backbone_features,
@@ -40,46 +38,9 @@ from gradcli.training.feature_cache import (
     features_folder,
 )
 from gradcli.training.feature_store import JOURNAL_FILE, ROWS_FILE
-from gradcli.training.freezing import FreezeRule, apply_freeze_rules
-from gradcli.training.frozen_prefix import CutModel, cut_model
+from gradcli.training.freezing import FreezeRule
 
-COUNT = 40
-SMALL_BATCH = 16
-
-
-@pytest.fixture(autouse=True)
-def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty cache, and small batches so that few images are several."""
-    monkeypatch.setenv("GRADCLI_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(feature_cache, "_BATCH_SIZES", range(SMALL_BATCH, SMALL_BATCH + 1))
-
-
-def frozen_model(rules: list[FreezeRule] = HEAD_ONLY, seed: int = 0) -> ResNet:
-    gradcli.manual_seed(seed)
-    model = build_resnet18(10)
-    apply_freeze_rules(model, rules)
-    set_mode(model, None)
-    return model
-
-
-def cut_of(model: ResNet) -> CutModel:
-    cut = cut_model(model)
-    assert cut is not None
-    return cut
-
-
-def digits(count: int = COUNT) -> Dataset:
-    return Subset(open_digits(), np.arange(count))
-
-
-def features_of(cut: CutModel, data: Dataset, *, loader: Loader | None = None, **options: Any) -> Features:
-    features = cached_features(cut, loader or Loader(data, workers=0), **options)
-    assert features is not None
-    return features
-
-
-def values(features: Features, view: int = 0) -> np.ndarray[Any, Any]:
-    return features.batch(np.arange(len(features)), view)
+pytestmark = pytest.mark.usefixtures("small_feature_batches")
 
 
 @pytest.mark.parametrize("kernels", ["exact", "fast"])
@@ -247,76 +208,6 @@ def test_subsets_have_the_same_features() -> None:
     np.testing.assert_array_equal(part.labels, features.labels[positions])
     np.testing.assert_array_equal(part.batch([0, 2]), features.batch([30, 17]))
     np.testing.assert_array_equal(part.subset(np.array([1])).batch([0]), features.batch([2]))
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """Forty images in files, of which two are none."""
-    folder = write_folder(tmp_path / "photos", count=COUNT)
-    for file in ("class0/00.png", "class1/04.png"):
-        (folder / file).write_bytes(b"no image")
-    return folder
-
-
-def small_folder(photos: Path) -> Dataset:
-    return open_folder(photos).with_preprocessing(Preprocessing.straight(32))
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_unreadable_images_are_left_out(photos: Path, workers: int, caplog: pytest.LogCaptureFixture) -> None:
-    cut, data = cut_of(frozen_model()), small_folder(photos)
-    names = [data.name(index) for index in range(COUNT)]
-    bad = [index for index, name in enumerate(names) if name.endswith(("00.png", "04.png"))]
-    for computed in (COUNT, 0):  # the second time from the cache
-        caplog.clear()
-        loader = Loader(data, workers=workers)
-        features = features_of(cut, data, loader=loader)
-        assert features.computed == computed
-        assert sorted(loader.skipped) == [names[index] for index in bad]
-        assert features.kept.tolist() == [index for index in range(COUNT) if index not in bad]
-        assert not features.batch(bad).any()
-        assert all(names[index] in caplog.text for index in bad)
-    part = features.subset(np.array([*bad, 5, 6]))
-    assert part.kept.tolist() == [2, 3]
-    with pytest.raises(DataError, match=r"0[04]\.png"):
-        features_of(cut, data, loader=Loader(data, workers=workers, strict=True))
-
-
-def test_the_other_features_dont_depend_on_unreadable_images(tmp_path: Path, photos: Path) -> None:
-    whole = small_folder(write_folder(tmp_path / "whole", count=COUNT))
-    cut, data = cut_of(frozen_model()), small_folder(photos)
-    features, expected = features_of(cut, data), features_of(cut, whole)
-    np.testing.assert_array_equal(features.batch(features.kept), expected.batch(features.kept))
-
-
-def test_images_that_become_readable_are_added(photos: Path) -> None:
-    cut, data = cut_of(frozen_model()), small_folder(photos)
-    features = features_of(cut, data)
-    readable = Loader(data, workers=0)
-    fetch = data.images
-    data.images = lambda indices: fetch([10 if index == 0 else index for index in indices])  # type: ignore[method-assign]
-    again = features_of(cut, data, loader=readable)
-    assert again.computed == SMALL_BATCH
-    assert again.kept.tolist() == sorted([0, *features.kept])
-    np.testing.assert_array_equal(again.batch([0]), again.batch([10]))
-
-
-def test_no_image_that_can_be_read(photos: Path) -> None:
-    for path in photos.glob("*/*.png"):
-        path.write_bytes(b"no image")
-    with pytest.raises(DataError, match="none of its 40 images can be read"):
-        features_of(cut_of(frozen_model()), small_folder(photos))
-
-
-def test_data_that_changes_meanwhile_is_refused(photos: Path) -> None:
-    data = small_folder(photos)
-
-    def change(done: int, total: int) -> None:
-        (photos / "class2" / "02.png").write_bytes(b"another image")
-
-    with pytest.raises(DataError, match=r"photos: changed while features .* run again"):
-        features_of(cut_of(frozen_model()), data, on_batch=change)
-    assert list(features_folder().iterdir()) == []
 
 
 def test_views_of_augmented_images() -> None:
