@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -19,33 +20,44 @@ OPTIONS = ("--freeze-backbone", "--epochs", "3", "-b", "8", "--checkpoint-every"
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs signals")
 
 
-@pytest.fixture
-def program(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+@pytest.fixture(scope="module")
+def program() -> Iterator[ModuleType]:
     """The program as a module. Its neighbours, found by their plain names, are forgotten afterwards."""
     before = set(sys.modules)
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    import kill_and_resume
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(BENCHMARKS)
+        import kill_and_resume
 
-    yield kill_and_resume
+        yield kill_and_resume
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(BENCHMARKS)):
             del sys.modules[name]
 
 
-def test_runs_come_to_the_same_however_they_are_interrupted(program: ModuleType, tmp_path: Path) -> None:
-    task = program.Task(tmp_path, [sys.executable, "-m", "gradcli"], OPTIONS, dict(os.environ))
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the runs of `task` are."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def task(program: ModuleType, folder: Path) -> Any:
+    """A task, whose run that is left alone has ended."""
+    return program.Task(folder, [sys.executable, "-m", "gradcli"], OPTIONS, dict(os.environ))
+
+
+def test_runs_come_to_the_same_however_they_are_interrupted(program: ModuleType, task: Any, folder: Path) -> None:
     for number, how in enumerate(program.HOW):
         count = program.Count()
         task.interrupted(how, number, random.Random(number), count)
         assert count.failures == []
         assert (count.runs, count.identical) == (1, 1)
         assert count.interruptions == count.resumed + count.before_the_folder > 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["data.npz", "reference"]
+    assert sorted(path.name for path in folder.iterdir()) == ["data.npz", "reference"]
 
 
-def test_a_difference_is_told_and_counted(program: ModuleType, tmp_path: Path) -> None:
-    task = program.Task(tmp_path, [sys.executable, "-m", "gradcli"], OPTIONS, dict(os.environ))
-    run = tmp_path / "reference" / "run"
+def test_a_difference_is_told_and_counted(program: ModuleType, task: Any, folder: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(folder / "reference" / "run", tmp_path / "run")
     (run / "left.tmp").write_text("")
     weights = bytearray((run / "model.safetensors").read_bytes())
     weights[-1] ^= 1
