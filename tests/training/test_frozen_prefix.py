@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from finetuning_runs import UP_TO_LAYER3
+from prefix_features import cut_of, frozen_model
 
 import gradcli
 from gradcli.autograd import Tensor
@@ -17,8 +19,6 @@ from gradcli.nn.functional import cross_entropy
 from gradcli.training.batch_norms import set_mode
 from gradcli.training.freezing import FreezeRule, apply_freeze_rules
 from gradcli.training.frozen_prefix import cut_before_classifier, cut_model
-
-UP_TO_LAYER3 = [("freeze", "conv1.*"), ("freeze", "bn1.*"), ("freeze", "layer[123].*")]
 
 
 @pytest.fixture
@@ -73,12 +73,8 @@ def test_shape_of_features(
 
 @pytest.mark.parametrize("rules", [[("freeze-backbone", "")], UP_TO_LAYER3])
 def test_gradients_are_those_of_the_whole_model_and_end_at_the_cut(rules: list[FreezeRule]) -> None:
-    gradcli.manual_seed(0)
-    model = build_resnet18(10)
-    apply_freeze_rules(model, rules)
-    set_mode(model, None)
-    cut = cut_model(model)
-    assert cut is not None
+    model = frozen_model(rules)
+    cut = cut_of(model)
     images, labels = gradcli.rand(4, 3, 64, 64), Tensor(np.arange(4))
     state = {name: tensor.array.copy() for name, tensor in model.state_dict().items()}
     cross_entropy(model(images), labels).backward()
@@ -116,12 +112,7 @@ def test_cutting_before_the_classifier_needs_nothing_frozen(model: ResNet) -> No
 @pytest.mark.parametrize("kernels", ["exact", "fast"])
 @pytest.mark.parametrize("size", [32, 64])
 def test_an_images_features_depend_on_the_number_of_images_at_most(size: int, kernels: Kernels) -> None:
-    gradcli.manual_seed(0)
-    model = build_resnet18(10)
-    apply_freeze_rules(model, [("freeze-backbone", "")])
-    set_mode(model, None)
-    cut = cut_model(model)
-    assert cut is not None
+    cut = cut_of(frozen_model())
     images = open_digits(Preprocessing.straight(size)).images(np.arange(96))
     order = np.random.default_rng(0).permutation(32)
     with using_kernels(kernels):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -11,9 +13,14 @@ from gradcli.models.resnet import build_resnet18
 from gradcli.training.non_finite import first_non_finite_gradient, first_non_finite_output
 
 
-@pytest.fixture
-def model() -> ResNet:
+@pytest.fixture(scope="module")
+def initialised() -> ResNet:
     return build_resnet18(3).eval()
+
+
+@pytest.fixture
+def model(initialised: ResNet) -> ResNet:
+    return copy.deepcopy(initialised)
 
 
 def images(count: int = 2) -> Tensor:
