@@ -68,6 +68,17 @@ def test_a_difference_is_told_and_counted(program: ModuleType, task: Any, folder
     )
 
 
+def test_a_process_that_hangs_says_where(
+    program: ModuleType, task: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(program, "HANG_SECONDS", 1.0)
+    monkeypatch.setattr(task, "_gradcli", [sys.executable, "-c", "import time; time.sleep(600)"])
+    exit_code, errors = task._wait(task._start(tmp_path / "hanging", resume=False), None, random.Random(0))
+    assert exit_code == 1
+    assert 'File "<string>", line 1 in <module>' in errors
+    assert errors.endswith("hung for 1 seconds")
+
+
 @pytest.mark.parametrize(
     ("how", "exit_code", "line", "expected"),
     [
