@@ -31,6 +31,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "backward": "gradcli.cli.backward:backward",
     "step": "gradcli.cli.step:step",
     "grads": "gradcli.cli.grads:grads",
+    "diff": "gradcli.cli.diff:diff",
     "freeze": "gradcli.cli.freeze:freeze",
     "finetune": "gradcli.cli.finetune:finetune",
     "evaluate": "gradcli.cli.evaluate:evaluate",

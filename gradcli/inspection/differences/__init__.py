@@ -1,0 +1,1 @@
+"""What sets two sets of named tensors apart: gradient dumps, checkpoints, the weights of runs."""
