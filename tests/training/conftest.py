@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finetuning_runs import HEAD_ONLY
+from finetuning_runs import HEAD_ONLY, run_whole
 from labelled_images import write_npz
 from prefix_features import SMALL_BATCH
 
@@ -37,13 +37,13 @@ def prepared(model_file: Path) -> Callable[..., Pass]:
     return prepare_pass
 
 
-@pytest.fixture
-def images_file(tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def images_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set of 20 images of 32x32 in three classes."""
-    return write_npz(tmp_path / "bands.npz")
+    return write_npz(tmp_path_factory.mktemp("data") / "bands.npz")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def settings(model_file: Path, images_file: Path) -> FinetuneSettings:
     """A new head on these images: 16 to train with, in 4 batches an epoch, and 4 to validate."""
     return FinetuneSettings(
@@ -54,6 +54,14 @@ def settings(model_file: Path, images_file: Path) -> FinetuneSettings:
         freeze=HEAD_ONLY,
         optimizer=SGDSettings(lr=0.05),
     )
+
+
+@pytest.fixture(scope="session")
+def whole_run(settings: FinetuneSettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of these settings, to read and to compare with."""
+    path = tmp_path_factory.mktemp("runs") / "whole"
+    run_whole(settings, path)
+    return path
 
 
 @pytest.fixture

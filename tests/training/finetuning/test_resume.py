@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -129,27 +130,25 @@ def test_runs_killed_at_any_moment_end_with_the_same_bits(settings: FinetuneSett
     assert_same(parts, whole)
 
 
-def test_a_run_without_a_checkpoint_starts_at_its_beginning(settings: FinetuneSettings, tmp_path: Path) -> None:
-    run_whole(settings, tmp_path / "whole")
+def test_a_run_without_a_checkpoint_starts_at_its_beginning(
+    settings: FinetuneSettings, whole_run: Path, tmp_path: Path
+) -> None:
     folder = RunFolder.check(tmp_path / "run")
     folder.create(Finetuning(settings).config())
     folder.add_metrics({"epoch": 1})
     folder.release()
     _, records = resume(tmp_path / "run")
     assert len(records) == settings.epochs
-    assert_same(tmp_path / "run", tmp_path / "whole")
+    assert_same(tmp_path / "run", whole_run)
 
 
-def test_a_run_that_ended_between_its_last_checkpoint_and_its_summary(
-    settings: FinetuneSettings, tmp_path: Path
-) -> None:
-    run_whole(settings, tmp_path / "whole")
-    run_whole(settings, tmp_path / "run")
+def test_a_run_that_ended_between_its_last_checkpoint_and_its_summary(whole_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole_run, tmp_path / "run")
     for name in ("summary.json", "model.safetensors", "last.safetensors"):
         (tmp_path / "run" / name).unlink()
     _, records = resume(tmp_path / "run")
     assert records == []
-    assert_same(tmp_path / "run", tmp_path / "whole")
+    assert_same(tmp_path / "run", whole_run)
 
 
 def test_early_stopping_counts_the_epochs_before_a_stop(settings: FinetuneSettings, tmp_path: Path) -> None:
@@ -262,9 +261,8 @@ def test_options_that_changed_since_are_refused_unless_they_change_no_result(
 
 
 def test_a_failure_of_the_metrics_has_no_epoch_twice(
-    settings: FinetuneSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: FinetuneSettings, whole_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_whole(settings, tmp_path / "whole")
     add_metrics = RunFolder.add_metrics
 
     def fail_once(folder: RunFolder, record: Any) -> None:
@@ -275,7 +273,7 @@ def test_a_failure_of_the_metrics_has_no_epoch_twice(
     with pytest.raises(DataError, match=r"metrics\.jsonl: cannot be written"):
         start(settings, tmp_path / "run", stop_after=1000)
     resume(tmp_path / "run")
-    assert_same(tmp_path / "run", tmp_path / "whole")
+    assert_same(tmp_path / "run", whole_run)
 
 
 def test_a_failure_between_the_batches_of_a_step_leaves_the_statistics_of_before(

@@ -46,9 +46,10 @@ def test_a_run_that_diverges_keeps_its_best_epoch_and_says_so(settings: Finetune
     assert not (tmp_path / "run" / "last.safetensors").exists()
 
 
-def test_a_full_disk_leaves_the_checkpoint_of_before(settings: FinetuneSettings, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_checkpoint_of_before(
+    settings: FinetuneSettings, whole_run: Path, tmp_path: Path
+) -> None:
     resource = pytest.importorskip("resource")
-    run_whole(settings, tmp_path / "whole")
     settings = replace(settings, checkpoint_every="1")
     finetuning = Finetuning(settings)
     records = FinetuneRun(finetuning, RunFolder.check(tmp_path / "run")).records(finetuning.config())
@@ -65,10 +66,10 @@ def test_a_full_disk_leaves_the_checkpoint_of_before(settings: FinetuneSettings,
         signal.signal(signal.SIGXFSZ, handler)
     assert RunFolder(tmp_path / "run").state_file.read_bytes() == before
     resume(tmp_path / "run")
-    found, expected = content(tmp_path / "run"), content(tmp_path / "whole")
+    found, expected = content(tmp_path / "run"), content(whole_run)
     assert found["metrics"] == expected["metrics"]
     assert found["momenta"] == expected["momenta"]
-    weights = [load_model(tmp_path / name).model.fc.weight.array for name in ("run", "whole")]
+    weights = [load_model(path).model.fc.weight.array for path in (tmp_path / "run", whole_run)]
     np.testing.assert_array_equal(*weights)
 
 
@@ -177,8 +178,7 @@ def test_the_weights_so_far_are_there_while_the_run_goes_on(
     assert len(list(records)) == 2
 
 
-def test_a_stop_while_features_are_computed(settings: FinetuneSettings, tmp_path: Path) -> None:
-    run_whole(settings, tmp_path / "whole")
+def test_a_stop_while_features_are_computed(settings: FinetuneSettings, whole_run: Path, tmp_path: Path) -> None:
     finetuning, seen = Finetuning(replace(settings, feature_cache=False)), []
     run = FinetuneRun(finetuning, RunFolder.check(tmp_path / "run"))
     records = run.records(
@@ -190,7 +190,7 @@ def test_a_stop_while_features_are_computed(settings: FinetuneSettings, tmp_path
     assert run.stopped == 1
     np.testing.assert_array_equal(load_model(tmp_path / "run").model.fc.weight.array, finetuning.model.fc.weight.array)
     resume(tmp_path / "run")
-    assert_same(tmp_path / "run", tmp_path / "whole")
+    assert_same(tmp_path / "run", whole_run)
 
 
 @pytest.mark.parametrize("freeze", [HEAD_ONLY, []], ids=["head", "everything"])
