@@ -18,12 +18,14 @@ def backward(
 ) -> None:
     """Forward, loss and backward: the gradient norm by layer. Nothing is updated."""
     destination = output.resolve(format, get_args(BackwardFormat))
-    from gradcli.inspection.gradients import collect_gradients, norms_by_layer, total_norm
+    from gradcli.inspection.gradients.collection import collect_gradients
+    from gradcli.inspection.gradients.grouping import norms_by_layer
+    from gradcli.inspection.gradients.statistics import norm_of
     from gradcli.training.passes import check_finite_loss, prepare
 
     run = prepare(options.settings())
     gradients = collect_gradients(run)
-    grad_norm = total_norm(gradients.arrays)
+    grad_norm = norm_of(list(gradients.arrays.values()))
     destination.write_records(
         norms_by_layer(gradients.arrays),
         COLUMNS,

@@ -1,41 +1,84 @@
-"""`gradcli grads`: the gradients of chosen parameters, as statistics or as arrays."""
+"""`gradcli grads`: the gradients of chosen parameters, as statistics or as arrays, and why some are of no use."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Any, Literal, get_args
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
+from gradcli.cli.bars import row_of_bars
 from gradcli.cli.formats import BINARY_FORMATS
+from gradcli.cli.gradient_options import CHECK_PANEL, DEFAULT_BINS, CheckOptions, StatisticsOptions
 from gradcli.cli.option_groups import OutputOptions, PassOptions
 from gradcli.cli.options import FORMAT, ParamOption
+from gradcli.cli.output import Output
+from gradcli.cli.ranking_options import RankingOptions
 from gradcli.cli.tables import Column
 from gradcli.errors import UsageError
 
+if TYPE_CHECKING:
+    from gradcli.inspection.gradients.collection import Gradients
+    from gradcli.inspection.gradients.lost import LostGradient
+    from gradcli.training.passes import Pass
+
+logger = logging.getLogger(__name__)
+
 GradsFormat = Literal["table", "json", "jsonl", "csv", "npy", "npz", "safetensors"]
 
-COLUMNS = [
-    Column("name"),
-    Column("shape"),
-    Column("dtype", optional=4),
+STATISTICS_COLUMNS = [
     Column("norm", format=".3g"),
-    Column("mean", format=".2g"),
-    Column("std", format=".3g", optional=1),
-    Column("min", format=".3g", optional=2),
-    Column("max", format=".3g", optional=2),
-    Column("zeros", format=",", optional=3),
-    Column("nonfinite", format=","),
+    Column("mean", format=".2g", optional=2),
+    Column("std", format=".3g", optional=3),
+    Column("min", format=".3g", optional=5),
+    Column("max", format=".3g", optional=5),
+    Column("zeros", format=",", optional=6),
+    Column("nonfinite", format=",", optional=1),
+    Column("zero_share", "zero share", ".1%", optional=4),
+    *(Column(field, format=".2g", optional=8) for field in ("p1", "p5", "p25", "p50", "p75", "p95", "p99")),
+    Column("weight_norm", "weight", ".3g", optional=7),
+    Column("update_ratio", "update ratio", ".2g"),
 ]
+COLUMNS = [Column("name"), Column("shape", optional=4), Column("dtype", optional=9), *STATISTICS_COLUMNS]
+GROUP_COLUMNS = [
+    Column("name"),
+    Column("tensors", optional=4),
+    Column("numel", "numbers", ",", optional=3),
+    *STATISTICS_COLUMNS,
+]
+LOST_COLUMNS = [
+    Column("name"),
+    Column("shape", optional=3),
+    Column("numel", "numbers", ",", optional=3),
+    Column("reason"),
+    Column("stopped_at", "stopped at"),
+    Column("zeros_begin_at", "zeros begin at", optional=2),
+    Column("explanation"),
+    Column("path", optional=4),
+]
+
+LOST_ON_SCREEN = 10
 
 
 def grads(
     options: PassOptions,
+    statistics: StatisticsOptions,
+    checks: CheckOptions,
+    ranking: RankingOptions,
     output: OutputOptions,
     param: ParamOption = None,
     wrt_input: Annotated[bool, typer.Option("--wrt-input", help="Add the gradient of the input.")] = False,
-    values: Annotated[
-        bool, typer.Option("--values", help="Add the numbers themselves to json, jsonl and csv, in row-major order.")
+    why: Annotated[
+        bool,
+        typer.Option(
+            "--why",
+            help="Instead of statistics: which parameters have no gradient of use, why, and where on the way from the "
+            "loss it got lost.",
+            rich_help_panel=CHECK_PANEL,
+        ),
     ] = False,
     format: Annotated[GradsFormat | None, FORMAT] = None,
 ) -> None:
@@ -45,42 +88,146 @@ def grads(
 
     \b
     gradcli grads --param fc.weight
-    gradcli grads --param 'layer4.*.weight' --json | jq '.gradients[].norm'
+    gradcli grads --sort update_ratio --top 5 --histogram
+    gradcli grads --group-by block --json | jq '.groups[].norm'
+    gradcli grads --why --fail-on zero,nonfinite
     gradcli grads --param fc.bias --format npy > fc.bias.npy
     """
     destination = output.resolve(format, get_args(GradsFormat))
-    if values and destination.format in ("table", *BINARY_FORMATS):
-        raise UsageError(f"--values goes with json, jsonl and csv, not with {destination.format}")
-    from gradcli.inspection.gradients import collect_gradients, flat_values
+    _check_combinations(destination, statistics, ranking, why=why, wrt_input=wrt_input)
+    conditions = checks.conditions  # before any work, as it may refuse them
+    from gradcli.inspection.gradients.collection import collect_gradients
+    from gradcli.inspection.gradients.conditions import check_gradients, failing_gradients
     from gradcli.training.passes import check_finite_loss, prepare
 
     run = prepare(options.settings())
-    gradients = collect_gradients(run, param or (), wrt_input=wrt_input)
-    if destination.format in BINARY_FORMATS:
-        if destination.format == "npy" and len(gradients.arrays) != 1:
-            raise UsageError(
-                f"--format npy holds exactly one gradient, not {len(gradients.arrays)}; "
-                "choose it with --param NAME, or take npz or safetensors"
-            )
-        destination.write_arrays(gradients.arrays, {"gradcli.kernels": gradients.kernels})
+    lost: list[LostGradient] = []
+    if why:
+        from gradcli.inspection.gradients.lost import explain_gradients
+
+        gradients, lost = explain_gradients(run, param or ())
     else:
-        records: list[dict[str, Any]] = [dataclasses.asdict(record) for record in gradients.records()]
-        if values:
-            for record, array in zip(records, gradients.arrays.values(), strict=True):
-                record["values"] = flat_values(array)
-        destination.write_records(
-            records,
-            [*COLUMNS, Column("values")] if values else COLUMNS,
-            document={
-                "weights": gradients.weights,
-                "mode": gradients.mode,
-                "frozen_batch_norms": gradients.frozen_batch_norms,
-                "kernels": gradients.kernels,
-                "loss": gradients.loss,
-                "seconds": gradients.seconds,
-            },
-            records_field="gradients",
-            caption=f"loss {gradients.loss:.6g}, {run.describe()}",
-        )
+        gradients = collect_gradients(run, param or (), wrt_input=wrt_input)
+    failing = failing_gradients(gradients, conditions, checks.thresholds())
+    document: dict[str, Any] = {
+        "weights": gradients.weights,
+        "mode": gradients.mode,
+        "frozen_batch_norms": gradients.frozen_batch_norms,
+        "kernels": gradients.kernels,
+        "loss": gradients.loss,
+        "seconds": gradients.seconds,
+    }
+    if conditions:
+        document["failing"] = failing
+    if why:
+        _write_lost(destination, ranking, gradients, lost, document)
+    elif destination.format in BINARY_FORMATS:
+        _write_arrays(destination, gradients)
+    else:
+        _write_statistics(destination, statistics, ranking, run, gradients, document)
+    check_gradients(failing, checks.thresholds(), len(gradients.arrays) + len(gradients.unreached))
     check_finite_loss(gradients.loss, run)
     gradients.check_finite()
+
+
+def _check_combinations(
+    destination: Output, statistics: StatisticsOptions, ranking: RankingOptions, *, why: bool, wrt_input: bool
+) -> None:
+    """UsageError for options that don't go together."""
+    ordering = [option for option, given in (("--sort", ranking.sort), ("--top", ranking.top)) if given is not None]
+    if ranking.smallest_first and ranking.sort is None:
+        raise UsageError("--smallest-first goes with --sort FIELD; add it")
+    if statistics.values and destination.format in ("table", *BINARY_FORMATS):
+        raise UsageError(f"--values goes with json, jsonl and csv, not with {destination.format}")
+    if why:
+        for option in (*statistics.given(), *(["--wrt-input"] if wrt_input else [])):
+            raise UsageError(f"--why explains gradients of parameters instead of describing them; leave out {option}")
+    if destination.format in BINARY_FORMATS:
+        for option in (*statistics.given(), *ordering, *(["--why"] if why else [])):
+            raise UsageError(f"{option} goes with table, json, jsonl and csv, not with {destination.format}")
+
+
+def _write_arrays(destination: Output, gradients: Gradients) -> None:
+    if destination.format == "npy" and len(gradients.arrays) != 1:
+        raise UsageError(
+            f"--format npy holds exactly one gradient, not {len(gradients.arrays)}; "
+            "choose it with --param NAME, or take npz or safetensors"
+        )
+    destination.write_arrays(gradients.arrays, {"gradcli.kernels": gradients.kernels})
+
+
+def _write_statistics(
+    destination: Output,
+    options: StatisticsOptions,
+    ranking: RankingOptions,
+    run: Pass,
+    gradients: Gradients,
+    document: dict[str, Any],
+) -> None:
+    from gradcli.inspection.gradients.collection import INPUT_NAME, flat_values
+    from gradcli.inspection.gradients.grouping import grouped, groups_of_parameters
+    from gradcli.inspection.gradients.histogram import histogram
+    from gradcli.inspection.gradients.statistics import gradient_records, group_records, norm_of, total_record
+    from gradcli.inspection.ranking import ranked
+
+    group_of = {} if options.group_by is None else groups_of_parameters(run.model, options.group_by)
+    described: Sequence[Any] = (
+        group_records(gradients, group_of, options.lr) if group_of else gradient_records(gradients, options.lr)
+    )
+    records: list[dict[str, Any]] = ranked(
+        [dataclasses.asdict(record) for record in described],
+        ranking.sort,
+        smallest_first=ranking.smallest_first,
+        top=ranking.top,
+    )
+    columns = [*(GROUP_COLUMNS if group_of else COLUMNS)]
+    if options.histogram:
+        columns.append(Column("histogram"))
+        arrays = grouped(gradients.arrays, group_of)
+        for record in records:
+            counted = histogram(arrays[record["name"]], options.bins or DEFAULT_BINS, log_scale=options.log_scale)
+            record["histogram"] = row_of_bars(counted.counts) if destination.is_drawn_table else counted
+    if options.values:
+        columns.append(Column("values"))
+        for record in records:
+            record["values"] = flat_values(gradients.arrays[record["name"]])
+    document = document | {"lr": options.lr}
+    if group_of:
+        document["group_by"] = options.group_by
+    if destination.format == "json":
+        document["total"] = total_record(gradients, options.lr)
+    norm = norm_of([array for name, array in gradients.arrays.items() if name != INPUT_NAME])
+    destination.write_records(
+        records,
+        columns,
+        document=document,
+        records_field="groups" if group_of else "gradients",
+        caption=f"loss {gradients.loss:.6g}, gradient norm {norm:.6g}, {run.describe()}",
+    )
+
+
+def _write_lost(
+    destination: Output,
+    ranking: RankingOptions,
+    gradients: Gradients,
+    lost: Sequence[LostGradient],
+    document: dict[str, Any],
+) -> None:
+    from gradcli.inspection.ranking import ranked
+
+    top = ranking.top or (LOST_ON_SCREEN if destination.is_drawn_table else None)
+    records = ranked(
+        [dataclasses.asdict(each) for each in lost], ranking.sort, smallest_first=ranking.smallest_first, top=top
+    )
+    useful = len(gradients.parameters.keys() - {each.name for each in lost})
+    document = document | {"useful": useful, "reasons": Counter(each.reason for each in lost)}
+    hidden = len(lost) - len(records)
+    destination.write_records(records, LOST_COLUMNS, document=document, records_field="lost")
+    reasons = ", ".join(f"{count} {reason}" for reason, count in document["reasons"].items())
+    logger.info(
+        "%d of %d parameters have a gradient of use%s%s",
+        useful,
+        useful + len(lost),
+        f"; without one: {reasons}" if lost else "",
+        f" ({hidden} more with --format json)" if hidden else "",
+    )

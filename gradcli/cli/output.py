@@ -62,6 +62,11 @@ class Output:
         """The name and version of the JSON objects, for example `gradcli.step/1`."""
         return f"gradcli.{self.command}/1"
 
+    @property
+    def is_drawn_table(self) -> bool:
+        """Whether records become a table for a reader at a terminal, and not text for a program."""
+        return self.format == "table" and self.path is None and _is_terminal()
+
     def write_text(self, text: str) -> None:
         """Write text that the command has formatted itself, such as a graph in DOT or SVG."""
         with self._text_file() as file:
@@ -107,7 +112,7 @@ class Output:
 
         Lines go out at once; a table on a terminal is drawn at the end, when its widths are known.
         """
-        if self.format == "table" and self.path is None and _is_terminal():
+        if self.is_drawn_table:
             rows: list[Record] = []
             try:
                 yield lambda record: rows.append(plain(record))

@@ -142,10 +142,15 @@ def run_backward(run: Pass) -> tuple[Tensor, Tensor, float]:
     """Prediction, loss and seconds of a forward and a backward pass; gradients are left on the parameters."""
     start = time.perf_counter()
     with overflow_allowed(), using_kernels(run.settings.kernels):
-        prediction = _predict(run)
-        loss = run.loss(prediction)
+        prediction, loss = record_loss(run)
         loss.backward()
     return prediction, loss, time.perf_counter() - start
+
+
+def record_loss(run: Pass) -> tuple[Tensor, Tensor]:
+    """Prediction and loss of a forward pass whose graph is recorded, with the kernels in use."""
+    prediction = _predict(run)
+    return prediction, run.loss(prediction)
 
 
 def overflow_allowed() -> np.errstate:

@@ -129,7 +129,8 @@ def test_frozen_parameters_are_left_out_and_refused_by_name(gradcli: Run, model_
 def test_a_table_in_a_pipe_is_tab_separated_with_full_names(gradcli: Run, model_file: Path) -> None:
     result = gradcli("grads", "-w", model_file, "--shape", "2,3,32,32")
     heading, *rows = [line.split("\t") for line in result.stdout.splitlines()]
-    assert heading == ["name", "shape", "dtype", "norm", "mean", "std", "min", "max", "zeros", "nonfinite"]
+    assert heading[:10] == ["name", "shape", "dtype", "norm", "mean", "std", "min", "max", "zeros", "nonfinite"]
+    assert heading[10:] == ["zero_share", "p1", "p5", "p25", "p50", "p75", "p95", "p99", "weight_norm", "update_ratio"]
     assert rows[0][:3] == ["conv1.weight", "64x3x7x7", "float32"]
     assert len(rows) == 62
 

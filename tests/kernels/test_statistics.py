@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcli.kernels.statistics import BLOCK_ELEMENTS, Statistics, count_of, statistics, sum_of_squares
+from gradcli.kernels.statistics import BLOCK_ELEMENTS, Statistics, count_of, quantiles, statistics, sum_of_squares
 from gradcli.kernels.threads import get_num_threads, set_num_threads
 
 RANDOM = np.random.default_rng(11)
@@ -69,6 +69,45 @@ def test_an_empty_array_has_no_statistics() -> None:
     assert (found.norm, found.zeros, found.nonfinite) == (0.0, 0, 0)
     assert all(math.isnan(value) for value in (found.mean, found.std, found.min, found.max))
     assert sum_of_squares(np.empty(0)) == 0
+
+
+SHARES = [0.0, 0.01, 0.25, 0.5, 0.95, 1.0]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_quantiles_lie_between_sorted_elements_as_by_hand(count: int) -> None:
+    before = get_num_threads()
+    try:
+        set_num_threads(count)
+        found = quantiles(list(ARRAYS.values()), SHARES)
+    finally:
+        set_num_threads(before)
+    for array, values in zip(ARRAYS.values(), found, strict=True):
+        ordered = np.sort(array, axis=None).astype(np.float64)
+        for share, value in zip(SHARES, values, strict=True):
+            position = share * (ordered.size - 1)
+            below, above = ordered[math.floor(position)], ordered[math.ceil(position)]
+            assert value == pytest.approx(below + (above - below) * (position - math.floor(position)), rel=1e-12)
+
+
+def test_quantiles_are_those_of_the_finite_elements() -> None:
+    array = np.array([np.nan, 3.0, np.inf, 1.0, -np.inf], np.float32)
+    before = array.copy()
+    (found, none, empty) = quantiles([array, np.full(3, np.nan), np.empty(0)], [0.0, 0.5, 1.0])
+    assert found == [1.0, 2.0, 3.0]
+    assert np.isnan(none).all()
+    assert np.isnan(empty).all()
+    np.testing.assert_array_equal(array, before)
+    assert quantiles([], [0.5]) == []
+
+
+@pytest.mark.parity
+def test_quantiles_are_torchs() -> None:
+    torch = pytest.importorskip("torch")
+    array = ARRAYS["vector"].astype(np.float64)
+    (found,) = quantiles([array], SHARES)
+    expected = torch.quantile(torch.from_numpy(array), torch.tensor(SHARES, dtype=torch.float64))
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-12)
 
 
 def test_counting() -> None:

@@ -1,22 +1,15 @@
-"""Collected gradients: which are there, their records, sums by layer."""
+"""Collected gradients: which are there, and which are refused."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import pytest
 
+from gradcli import nn
 from gradcli.errors import DivergedError, UsageError
-from gradcli.inspection.gradients import (
-    Gradients,
-    collect_gradients,
-    flat_values,
-    gradient_record,
-    norms_by_layer,
-    total_norm,
-)
+from gradcli.inspection.gradients.collection import Gradients, collect_gradients, flat_values
 from gradcli.training.passes import Pass, PassSettings, prepare
 
 
@@ -59,44 +52,30 @@ def test_what_has_no_gradient_is_refused() -> None:
         collect_gradients(two_images(freeze=[("freeze", "*")]))
 
 
-def test_a_record_is_name_shape_dtype_and_statistics() -> None:
-    array = np.array([[0.0, 3.0], [-4.0, 0.0]])
-    record = gradient_record("fc.weight", array)
-    assert (record.name, record.shape, record.dtype, record.norm, record.mean) == (
-        "fc.weight",
-        (2, 2),
-        "float64",
-        5.0,
-        -0.25,
-    )
-    assert record.std == pytest.approx(array.std(ddof=1))
-    assert (record.min, record.max, record.zeros, record.nonfinite) == (-4.0, 3.0, 2, 0)
-    assert flat_values(array.T) == [0.0, -4.0, 3.0, 0.0]
-
-
-def test_norms_by_layer_and_in_total() -> None:
-    arrays = {
-        "conv1.weight": np.full((2, 2), 2.0, np.float32),
-        "bn1.weight": np.array([3.0], np.float32),
-        "bn1.bias": np.array([4.0], np.float32),
-        "input": np.array([12.0], np.float32),
-    }
-    layers = norms_by_layer(arrays)
-    assert [(layer.name, layer.norm, layer.numel) for layer in layers] == [
-        ("conv1", 4.0, 4),
-        ("bn1", 5.0, 2),
-        ("input", 12.0, 1),
-    ]
-    assert total_norm(arrays) == pytest.approx(math.sqrt(16 + 25 + 144))
+def test_a_parameter_that_trains_and_has_no_gradient_is_named() -> None:
+    run = two_images()
+    run.model.fc.register_parameter("unused", nn.Parameter(np.ones(3, np.float32)))
+    gradients = collect_gradients(run, ["fc.*"])
+    assert list(gradients.arrays) == list(gradients.parameters) == ["fc.weight", "fc.bias"]
+    assert gradients.unreached == ["fc.unused"]
+    assert gradients.parameters["fc.bias"] is run.model.fc.bias.array
 
 
 def test_numbers_that_are_not_finite_are_found_by_name() -> None:
-    arrays = {"a": np.ones(3), "b": np.array([1.0, np.nan])}
     gradients = Gradients(
-        arrays=arrays, loss=1.0, seconds=0.1, weights="random:0", mode="train", frozen_batch_norms=0, kernels="exact"
+        arrays={"a": np.ones(3), "b": np.array([1.0, np.nan])},
+        parameters={"a": np.ones(3), "b": np.ones(2)},
+        unreached=[],
+        loss=1.0,
+        seconds=0.1,
+        weights="random:0",
+        mode="train",
+        frozen_batch_norms=0,
+        kernels="exact",
     )
     with pytest.raises(DivergedError, match="the gradient of b is not finite"):
         gradients.check_finite()
-    assert math.isnan(norms_by_layer(arrays)[1].norm)
-    assert math.isnan(total_norm(arrays))
-    assert [record.nonfinite for record in gradients.records()] == [0, 1]
+
+
+def test_values_are_in_row_major_order() -> None:
+    assert flat_values(np.array([[0.0, 3.0], [-4.0, 0.0]]).T) == [0.0, -4.0, 3.0, 0.0]

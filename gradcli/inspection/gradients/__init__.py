@@ -1,0 +1,1 @@
+"""The gradients of a pass: collected, described, grouped, checked, and explained where there are none of use."""

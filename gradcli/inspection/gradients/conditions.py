@@ -1,0 +1,71 @@
+"""Conditions that a healthy gradient does not meet, for scripts that stop at the first sign of trouble."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from gradcli.errors import CheckError
+from gradcli.inspection.gradients.collection import Gradients
+from gradcli.kernels.statistics import statistics
+
+Condition = Literal["nonfinite", "vanishing", "exploding", "zero"]
+
+CONDITIONS: tuple[Condition, ...] = get_args(Condition)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thresholds:
+    """Norms of a parameter's gradient: below `vanishing` it vanishes, above `exploding` it explodes.
+
+    The defaults are those of the gradient audit of TorchLens.
+    """
+
+    vanishing: float = 1e-7
+    exploding: float = 1e4
+
+
+def failing_gradients(
+    gradients: Gradients, conditions: Sequence[Condition], thresholds: Thresholds
+) -> dict[Condition, list[str]]:
+    """The names of the gradients that meet each of the conditions, in the model's order; an empty list if none does.
+
+    `nonfinite`: NaN or infinity among the elements; `zero`: all elements are zero, or no gradient was computed;
+    `vanishing`: a norm below the threshold, so that zero vanishes too; `exploding`: a norm above the threshold or none
+    at all, as NaN is.
+    """
+    described = {name: statistics(array) for name, array in gradients.arrays.items()} if conditions else {}
+
+    def meets(name: str, condition: Condition) -> bool:
+        found = described[name]
+        if condition == "nonfinite":
+            return found.nonfinite > 0
+        if condition == "zero":
+            return found.zeros == gradients.arrays[name].size
+        if condition == "vanishing":
+            return found.norm < thresholds.vanishing
+        return not found.norm <= thresholds.exploding
+
+    return {
+        condition: [name for name in described if meets(name, condition)]
+        + (gradients.unreached if condition in ("zero", "vanishing") else [])
+        for condition in conditions
+    }
+
+
+def check_gradients(failing: Mapping[Condition, Sequence[str]], thresholds: Thresholds, count: int) -> None:
+    """CheckError with all names, by condition, unless every list is empty; `count` is how many were looked at."""
+    described = {
+        "nonfinite": "have NaN or infinity",
+        "zero": "are zero",
+        "vanishing": f"have a norm below {thresholds.vanishing:g}",
+        "exploding": f"have a norm above {thresholds.exploding:g}",
+    }
+    found = [
+        f"{len(names)} of {count} gradients {described[condition]} ({condition}): {', '.join(names)}"
+        for condition, names in failing.items()
+        if names
+    ]
+    if found:
+        raise CheckError(f"--fail-on: {'; '.join(found)}")
