@@ -87,6 +87,7 @@ ALLOWED = {
         "nn",
         "ops",
         "autograd",
+        "autograd.functional",
         "kernels.policy",
         "kernels.statistics",
         "errors",
