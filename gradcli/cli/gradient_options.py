@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
+from gradcli.cli.options import CHECK_PANEL, STATISTICS_PANEL
 from gradcli.errors import UsageError
 
 if TYPE_CHECKING:
     from gradcli.inspection.gradients.conditions import Thresholds
-
-STATISTICS_PANEL = "Statistics"
-CHECK_PANEL = "Checks"
 
 Condition = Literal["nonfinite", "vanishing", "exploding", "zero"]
 """As `inspection.gradients.conditions.Condition`, which imports NumPy."""

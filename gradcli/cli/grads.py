@@ -12,9 +12,9 @@ import typer
 
 from gradcli.cli.bars import row_of_bars
 from gradcli.cli.formats import BINARY_FORMATS
-from gradcli.cli.gradient_options import CHECK_PANEL, DEFAULT_BINS, CheckOptions, StatisticsOptions
+from gradcli.cli.gradient_options import DEFAULT_BINS, CheckOptions, StatisticsOptions
 from gradcli.cli.option_groups import OutputOptions, PassOptions
-from gradcli.cli.options import FORMAT, ParamOption
+from gradcli.cli.options import CHECK_PANEL, FORMAT, ParamOption
 from gradcli.cli.output import Output
 from gradcli.cli.ranking_options import RankingOptions
 from gradcli.cli.tables import Column
@@ -221,7 +221,7 @@ def _write_lost(
     )
     useful = len(gradients.parameters.keys() - {each.name for each in lost})
     document = document | {"useful": useful, "reasons": Counter(each.reason for each in lost)}
-    hidden = len(lost) - len(records)
+    hidden = len(lost) - len(records) if ranking.top is None else 0
     destination.write_records(records, LOST_COLUMNS, document=document, records_field="lost")
     reasons = ", ".join(f"{count} {reason}" for reason, count in document["reasons"].items())
     logger.info(

@@ -18,6 +18,8 @@ from gradcli.kernels.policy import Kernels
 MODEL_PANEL = "Model"
 INPUT_PANEL = "Input and loss"
 PARAMETER_PANEL = "Parameters"
+STATISTICS_PANEL = "Statistics"
+CHECK_PANEL = "Checks"
 OPTIMIZER_PANEL = "Optimizer"
 OUTPUT_PANEL = "Output"
 DATA_PANEL = "Data"
@@ -33,6 +35,8 @@ PANELS = (
     MODEL_PANEL,
     INPUT_PANEL,
     PARAMETER_PANEL,
+    STATISTICS_PANEL,
+    CHECK_PANEL,
     DATA_PANEL,
     TRAINING_PANEL,
     OPTIMIZER_PANEL,

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from gradcli.autograd import Tensor
 from gradcli.autograd.accumulate_grad import AccumulateGrad
 from gradcli.autograd.graph import Node
 from gradcli.autograd.operation_node import OperationNode
-from gradcli.deferred import settled
 
 Label = Callable[[Node], str]
 """Where in the network a node is, in a word."""
@@ -28,7 +28,7 @@ def why_zero(node: Node, receiver: Node, label: Label) -> tuple[str, Node | None
     """
     place = label(node)
     if is_relu(node):
-        if np.any(settled(_saved(node)["out"])):
+        if not _is_zero(_saved(node)["out"]):
             return f"{place} gives zero wherever a gradient arrives", None
         return f"{place} gives only zeros", node
     return next(
@@ -43,8 +43,8 @@ def _zero_factors(node: Node, receiver: Node, label: Label) -> Iterator[tuple[st
     edges = dict(zip(node.operation.rules, node.inputs, strict=True))
     own = {name for name, edge in edges.items() if edge is not None and edge.node is receiver}
     for key, kind, source, _ in node.plan.saved:
-        value = settled(_saved(node).get(key))
-        if kind != "argument" or source in own or not isinstance(value, np.ndarray) or np.any(value):
+        value = _saved(node).get(key)
+        if kind != "argument" or source in own or not hasattr(value, "shape") or not _is_zero(value):
             continue
         edge = edges.get(source)
         origin = None if edge is None else _origin(edge.node)
@@ -54,6 +54,11 @@ def _zero_factors(node: Node, receiver: Node, label: Label) -> Iterator[tuple[st
             yield f"{label(origin)} is all zeros", None
         else:
             yield f"the input of {label(node)} is all zeros", origin
+
+
+def _is_zero(value: Any) -> bool:
+    """Whether all elements of a saved array are zero; it may be one that is not computed yet."""
+    return not np.any(Tensor(value).array)
 
 
 def _saved(node: Any) -> dict[str, Any]:
