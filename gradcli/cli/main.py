@@ -38,6 +38,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "predict": "gradcli.cli.predict:predict",
     "features": "gradcli.cli.features:features",
     "summary": "gradcli.cli.summary:summary",
+    "graph": "gradcli.cli.graph:graph",
     "expr": "gradcli.cli.expr:expr",
     "weights": command_group(
         WEIGHTS_COMMANDS, help="Known weights and checkpoint files: list, fetch, convert, inspect, verify."
