@@ -13,13 +13,18 @@ from gradcli.cli.options import FORMAT, SeedOption
 from gradcli.cli.output import Output
 from gradcli.cli.plain_values import strict_json
 from gradcli.cli.tables import Column
+from gradcli.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from gradcli.inspection.expressions import CheckedVariable, Value
+    from gradcli.inspection.graphs.recorded import RecordedGraph
 
-ExprFormat = Literal["table", "json", "npz"]
+ValueFormat = Literal["table", "json", "npz"]
+ExprFormat = Literal[ValueFormat, "tree", "dot", "mermaid", "svg", "png"]
+_GRAPH_FORMATS = tuple(name for name in get_args(ExprFormat) if name not in get_args(ValueFormat))
+
 FloatType = Literal["float32", "float64", "float16"]
 
 COLUMNS = [Column("name"), Column("shape", optional=2), Column("dtype", optional=1), Column("values")]
@@ -74,6 +79,12 @@ def expr(
         bool,
         typer.Option("--check", help="Compare with numerical derivatives in float64; exit code 6 where they differ."),
     ] = False,
+    graph: Annotated[
+        bool,
+        typer.Option(
+            "--graph", help="Show the recorded graph instead: tree (the default), dot, mermaid, json, svg or png."
+        ),
+    ] = False,
     dtype: Annotated[
         FloatType, typer.Option("--dtype", help="The type of the variables and of all floats.")
     ] = "float32",
@@ -88,9 +99,15 @@ def expr(
     \b
     gradcli expr '3*a**3 - b**2' --var a=2,3 --var b=6,4 --gradient 1,1
     gradcli expr 'softmax(w @ x, 0).log()[1]' -x w='randn(3,2)' -x x=1,2 --check
+    gradcli expr 'Q = 3*a**3 - b**2' -x a=2,3 -x b=6,4 --graph -o Q.svg
     gradcli grads --param fc.bias --format npy | gradcli expr 'norm(g)' -x g=@-
     """
-    destination = output.resolve(format, get_args(ExprFormat))
+    if graph:
+        if gradient is not None or jacobian or hessian or jvp or check:
+            raise UsageError("--graph shows the graph alone; leave out the options that ask for derivatives")
+    elif format in _GRAPH_FORMATS:
+        raise UsageError(f"--format {format} is one of the graph's; add --graph")
+    destination = output.resolve(format, (*_GRAPH_FORMATS, "json") if graph else get_args(ValueFormat))
     import numpy as np
 
     from gradcli.inspection import expressions
@@ -99,6 +116,11 @@ def expr(
     manual_seed(seed)
     parsed = expressions.parse_expression(expression)
     variables = expressions.read_variables(var or (), no_grad or (), np.dtype(dtype))
+    if graph:
+        from gradcli.inspection.expressions.graph import record_expression_graph
+
+        _write_graph(destination, expression, record_expression_graph(parsed, variables, np.dtype(dtype)))
+        return
     differentiation = expressions.Differentiation(parsed, variables, np.dtype(dtype))
     value = differentiation.value
     others_asked_for = jacobian or hessian or bool(jvp) or check
@@ -114,6 +136,24 @@ def expr(
     checked = expressions.check_derivatives(differentiation) if check else []
     _write(destination, expression, value, results, checked)
     expressions.require_checked(checked)
+
+
+def _write_graph(destination: Output, expression: str, graph: RecordedGraph) -> None:
+    from gradcli.cli.graph import write_graph
+
+    if destination.format != "json":
+        write_graph(destination, graph)
+        return
+    document = {
+        "expression": expression,
+        "saved_bytes": graph.saved_bytes,
+        "saved_bytes_of_leaves": graph.saved_bytes_of_leaves,
+        "edges": graph.edges,
+    }
+    records = [node.record() for node in graph.nodes]
+    dataclasses.replace(destination, command="expr.graph").write_records(
+        records, [], document=document, records_field="nodes"
+    )
 
 
 def _write(

@@ -41,7 +41,18 @@ def evaluate(expression: Expression, variables: Mapping[str, Any], float_type: D
     default generator. UsageError, with the column, for what an operation refuses, for names that there aren't, and for
     tensors beyond `limits`.
     """
-    return _Evaluation(expression.source, variables, float_type).run(expression.statements)
+    return evaluate_by_name(expression, variables, float_type)[0]
+
+
+def evaluate_by_name(
+    expression: Expression, variables: Mapping[str, Any], float_type: DType
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """As `evaluate`, and with that the tensors to which statements gave names."""
+    evaluation = _Evaluation(expression.source, variables, float_type)
+    value = evaluation.run(expression.statements)
+    given = {name for statement in expression.statements for name in statement.names}
+    tensors = {name: tensor for name, tensor in evaluation.names.items() if isinstance(tensor, Tensor)}
+    return value, {name: tensor for name, tensor in tensors.items() if name in given}
 
 
 class _Evaluation:
