@@ -40,6 +40,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "summary": "gradcli.cli.summary:summary",
     "graph": "gradcli.cli.graph:graph",
     "expr": "gradcli.cli.expr:expr",
+    "tutorial": "gradcli.cli.tutorial:tutorial",
     "weights": command_group(
         WEIGHTS_COMMANDS, help="Known weights and checkpoint files: list, fetch, convert, inspect, verify."
     ),
