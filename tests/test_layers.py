@@ -90,6 +90,7 @@ ALLOWED = {
         "autograd.functional",
         "kernels.policy",
         "kernels.statistics",
+        "kernels.threads",
         "errors",
     },
     "cli": {

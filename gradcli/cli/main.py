@@ -41,6 +41,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "graph": "gradcli.cli.graph:graph",
     "expr": "gradcli.cli.expr:expr",
     "tutorial": "gradcli.cli.tutorial:tutorial",
+    "selftest": "gradcli.cli.selftest:selftest",
     "weights": command_group(
         WEIGHTS_COMMANDS, help="Known weights and checkpoint files: list, fetch, convert, inspect, verify."
     ),
