@@ -57,7 +57,7 @@ def content(path: Path) -> dict[str, Any]:
     assert summary is not None
     assert state is not None
     for record in (*metrics, *summary["records"], summary["best"]):
-        del record["seconds"]
+        record.pop("seconds", None)  # those of gradients have none
     del summary["seconds"]
     return {
         "files": sorted(entry.name for entry in path.iterdir()),

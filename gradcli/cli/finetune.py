@@ -117,6 +117,7 @@ def finetune(
         kernels=kernels,
         checkpoint_every=run_options.checkpoint_every,
         feature_cache=not run_options.no_feature_cache,
+        log_grads=run_options.log_grads,
         **asdict(data_options),
         **asdict(training),
         **asdict(augmentation),

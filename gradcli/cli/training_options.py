@@ -322,6 +322,16 @@ class RunOptions:
     no_feature_cache: Annotated[
         bool, _option("--no-feature-cache", panel=RUN_PANEL, help="Keep features of the frozen part in memory only.")
     ] = False
+    log_grads: Annotated[
+        str | None,
+        _option(
+            "--log-grads",
+            panel=RUN_PANEL,
+            metavar="epoch|STEPS",
+            help="Gradient norm and update ratio of each layer into metrics.jsonl: every so many steps, or at each "
+            "epoch's last.",
+        ),
+    ] = None
     tensorboard: Annotated[
         bool, _option("--tensorboard", panel=RUN_PANEL, help="Write TensorBoard's event files into the run folder too.")
     ] = False

@@ -249,6 +249,7 @@ EVERY_OPTION = {
     "batch-size": ("4", 4),
     "bn-mode": ("eval", None),
     "checkpoint-every": ("3 steps", "3 steps"),
+    "log-grads": ("epoch", "epoch"),
     "seed": ("5", 5),
     "kernels": ("exact", "exact"),
 }

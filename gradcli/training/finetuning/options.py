@@ -17,7 +17,7 @@ _OPTIMIZERS: dict[str, type[OptimizerSettings]] = {kind.name: kind for kind in (
 # Fields that are options of another name or form.
 _NOT_PLAIN = ("verify", "freeze", "optimizer", "schedule", "feature_cache")
 # Options that a run may go on with other values of.
-_MAY_CHANGE = {"data", "weights", "no-verify", "checkpoint-every", "no-feature-cache"}
+_MAY_CHANGE = {"data", "weights", "no-verify", "checkpoint-every", "no-feature-cache", "log-grads"}
 
 
 def options_of(settings: FinetuneSettings) -> dict[str, Any]:
@@ -59,7 +59,8 @@ def settings_of(options: Mapping[str, Any], source: str) -> FinetuneSettings:
 def require_same_options(options: Mapping[str, Any], begun_with: Mapping[str, Any], source: str) -> None:
     """UsageError that names an option of `source` whose value is another than a run began with.
 
-    Where data and weights lie, how often the run is saved and whether features are kept changes no result.
+    Where data and weights lie, how often the run is saved, what is logged and whether features are kept changes no
+    result.
     """
     for name in sorted({*options, *begun_with} - _MAY_CHANGE):
         now, before = (_as_in_toml(each.get(name)) for each in (options, begun_with))

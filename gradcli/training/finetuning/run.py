@@ -33,6 +33,7 @@ from gradcli.training.finetuning.frozen_receipt import (
     resting_names,
     tensor_digests,
 )
+from gradcli.training.finetuning.gradient_log import GradientLog, with_gradients
 from gradcli.training.finetuning.options import require_same_options, settings_of
 from gradcli.training.finetuning.records import EpochProgress, EpochRecord, Tally, best_record, epochs_without_progress
 from gradcli.training.finetuning.run_folder import CONFIG_FILE, RunFolder
@@ -182,7 +183,9 @@ class FinetuneRun:
         if self._state is not None:
             self._take_up(self._state)
         if self._folder.is_resumed:
-            self._folder.rewrite_metrics(map(asdict, self._records))
+            steps = (self._epoch - 1) * self.finetuning.steps_per_epoch + self._steps
+            records = with_gradients(map(asdict, self._records), self._folder.metrics(), steps)
+            self._folder.rewrite_metrics(records)
 
     def _take_up(self, state: RunState) -> None:
         finetuning, settings = self.finetuning, self._settings
@@ -223,6 +226,7 @@ class FinetuneRun:
                 )
         self._source = source or image_batches(settings, self._model, *data)
         balanced = settings.class_weights == "balanced"
+        every, steps = settings.log_interval, finetuning.steps_per_epoch
         return TrainingLoop(
             settings,
             self._model,
@@ -230,6 +234,7 @@ class FinetuneRun:
             finetuning.optimizer,
             finetuning.scheduler,
             balanced_class_weights(data[0].labels, finetuning.num_classes) if balanced else None,
+            None if every is None else GradientLog(self._model, every, steps, self._folder.add_metrics),
         )
 
     @overflow_allowed()

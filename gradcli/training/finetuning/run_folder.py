@@ -1,8 +1,8 @@
 """The folder that a finetuning run writes: who may use it, and what it holds.
 
 `model.safetensors` are the weights of the best epoch and `last.safetensors` the last ones, `metrics.jsonl` has a record
-for each epoch, `config.toml` the options that repeat the run, `summary.json` what it came to, and `checkpoint/` what it
-goes on from after a stop.
+for each epoch and each step whose gradients are logged, `config.toml` the options that repeat the run, `summary.json`
+what it came to, and `checkpoint/` what it goes on from after a stop.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ class RunFolder:
         return summary
 
     def add_metrics(self, record: Mapping[str, Any]) -> None:
-        """Append an epoch's record, one line of JSON."""
+        """Append a record, one line of JSON."""
         path = self.path / METRICS_FILE
         try:
             size = path.stat().st_size if path.exists() else 0
@@ -180,6 +180,17 @@ class RunFolder:
                 raise
         except OSError as error:
             raise DataError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The records that `metrics.jsonl` holds so far; a line that a kill cut short is left out."""
+        path = self.path / METRICS_FILE
+        try:
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+        return [record for record in map(metrics_record, lines) if record is not None]
 
     def rewrite_metrics(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Have `metrics.jsonl` hold these records and no others."""
@@ -207,6 +218,15 @@ class RunFolder:
             raise RunFolderError(f"{self.path}: another run is using this folder; {advice}")
         self._claimed.callback(release, lock, descriptor)
         self._is_claimed = True
+
+
+def metrics_record(line: str) -> dict[str, Any] | None:
+    """The record of a line of `metrics.jsonl`; None for what is none."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def to_toml(values: Mapping[str, Any]) -> str:

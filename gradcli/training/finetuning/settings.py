@@ -13,6 +13,7 @@ from gradcli.errors import UsageError
 from gradcli.kernels.policy import Kernels
 from gradcli.models import DEFAULT_WEIGHTS
 from gradcli.training.finetuning.augmentation_settings import AugmentationSettings
+from gradcli.training.finetuning.gradient_log import LogInterval
 from gradcli.training.freezing import FreezeRule
 from gradcli.training.optimizers import OptimizerSettings, SGDSettings
 from gradcli.training.schedules import ScheduleSettings
@@ -52,7 +53,7 @@ class FinetuneSettings(AugmentationSettings):
     step, of the loss averaged over all their images. With `views`, each image comes in so many augmented copies, in
     turn by epoch, and in as many as there are epochs without. After `patience` epochs in which neither the validation
     loss nor the validation accuracy got better than ever before, the run ends. With `ema`, a running average of the
-    weights by this decay is what is validated and written.
+    weights by this decay is what is validated and written. `log_grads` is `epoch` or a number of steps.
     UsageError for values that make no run.
     """
 
@@ -81,6 +82,7 @@ class FinetuneSettings(AugmentationSettings):
     kernels: Kernels = "fast"
     strict: bool = False
     checkpoint_every: str = "60s"
+    log_grads: str | None = None
     feature_cache: bool = True
 
     def __post_init__(self) -> None:
@@ -109,6 +111,7 @@ class FinetuneSettings(AugmentationSettings):
         if self.views is not None and not augmentation:
             raise UsageError(f"--views {self.views}: without --augment all views of an image are the same; add it")
         self.checkpoint_interval  # noqa: B018 - to refuse a wrong one now
+        self.log_interval  # noqa: B018
 
     @property
     def validation_size(self) -> int | None:
@@ -124,3 +127,8 @@ class FinetuneSettings(AugmentationSettings):
     def checkpoint_interval(self) -> CheckpointInterval:
         """`checkpoint_every` in steps or seconds."""
         return CheckpointInterval.parse(self.checkpoint_every)
+
+    @property
+    def log_interval(self) -> LogInterval | None:
+        """How often gradients are logged; None: never."""
+        return None if self.log_grads is None else LogInterval.parse(self.log_grads)

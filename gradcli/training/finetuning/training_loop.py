@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from gradcli.optim import Optimizer
 from gradcli.optim.lr_scheduler import LRScheduler
 from gradcli.training.batch_norms import small_batches_explained
 from gradcli.training.finetuning.batch_source import Batch, BatchSource, Positions
+from gradcli.training.finetuning.gradient_log import GradientLog
 from gradcli.training.finetuning.records import Tally
 from gradcli.training.finetuning.settings import FinetuneSettings
 from gradcli.training.non_finite import first_non_finite_gradient, first_non_finite_output
@@ -32,8 +33,8 @@ AfterBatch = Callable[[Tally], None]
 class TrainingLoop:
     """What moves a model: batches, loss, optimizer and schedule. DivergedError for numbers that are not finite.
 
-    `class_weights` (classes,) weigh the images' losses. `is_amid_step` tells whether a step began whose batches may
-    have moved statistics of batch norms, and did not come to its end.
+    `class_weights` (classes,) weigh the images' losses. `gradient_log` measures what steps do. `is_amid_step` tells
+    whether a step began whose batches may have moved statistics of batch norms, and did not come to its end.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class TrainingLoop:
         optimizer: Optimizer,
         scheduler: LRScheduler | None,
         class_weights: NDArray[np.float32] | None,
+        gradient_log: GradientLog | None = None,
     ) -> None:
         self.source = source
         self.is_amid_step = False
@@ -52,6 +54,7 @@ class TrainingLoop:
         self._optimizer = optimizer
         self._scheduler = scheduler
         self._class_weights = class_weights
+        self._gradient_log = gradient_log
         self._weight = None if class_weights is None else Tensor(class_weights)
         self._trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
         # Biases and batch norms: what isn't finite in a backward pass shows in their gradients. Those of filters take a
@@ -77,7 +80,7 @@ class TrainingLoop:
         with closing(self.source.training(batches, epoch, done)) as loaded:
             for step, first in enumerate(range(done, len(batches), size), start=steps_done + 1):
                 rate = self._optimizer.param_groups[0]["lr"]
-                self._step(batches[first : first + size], loaded, tally, on_batch, _Place(epoch, first, rate))
+                self._step(batches[first : first + size], loaded, tally, on_batch, _Place(epoch, step, first, rate))
                 self.is_amid_step = False
                 after_step(step, rate)
 
@@ -97,8 +100,12 @@ class TrainingLoop:
             on_batch(tally)
         if total == 0:
             return
-        self._finish_gradients(total, place)
-        self._optimizer.step()
+        norm = self._finish_gradients(total, place)
+        log = self._gradient_log
+        with nullcontext() if log is None else log.measured(place.epoch, place.step, place.lr):
+            if self._settings.clip_norm is not None:
+                clip_grads_with_norm_(self._trainable, self._settings.clip_norm, norm)
+            self._optimizer.step()
         if self._scheduler is not None:
             self._scheduler.step()
 
@@ -120,8 +127,11 @@ class TrainingLoop:
         tally.add(value, weight, scores.array, labels)
         return weight
 
-    def _finish_gradients(self, total: float, place: _Place) -> None:
-        """Make the sum of several batches' gradients their mean, and clip; DivergedError for what isn't finite."""
+    def _finish_gradients(self, total: float, place: _Place) -> Tensor:
+        """Make the sum of several batches' gradients their mean; DivergedError for what isn't finite.
+
+        Returns the norm of all gradients with `--clip-norm`, of the watched ones without.
+        """
         gradients = [parameter.grad for parameter in self._trainable if parameter.grad is not None]
         if self._settings.accumulate > 1:
             with no_grad():
@@ -138,8 +148,7 @@ class TrainingLoop:
                 else f"the gradient of {name} is not finite"
             )
             raise DivergedError(f"{what} {place}; try a smaller --lr")
-        if self._settings.clip_norm is not None:
-            clip_grads_with_norm_(self._trainable, self._settings.clip_norm, norm)
+        return norm
 
     @no_grad()
     def validate(self, batches: Positions, epoch: int, on_batch: AfterBatch) -> Tally:
@@ -180,8 +189,9 @@ class TrainingLoop:
 class _Place:
     """Where a run is, for messages: `in epoch 2, batch 3, at learning rate 0.1`."""
 
-    def __init__(self, epoch: int, batch: int, lr: float) -> None:
+    def __init__(self, epoch: int, step: int, batch: int, lr: float) -> None:
         self.epoch = epoch
+        self.step = step
         self.batch = batch
         self.lr = lr
 

@@ -41,6 +41,8 @@ from gradcli.training.schedules import ScheduleSettings
         ({"train_sizes": ()}, "--train-sizes : expected sides of 8 to 8192 pixels"),
         ({"augment": "heavy"}, "augmentation 'heavy': expected one of none, light, standard, strong"),
         ({"degrees": 200.0}, "augmentation degrees 200.0: expected a number from 0 to 180"),
+        ({"log_grads": "0"}, "--log-grads 0: expected epoch, or a number of steps above 0"),
+        ({"log_grads": "always"}, "--log-grads always: expected epoch, or a number of steps above 0"),
         ({"checkpoint_every": "often"}, "--checkpoint-every often: expected a time such as 60s or 5m, or a number"),
     ],
 )
@@ -137,6 +139,7 @@ EVERYTHING = FinetuneSettings(
     kernels="exact",
     strict=True,
     checkpoint_every="20 steps",
+    log_grads="50 steps",
     feature_cache=False,
 )
 # What runs wrote before the transforms of `strong` were there.
