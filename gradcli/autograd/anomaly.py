@@ -27,11 +27,15 @@ _PACKAGE = __name__.partition(".")[0]
 
 
 class AnomalyMode:
-    """Whether anomalies are looked for, in all threads as in PyTorch, and which."""
+    """Whether anomalies are looked for, in all threads as in PyTorch, and which.
+
+    With a `watcher`, that is told what every operation gives, and decides by itself.
+    """
 
     enabled = False
     check_nan = True
     check_inf = True
+    watcher: Watcher | None = None
 
 
 class _Modules(threading.local):
@@ -69,6 +73,27 @@ class Origin(NamedTuple):
         path = self.module_path()
         places = ([] if path is None else [f"in module {path}"]) + ([] if self.line is None else [f"at {self.line}"])
         return ", ".join(places) or "at an unknown place"
+
+
+class Watcher:
+    """Is told of every operation inside `watched_operations`, with computed values; a subclass does what it likes."""
+
+    def forward(self, name: str, arguments: Sequence[Any], results: Sequence[Array], origin: Origin) -> None:
+        """The operation of that name was called with `arguments` (tensors, arrays, options) and gave `results`."""
+
+    def backward(self, node: Node, gradients: Sequence[Array], shares: Sequence[tuple[Edge, Array]]) -> None:
+        """Backward came to `node` with the `gradients` of its results, and handed its `shares` on."""
+
+
+@contextmanager
+def watched_operations(watcher: Watcher) -> Iterator[None]:
+    """Tell `watcher` of every operation, forward and backward, instead of raising errors for anomalies."""
+    before = AnomalyMode.enabled, AnomalyMode.watcher
+    AnomalyMode.enabled, AnomalyMode.watcher = True, watcher
+    try:
+        yield
+    finally:
+        AnomalyMode.enabled, AnomalyMode.watcher = before
 
 
 class detect_anomaly:  # noqa: N801 - PyTorch's name
@@ -139,6 +164,9 @@ def check_forward(name: str, results: Sequence[Array], arguments: Sequence[Any],
     origin = Origin(_users_line(), tuple(_modules.stack))
     if node is not None:
         node.origin = origin
+    if AnomalyMode.watcher is not None:
+        AnomalyMode.watcher.forward(name, arguments, results, origin)
+        return
     inputs = [(index, value) for index, value in enumerate(arguments) if isinstance(value, Tensor | np.ndarray | float)]
     for result in results:
         kind = _anomaly(result, [_values(value) for _, value in inputs])
@@ -154,6 +182,9 @@ def check_forward(name: str, results: Sequence[Array], arguments: Sequence[Any],
 def check_gradients(node: Node, shares: Sequence[tuple[Edge, Gradient]], grad: Gradient) -> None:
     """RuntimeError if a gradient that a node hands on is the first to hold NaN or infinity."""
     arrived = [_values(g) for g in (grad if node.output_count > 1 else (grad,)) if g is not None]
+    if AnomalyMode.watcher is not None:
+        AnomalyMode.watcher.backward(node, arrived, [(edge, _values(share)) for edge, share in shares])
+        return
     for edge, share in shares:
         kind = _anomaly(_values(share), arrived)
         if kind is None:

@@ -39,6 +39,8 @@ COMMANDS: dict[str, CommandEntry] = {
     "features": "gradcli.cli.features:features",
     "summary": "gradcli.cli.summary:summary",
     "graph": "gradcli.cli.graph:graph",
+    "check": "gradcli.cli.check:check",
+    "trace": "gradcli.cli.trace:trace",
     "expr": "gradcli.cli.expr:expr",
     "tutorial": "gradcli.cli.tutorial:tutorial",
     "selftest": "gradcli.cli.selftest:selftest",

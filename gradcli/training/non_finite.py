@@ -15,14 +15,20 @@ if TYPE_CHECKING:
     from gradcli.nn import Module
 
 
-def require_finite(loaded: LoadedModel) -> None:
-    """WeightsError for a model with NaN or infinity in a parameter or buffer, which names the first such tensor."""
-    for name, tensor in loaded.model.state_dict().items():
+def non_finite_weights(model: Module) -> str | None:
+    """How many values of which parameter or buffer, the first of those, are NaN or infinite, in words; None if none."""
+    for name, tensor in model.state_dict().items():
         count = np.count_nonzero(~np.isfinite(tensor.array))
         if count:
-            raise WeightsError(
-                f"{loaded.weights}: {count} of the {tensor.numel()} values of {name} are not finite; take other weights"
-            )
+            return f"{count} of the {tensor.numel()} values of {name}"
+    return None
+
+
+def require_finite(loaded: LoadedModel) -> None:
+    """WeightsError for a model with NaN or infinity in a parameter or buffer, which names the first such tensor."""
+    found = non_finite_weights(loaded.model)
+    if found is not None:
+        raise WeightsError(f"{loaded.weights}: {found} are not finite; take other weights")
 
 
 def first_non_finite_output(model: Module, forward: Callable[[], Tensor]) -> str | None:

@@ -27,6 +27,7 @@ from gradcli.training.batch_norms import (
 )
 from gradcli.training.freezing import FreezeRule, apply_freeze_rules, count_parameters
 from gradcli.training.losses import LOSSES, LossName, takes_class_indices
+from gradcli.training.non_finite import non_finite_weights
 
 logger = logging.getLogger(__name__)
 
@@ -173,10 +174,9 @@ def check_finite_prediction(prediction: Tensor, run: Pass) -> None:
 
 def reason_for_non_finite(loaded: LoadedModel) -> str:
     """Why a pass of this model gives NaN or infinity, in words."""
-    for name, tensor in loaded.model.state_dict().items():
-        count = np.count_nonzero(~np.isfinite(tensor.array))
-        if count:
-            return f"{count} of the {tensor.numel()} values of {name} in {loaded.weights} are not finite"
+    found = non_finite_weights(loaded.model)
+    if found is not None:
+        return f"{found} in {loaded.weights} are not finite"
     return f"the values of {loaded.weights} or of the input are too large for float32"
 
 

@@ -10,6 +10,7 @@ from programs import Programs
 import gradcli
 from gradcli import nn
 from gradcli.autograd import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
+from gradcli.autograd.anomaly import Watcher, watched_operations
 
 programs = Programs()
 
@@ -377,3 +378,42 @@ def test_modules_of_one_thread_are_not_those_of_another():
             done.set()
             thread.join()
     assert "in module body.1 (Head)" in messages[0]
+
+
+class Listener(Watcher):
+    """Writes down the operations that it is told of."""
+
+    def __init__(self):
+        self.heard = []
+
+    def forward(self, name, arguments, results, origin):
+        self.heard.append((name, [result.tolist() for result in results], origin.module_path()))
+
+    def backward(self, node, gradients, shares):
+        self.heard.append((node.name(), [g.tolist() for g in gradients], [share.tolist() for _, share in shares]))
+
+
+def test_a_watcher_is_told_of_every_operation_and_no_anomaly_is_an_error():
+    a = gradcli.tensor([1.0, -1.0], requires_grad=True)
+    listener = Listener()
+    with watched_operations(listener):
+        assert is_anomaly_enabled()
+        b = a.log()
+        nn.ReLU()(b).sum().backward()
+    assert not is_anomaly_enabled()
+    (log, relu, *_), backward = listener.heard[:3], listener.heard[3:]
+    assert log[0] == "log"
+    assert str(log[1]) == "[[0.0, nan]]"
+    assert log[2] is None
+    assert relu[0] == "relu"
+    assert relu[2] == "ReLU"
+    assert [name for name, _, _ in backward] == ["SumBackward0", "ReluBackward0", "LogBackward0", "AccumulateGrad"]
+    assert backward[0][1:] == ([1.0], [[1.0, 1.0]])
+
+
+def test_a_watcher_is_left_after_an_error_and_detection_goes_on_as_before():
+    with detect_anomaly():
+        with pytest.raises(KeyError), watched_operations(Listener()):
+            raise KeyError
+        with pytest.raises(RuntimeError, match="returned nan values"):
+            gradcli.tensor([-1.0]).log()

@@ -1,0 +1,1 @@
+"""A model's analytic gradients against numerical ones: `gradcli check`."""
