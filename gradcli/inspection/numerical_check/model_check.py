@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,8 +19,6 @@ from gradcli.kernels.statistics import Array
 from gradcli.models.stages import split_into_blocks
 from gradcli.training.frozen_prefix import CutModel
 from gradcli.training.passes import Pass, check_finite_loss, overflow_allowed, run_forward
-
-logger = logging.getLogger(__name__)
 
 STEPS = (1e-5, 1e-6, 1e-7)
 
@@ -71,18 +68,17 @@ class ModelCheck:
     nothing that trains, DivergedError if loss or gradients are not finite.
     """
 
-    gradients: Gradients
-
     def __init__(
         self, run: Pass, settings: CheckSettings, patterns: Sequence[str] = (), *, wrt_input: bool = False
     ) -> None:
         self.run = run
         self.settings = settings
         self.seconds_per_pass = _to_float64(run)
-        self.gradients = collect_gradients(run, patterns, wrt_input=wrt_input)
+        self.gradients: Gradients = collect_gradients(run, patterns, wrt_input=wrt_input)
         check_finite_loss(self.gradients.loss, run)
         self.gradients.check_finite()
-        self._analytical = {name: self.gradients.arrays.get(name) for name in self.gradients.unreached}
+        # None for a parameter that backward did not reach, whose gradient is zero then.
+        self._analytical: dict[str, Array | None] = dict.fromkeys(self.gradients.unreached)
         self._analytical |= self.gradients.arrays
         self._tensors: dict[str, Tensor] = dict(run.model.named_parameters()) | {INPUT_NAME: run.data}
         self._stages = split_into_blocks(run.model.stages())
@@ -114,7 +110,7 @@ class ModelCheck:
 
     def _check(self, name: str, function: LossFunction) -> ParameterCheck:
         tensor, analytical = self._tensors[name], self._analytical[name]
-        if analytical is None:  # backward did not reach it: its gradient is zero
+        if analytical is None:
             analytical = np.zeros(tensor.shape)
         generator = np.random.default_rng([self.settings.seed, zlib.crc32(name.encode())])
         direction = generator.standard_normal(tensor.shape)
