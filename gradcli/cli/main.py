@@ -44,6 +44,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "expr": "gradcli.cli.expr:expr",
     "tutorial": "gradcli.cli.tutorial:tutorial",
     "selftest": "gradcli.cli.selftest:selftest",
+    "lr-find": "gradcli.cli.lr_find:lr_find",
     "weights": command_group(
         WEIGHTS_COMMANDS, help="Known weights and checkpoint files: list, fetch, convert, inspect, verify."
     ),

@@ -1,0 +1,1 @@
+"""Curves as plain characters and as pictures."""
