@@ -34,6 +34,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "diff": "gradcli.cli.diff:diff",
     "freeze": "gradcli.cli.freeze:freeze",
     "finetune": "gradcli.cli.finetune:finetune",
+    "watch": "gradcli.cli.watch:watch",
     "evaluate": "gradcli.cli.evaluate:evaluate",
     "predict": "gradcli.cli.predict:predict",
     "features": "gradcli.cli.features:features",

@@ -64,6 +64,18 @@ def acquire(path: Path) -> int | None:
     return None
 
 
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock file; never where the file system has no locks."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    except OSError as error:
+        return sys.platform == "win32" and not isinstance(error, FileNotFoundError)  # its holder is removing it
+    try:
+        return not _lock(descriptor, shared=True)
+    finally:
+        os.close(descriptor)
+
+
 def _is_still(descriptor: int, path: Path) -> bool:
     """Whether the name is still that of the opened file: the holder before may have removed it meanwhile."""
     try:
@@ -79,7 +91,7 @@ def _not_lockable(path: Path, error: OSError) -> DataError:
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(descriptor: int) -> bool:
+    def _lock(descriptor: int, *, shared: bool = False) -> bool:
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except OSError:
@@ -95,9 +107,9 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _lock(descriptor: int) -> bool:
+    def _lock(descriptor: int, *, shared: bool = False) -> bool:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         except OSError:
