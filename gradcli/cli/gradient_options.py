@@ -1,4 +1,4 @@
-"""The options of `gradcli grads` in groups: what is said of each gradient, and what a script stops for."""
+"""The options of `gradcli grads` in groups: what it looks at and says, and what a script stops for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
-from gradcli.cli.options import CHECK_PANEL, STATISTICS_PANEL
+from gradcli.cli.options import CHECK_PANEL, DATA_PANEL, STATISTICS_PANEL
 from gradcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +20,87 @@ Condition = Literal["nonfinite", "vanishing", "exploding", "zero"]
 Grouping = Literal["layer", "block", "kind"]
 
 DEFAULT_BINS = 20
+
+
+DEFAULT_BATCH_SIZE = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewOptions:
+    """What is looked at instead of the gradients of parameters in one pass of a batch."""
+
+    activations: Annotated[
+        bool,
+        typer.Option(
+            "--activations",
+            help="Instead of gradients of parameters: what each module gives, and its gradient.",
+            rich_help_panel=STATISTICS_PANEL,
+        ),
+    ] = False
+    per_sample: Annotated[
+        bool,
+        typer.Option(
+            "--per-sample",
+            help="Instead of statistics: the norm of each image's own gradient, of each parameter and of all. Needs "
+            "--mode eval.",
+            rich_help_panel=STATISTICS_PANEL,
+        ),
+    ] = False
+    saliency: Annotated[
+        bool,
+        typer.Option(
+            "--saliency",
+            help="Instead of gradients of parameters: of each pixel of the images the largest |gradient| of its "
+            "channels. With -o FILE.png a picture.",
+            rich_help_panel=STATISTICS_PANEL,
+        ),
+    ] = False
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="DATA",
+            help="Instead of one pass: mean and noise of the gradients over batches of this data set (a name of "
+            "gradcli data list, a folder, a file), with cross-entropy.",
+            rich_help_panel=DATA_PANEL,
+        ),
+    ] = None
+    batches: Annotated[
+        int | None,
+        typer.Option(
+            "--batches",
+            metavar="N",
+            min=2,
+            help="So many batches of --data, in an order drawn from --seed. Left out: all.",
+            rich_help_panel=DATA_PANEL,
+        ),
+    ] = None
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size",
+            "-b",
+            metavar="INT",
+            min=1,
+            help=f"Images in each batch of --data.  [default: {DEFAULT_BATCH_SIZE}]",
+            rich_help_panel=DATA_PANEL,
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        for option, given in (("--batches", self.batches), ("--batch-size", self.batch_size)):
+            if given is not None and self.data is None:
+                raise UsageError(f"{option} goes with --data DATA; add it")
+
+    def given(self) -> list[str]:
+        """The names of the views that were asked for."""
+        chosen = {
+            "--activations": self.activations,
+            "--per-sample": self.per_sample,
+            "--saliency": self.saliency,
+            "--data": self.data is not None,
+        }
+        return [option for option, was_given in chosen.items() if was_given]
 
 
 @dataclass(frozen=True, kw_only=True)

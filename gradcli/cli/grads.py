@@ -1,4 +1,7 @@
-"""`gradcli grads`: the gradients of chosen parameters, as statistics or as arrays, and why some are of no use."""
+"""`gradcli grads`: the gradients of chosen parameters, as statistics or as arrays, and why some are of no use.
+
+And other views of what goes back through the network: activations, saliency, single images, batches of a data set.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,14 @@ import typer
 
 from gradcli.cli.bars import row_of_bars
 from gradcli.cli.formats import BINARY_FORMATS
-from gradcli.cli.gradient_options import DEFAULT_BINS, CheckOptions, StatisticsOptions
+from gradcli.cli.gradient_options import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_BINS,
+    CheckOptions,
+    StatisticsOptions,
+    ViewOptions,
+)
+from gradcli.cli.gradient_views import check_view, write_noise, write_samples
 from gradcli.cli.option_groups import OutputOptions, PassOptions
 from gradcli.cli.options import CHECK_PANEL, FORMAT, ParamOption
 from gradcli.cli.output import Output
@@ -23,11 +33,12 @@ from gradcli.errors import UsageError
 if TYPE_CHECKING:
     from gradcli.inspection.gradients.collection import Gradients
     from gradcli.inspection.gradients.lost import LostGradient
+    from gradcli.inspection.gradients.per_sample import SampleGradient
     from gradcli.training.passes import Pass
 
 logger = logging.getLogger(__name__)
 
-GradsFormat = Literal["table", "json", "jsonl", "csv", "npy", "npz", "safetensors"]
+GradsFormat = Literal["table", "json", "jsonl", "csv", "npy", "npz", "safetensors", "png"]
 
 STATISTICS_COLUMNS = [
     Column("norm", format=".3g"),
@@ -66,6 +77,7 @@ LOST_ON_SCREEN = 10
 def grads(
     options: PassOptions,
     statistics: StatisticsOptions,
+    views: ViewOptions,
     checks: CheckOptions,
     ranking: RankingOptions,
     output: OutputOptions,
@@ -92,17 +104,46 @@ def grads(
     gradcli grads --group-by block --json | jq '.groups[].norm'
     gradcli grads --why --fail-on zero,nonfinite
     gradcli grads --param fc.bias --format npy > fc.bias.npy
+    gradcli grads --data digits --batches 20 --sort signal_to_noise
+    gradcli grads -i cat.jpg --mode eval --saliency -o saliency.png
     """
     destination = output.resolve(format, get_args(GradsFormat))
     _check_combinations(destination, statistics, ranking, why=why, wrt_input=wrt_input)
+    given = [*statistics.given(), *(["--param"] if param else []), *(["--wrt-input"] if wrt_input else [])]
+    view = check_view(destination, views, options, [*given, *(["--fail-on"] if checks.fail_on else [])], why=why)
     conditions = checks.conditions  # before any work, as it may refuse them
     from gradcli.inspection.gradients.collection import collect_gradients
     from gradcli.inspection.gradients.conditions import check_gradients, failing_gradients
     from gradcli.training.passes import check_finite_loss, prepare
 
+    if view == "--data":
+        assert views.data is not None
+        write_noise(
+            destination,
+            ranking,
+            options,
+            views.data,
+            patterns=param or (),
+            batches=views.batches,
+            batch_size=views.batch_size or DEFAULT_BATCH_SIZE,
+        )
+        return
     run = prepare(options.settings())
     lost: list[LostGradient] = []
-    if why:
+    samples: list[SampleGradient] = []
+    if view == "--activations":
+        from gradcli.inspection.gradients.activations import collect_activations
+
+        gradients = collect_activations(run)
+    elif view == "--saliency":
+        from gradcli.inspection.gradients.saliency import collect_saliency
+
+        gradients = collect_saliency(run)
+    elif view == "--per-sample":
+        from gradcli.inspection.gradients.per_sample import per_sample_gradients
+
+        gradients, samples = per_sample_gradients(run, param or ())
+    elif why:
         from gradcli.inspection.gradients.lost import explain_gradients
 
         gradients, lost = explain_gradients(run, param or ())
@@ -121,11 +162,17 @@ def grads(
         document["failing"] = failing
     if why:
         _write_lost(destination, ranking, gradients, lost, document)
+    elif view == "--per-sample":
+        write_samples(destination, ranking, run, gradients, samples, document)
+    elif destination.format == "png":
+        _write_picture(destination, run, gradients)
     elif destination.format in BINARY_FORMATS:
         _write_arrays(destination, gradients)
     else:
-        _write_statistics(destination, statistics, ranking, run, gradients, document)
-    check_gradients(failing, checks.thresholds(), len(gradients.arrays) + len(gradients.unreached))
+        field = "activations" if view == "--activations" else "groups" if statistics.group_by else "gradients"
+        _write_statistics(destination, statistics, ranking, run, gradients, document, field)
+    called = "outputs and gradients" if view == "--activations" else "gradients"
+    check_gradients(failing, checks.thresholds(), len(gradients.arrays) + len(gradients.unreached), called)
     check_finite_loss(gradients.loss, run)
     gradients.check_finite()
 
@@ -156,6 +203,12 @@ def _write_arrays(destination: Output, gradients: Gradients) -> None:
     destination.write_arrays(gradients.arrays, {"gradcli.kernels": gradients.kernels})
 
 
+def _write_picture(destination: Output, run: Pass, gradients: Gradients) -> None:
+    from gradcli.inspection.gradients.saliency import SALIENCY_NAME, saliency_picture
+
+    destination.write_bytes(saliency_picture(run.data.detach().array, gradients.arrays[SALIENCY_NAME]))
+
+
 def _write_statistics(
     destination: Output,
     options: StatisticsOptions,
@@ -163,8 +216,9 @@ def _write_statistics(
     run: Pass,
     gradients: Gradients,
     document: dict[str, Any],
+    records_field: str,
 ) -> None:
-    from gradcli.inspection.gradients.collection import INPUT_NAME, flat_values
+    from gradcli.inspection.gradients.collection import flat_values
     from gradcli.inspection.gradients.grouping import grouped, groups_of_parameters
     from gradcli.inspection.gradients.histogram import histogram
     from gradcli.inspection.gradients.statistics import gradient_records, group_records, norm_of, total_record
@@ -194,15 +248,18 @@ def _write_statistics(
     document = document | {"lr": options.lr}
     if group_of:
         document["group_by"] = options.group_by
-    if destination.format == "json":
+    caption = f"loss {gradients.loss:.6g}, {run.describe()}"
+    if gradients.parameters:
+        norm = norm_of([gradients.arrays[name] for name in gradients.parameters])
+        caption = f"loss {gradients.loss:.6g}, gradient norm {norm:.6g}, {run.describe()}"
+    if destination.format == "json" and gradients.parameters:
         document["total"] = total_record(gradients, options.lr)
-    norm = norm_of([array for name, array in gradients.arrays.items() if name != INPUT_NAME])
     destination.write_records(
         records,
         columns,
         document=document,
-        records_field="groups" if group_of else "gradients",
-        caption=f"loss {gradients.loss:.6g}, gradient norm {norm:.6g}, {run.describe()}",
+        records_field=records_field,
+        caption=caption,
     )
 
 

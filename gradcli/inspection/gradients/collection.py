@@ -23,6 +23,7 @@ class Gradients:
     """The gradients by name, in the model's order, and the pass that made them."""
 
     arrays: dict[str, Array]
+    """Of parameters and the input; or other arrays of the pass, under names of their own."""
     parameters: dict[str, Array]
     """The values of the parameters that have gradients: the very arrays of the model."""
     unreached: list[str]
@@ -38,7 +39,8 @@ class Gradients:
         """DivergedError naming the first gradient with NaN or infinity in it."""
         for name, array in self.arrays.items():
             if not np.isfinite(array).all():
-                raise DivergedError(f"the gradient of {name} is not finite")
+                is_gradient = name in self.parameters or name == INPUT_NAME
+                raise DivergedError(f"{'the gradient of ' if is_gradient else ''}{name} is not finite")
 
 
 def collect_gradients(run: Pass, patterns: Sequence[str] = (), *, wrt_input: bool = False) -> Gradients:

@@ -54,7 +54,9 @@ def failing_gradients(
     }
 
 
-def check_gradients(failing: Mapping[Condition, Sequence[str]], thresholds: Thresholds, count: int) -> None:
+def check_gradients(
+    failing: Mapping[Condition, Sequence[str]], thresholds: Thresholds, count: int, called: str = "gradients"
+) -> None:
     """CheckError with all names, by condition, unless every list is empty; `count` is how many were looked at."""
     described = {
         "nonfinite": "have NaN or infinity",
@@ -63,7 +65,7 @@ def check_gradients(failing: Mapping[Condition, Sequence[str]], thresholds: Thre
         "exploding": f"have a norm above {thresholds.exploding:g}",
     }
     found = [
-        f"{len(names)} of {count} gradients {described[condition]} ({condition}): {', '.join(names)}"
+        f"{len(names)} of {count} {called} {described[condition]} ({condition}): {', '.join(names)}"
         for condition, names in failing.items()
         if names
     ]

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from gradcli.inspection.gradients.collection import INPUT_NAME, Gradients
+from gradcli.inspection.gradients.collection import Gradients
 from gradcli.kernels.statistics import Array, Statistics, quantiles, statistics, sum_of_squares
 
 PERCENTILES: Final = {"p1": 0.01, "p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
@@ -116,7 +116,7 @@ def _described(groups: Iterable[Sequence[str]], gradients: Gradients, lr: float)
     described = []
     for names, array, percentiles in zip(groups, arrays, quantiles(arrays, list(PERCENTILES.values())), strict=True):
         basic = statistics(array)
-        weights = [gradients.parameters[name] for name in names if name != INPUT_NAME]
+        weights = [gradients.parameters[name] for name in names if name in gradients.parameters]
         weight_norm = norm_of(weights) if weights else None
         described.append(
             GradientStatistics(
