@@ -142,7 +142,11 @@ def _squared_norms(layer: _LayerCall, parameter: str) -> Array:
 
 
 def _convolution_square(module: nn.Conv2d, image: Array, gradient: Array) -> float:
-    """The squared norm of the weight's gradient from an image (C, H, W) and its output's gradient (O, H', W')."""
+    """The squared norm of the weight's gradient from an image (C, H, W) and its output's gradient (O, H', W').
+
+    With few positions the products (P, P) of columns and of gradients with themselves tell it at less cost than the
+    weight's gradient (O, K): |LR|^2 is the sum of (L^T L) * (R R^T). They are in double precision, as they may cancel.
+    """
     (down, across), (step_down, step_across), groups = module.padding, module.stride, module.groups
     dilated = [(size - 1) * step + 1 for size, step in zip(module.kernel_size, module.dilation, strict=True)]
     padded = np.pad(image, ((0, 0), (down, down), (across, across)))
@@ -151,7 +155,12 @@ def _convolution_square(module: nn.Conv2d, image: Array, gradient: Array) -> flo
     columns = windows.transpose(1, 2, 0, 3, 4)  # (C, H', W', kH, kW) -> (H', W', C, kH, kW)
     positions, depth = math.prod(columns.shape[:2]), math.prod(columns.shape[3:]) * (image.shape[0] // groups)
     by_group = columns.reshape(positions, groups, depth).swapaxes(0, 1)  # (P, G, K) -> (G, P, K)
-    return sum_of_squares(gradient.reshape(groups, -1, positions) @ by_group)  # (G, O/G, P) (G, P, K)
+    filters = gradient.reshape(groups, -1, positions)  # (O, H', W') -> (G, O/G, P)
+    if positions * (filters.shape[1] + depth) < filters.shape[1] * depth:
+        left, right = filters.astype(np.float64), by_group.astype(np.float64)
+        square = ((left.swapaxes(1, 2) @ left) * (right @ right.swapaxes(1, 2))).sum()
+        return float(np.maximum(square, 0))  # which keeps NaN, unlike Python's `max`
+    return sum_of_squares(filters @ by_group)  # (G, O/G, P) (G, P, K)
 
 
 def _sum_over_positions(array: Array) -> Array:

@@ -71,6 +71,7 @@ def test_images_that_share_a_batch_norms_statistics_are_refused() -> None:
         {"kernel_size": (3, 2), "stride": (2, 1), "padding": (1, 2)},
         {"kernel_size": 3, "dilation": (2, 1), "groups": 2},
         {"kernel_size": 1, "stride": 2},
+        {"kernel_size": 3, "stride": (8, 4), "groups": 2},
     ],
 )
 def test_the_squared_norm_of_any_convolutions_gradient(options: dict[str, Any]) -> None:
@@ -83,3 +84,5 @@ def test_the_squared_norm_of_any_convolutions_gradient(options: dict[str, Any]) 
     assert module.weight.grad is not None
     expected = float((module.weight.grad.array.astype(np.float64) ** 2).sum())
     assert _convolution_square(module, images[0], gradient[0]) == pytest.approx(expected, rel=1e-5)
+    image = np.full((4, 9, 8), np.nan, np.float32)
+    assert np.isnan(_convolution_square(module, image, gradient[0]))
