@@ -46,6 +46,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "tutorial": "gradcli.cli.tutorial:tutorial",
     "selftest": "gradcli.cli.selftest:selftest",
     "lr-find": "gradcli.cli.lr_find:lr_find",
+    "landscape": "gradcli.cli.landscape:landscape",
     "weights": command_group(
         WEIGHTS_COMMANDS, help="Known weights and checkpoint files: list, fetch, convert, inspect, verify."
     ),
