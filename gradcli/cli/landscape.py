@@ -47,7 +47,7 @@ def landscape(
 
     \b
     gradcli landscape --loss cross-entropy --radius 0.1
-    gradcli landscape -w runs/photos -i photo.jpg -t 3 --loss cross-entropy --mode eval --grid -o surface.png
+    gradcli landscape -w runs/photos -i photos.npy -t labels.npy --grid -o map.png
     """
     destination = output.resolve(format, get_args(LandscapeFormat))
     if destination.format == "png":

@@ -57,7 +57,7 @@ def lr_find(
     kernels: KernelsOption = "fast",
     format: Annotated[LrFindFormat | None, FORMAT] = None,
 ) -> None:
-    """Find a learning rate: one step at each of rising rates, and what the losses say.
+    """Find a learning rate: one step at each of rising rates.
 
     Trains as finetune would, with cross-entropy, batch after batch, and keeps nothing of it. Two rates are suggested:
     where the smoothed loss falls fastest, and a tenth of where it is smallest. A terminal shows a plot, unless --format

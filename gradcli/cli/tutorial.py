@@ -52,13 +52,18 @@ def tutorial(
     output: OutputOptions,
     section: Annotated[
         list[SectionName] | None,
-        typer.Option("--section", help="Run this section only; repeatable.", show_default=False),
+        typer.Option(
+            "--section",
+            metavar="NAME",
+            help=f"Run this section only; repeatable: {', '.join(SectionName)}.",
+            show_default=False,
+        ),
     ] = None,
     weights: WeightsOption = "random:0",
     seed: SeedOption = 0,
     format: Annotated[TutorialFormat | None, FORMAT] = None,
 ) -> None:
-    """PyTorch's introduction to autograd, step by step, formula and number side by side.
+    """PyTorch's introduction to autograd: formulas and numbers side by side.
 
     The lines shown are those that run. Every number is computed, every formula too, as code of its own; exit code 6
     says that the two disagree somewhere. table and csv have the comparisons alone.
@@ -66,7 +71,7 @@ def tutorial(
     \b
     gradcli tutorial
     gradcli tutorial --section differentiation --section vector-jacobian
-    gradcli tutorial -w imagenet1k-v1 --json | jq '.sections[].cells[].checks[].ok'
+    gradcli tutorial -w imagenet1k-v1 --json | jq .ok
     """
     destination = output.resolve(format, get_args(TutorialFormat))
     from gradcli.inspection.tutorial.cells import require_agreement, run_section
