@@ -40,6 +40,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "features": "gradcli.cli.features:features",
     "summary": "gradcli.cli.summary:summary",
     "graph": "gradcli.cli.graph:graph",
+    "report": "gradcli.cli.report:report",
     "check": "gradcli.cli.check:check",
     "trace": "gradcli.cli.trace:trace",
     "expr": "gradcli.cli.expr:expr",
