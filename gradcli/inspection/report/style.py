@@ -20,7 +20,7 @@ p { margin: 8px 0; overflow-wrap: anywhere; }
 .warning { color: var(--warn); font-weight: 600; }
 footer { margin-top: 40px; }
 .chart { display: block; width: 100%; min-width: 560px; height: auto; margin: 12px 0; font-size: 12px; }
-.charts { display: grid; max-width: 720px; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 8px; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(220px, 45%), 1fr)); gap: 8px; }
 .chart.small { min-width: 0; margin: 0; font-size: 11px; }
 .chart text { fill: var(--text); }
 .chart .tick, .chart .axis, .chart .value { fill: var(--soft); }
