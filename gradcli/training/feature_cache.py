@@ -24,6 +24,7 @@ from gradcli.hub.cache import home
 from gradcli.kernels.policy import Kernels, using_kernels
 from gradcli.training.feature_store import FeatureStore, MemoryStore, make_room, open_store
 from gradcli.training.frozen_prefix import CutModel, cut_before_classifier
+from gradcli.training.state_digests import combined_digest, tensor_digests
 
 if TYPE_CHECKING:
     from gradcli.models import ResNet
@@ -280,11 +281,9 @@ def _description(cut: CutModel, loader: Loader, kernels: Kernels) -> dict[str, A
 
 
 def _state_digest(cut: CutModel) -> str:
-    digest = hashlib.sha256()
-    for name, array in cut.prefix_state().items():
-        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+    state = cut.prefix_state()
+    digests = tensor_digests(state)
+    return combined_digest({f"{name} {state[name].dtype} {state[name].shape}": digests[name] for name in state})
 
 
 def _channels_last(features: NDArray[np.float32]) -> NDArray[np.float32]:

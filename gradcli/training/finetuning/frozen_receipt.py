@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from gradcli.errors import CheckError
 from gradcli.nn import BatchNorm2d
+from gradcli.training.state_digests import combined_digest
 
 if TYPE_CHECKING:
     from gradcli.models import ResNet
@@ -29,22 +26,6 @@ def moving_statistics(model: ResNet) -> list[str]:
         for name, norm in _statistics(model)
         if norm.training and not any(parameter.requires_grad for parameter in norm.parameters())
     ]
-
-
-def tensor_digests(model: ResNet, names: Iterable[str] | None = None) -> dict[str, str]:
-    """The SHA-256 of the bytes of tensors of the model, all without `names`, as they stand in a weights file."""
-    state = model.state_dict()
-    return {name: tensor_digest(state[name].array) for name in (state if names is None else names)}
-
-
-def tensor_digest(array: np.ndarray[Any, Any]) -> str:
-    """The SHA-256 of an array's elements in C order."""
-    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
-
-
-def combined_digest(digests: Mapping[str, str]) -> str:
-    """One SHA-256 for all: that of the lines `DIGEST  NAME`, as sha256sum prints them."""
-    return hashlib.sha256("".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

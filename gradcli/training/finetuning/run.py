@@ -26,13 +26,7 @@ from gradcli.training.finetuning.data import (
     training_batches,
     validation_batches,
 )
-from gradcli.training.finetuning.frozen_receipt import (
-    FrozenReceipt,
-    combined_digest,
-    moving_statistics,
-    resting_names,
-    tensor_digests,
-)
+from gradcli.training.finetuning.frozen_receipt import FrozenReceipt, moving_statistics, resting_names
 from gradcli.training.finetuning.gradient_log import GradientLog, with_gradients
 from gradcli.training.finetuning.options import require_same_options, settings_of
 from gradcli.training.finetuning.records import EpochProgress, EpochRecord, Tally, best_record, epochs_without_progress
@@ -44,6 +38,7 @@ from gradcli.training.finetuning.training_loop import TrainingLoop
 from gradcli.training.finetuning.weight_average import WeightAverage
 from gradcli.training.frozen_prefix import cut_model
 from gradcli.training.passes import overflow_allowed
+from gradcli.training.state_digests import combined_digest, tensor_digests
 
 logger = logging.getLogger(__name__)
 
@@ -173,7 +168,7 @@ class FinetuneRun:
 
     def _begin(self) -> None:
         """Note what must not move, and with what the run begins; take up the state of a run that goes on."""
-        digests = tensor_digests(self._model)
+        digests = tensor_digests(state_arrays(self._model))
         self._started_from = combined_digest(digests)
         self._frozen = {name: digests[name] for name in resting_names(self._model)}
         self._moving_statistics = moving_statistics(self._model)
@@ -366,7 +361,9 @@ class FinetuneRun:
             self._save_state()
         if is_whole or self._records:
             self._save_weights(last=is_whole)
-        receipt = FrozenReceipt(self._frozen, tensor_digests(self._model, self._frozen), self._moving_statistics)
+        state = state_arrays(self._model)
+        after = tensor_digests({name: state[name] for name in self._frozen})
+        receipt = FrozenReceipt(self._frozen, after, self._moving_statistics)
         self._results.save_summary(
             "failed" if receipt.moved else status,
             self._records,

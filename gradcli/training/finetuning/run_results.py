@@ -11,7 +11,7 @@ import numpy as np
 from gradcli import __version__
 from gradcli.checkpoints import file_sha256
 from gradcli.errors import GradcliError
-from gradcli.kernels.threads import get_num_threads
+from gradcli.kernels.threads import get_num_threads, parallel
 from gradcli.models.loading import state_arrays
 from gradcli.models.weights_metadata import metadata_entries
 from gradcli.models.weights_source import RUN_WEIGHTS, find_source
@@ -54,11 +54,17 @@ class RunResults:
         state, metadata = state_arrays(self._finetuning.model), self._metadata(fingerprint)
         record = best_record(records)
         epoch = 0 if record is None else record.epoch
+        files = []
         if self._written != epoch or epoch == 0:
-            self._folder.save_weights(RUN_WEIGHTS, {**state, **best}, {**metadata, "gradcli.epoch": str(epoch)})
-            self._written = epoch
+            files.append((RUN_WEIGHTS, {**state, **best}, {**metadata, "gradcli.epoch": str(epoch)}))
         if last:
-            self._folder.save_weights(LAST_WEIGHTS, state, {**metadata, "gradcli.epoch": str(len(records))})
+            files.append((LAST_WEIGHTS, state, {**metadata, "gradcli.epoch": str(len(records))}))
+
+        def save(number: int) -> None:
+            self._folder.save_weights(*files[number])
+
+        parallel(save, len(files))  # at once: much of the time is the disk's
+        self._written = epoch
 
     def save_summary(
         self,
