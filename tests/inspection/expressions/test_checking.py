@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradcli.autograd import Tensor
+from gradcli.autograd import Tensor, operation
 from gradcli.autograd.dtypes import float32, float64
-from gradcli.autograd.operation import op
 from gradcli.errors import CheckError, UsageError
 from gradcli.inspection.expressions import (
     CheckedVariable,
@@ -60,15 +59,14 @@ def test_kinks_and_poles_do_not_hold(text: str, worst: tuple[int, ...]) -> None:
         require_checked([result])
 
 
-@op("TwiceBackward0")
-def twice_with_a_wrong_gradient(input: np.ndarray) -> np.ndarray:
-    return 2 * input
-
-
-twice_with_a_wrong_gradient.gradient(input=lambda grad: grad * 2.01)
-
-
 def test_a_wrong_gradient_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operation, "OPERATIONS", dict(operation.OPERATIONS))  # what is declared here is gone afterwards
+
+    @operation.op("TwiceBackward0")
+    def twice_with_a_wrong_gradient(input: np.ndarray) -> np.ndarray:
+        return 2 * input
+
+    twice_with_a_wrong_gradient.gradient(input=lambda grad: grad * 2.01)
     monkeypatch.setitem(functions.functions(), "twice", twice_with_a_wrong_gradient)
     wrong, right = checked("twice(a) + b", "a=1,2", "b=1,2")
     assert (wrong.ok, wrong.worst) == (False, (0, 0))
