@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
@@ -175,8 +174,7 @@ def _write(
     if destination.format == "npz":
         destination.write_arrays({name: array for name, array in arrays.items() if array is not None})
         return
-    shorten = destination.path is None and sys.stdout.isatty()
-    rows = [_row(name, array, shorten=shorten) for name, array in arrays.items()]
+    rows = [_row(name, array, shorten=destination.is_terminal) for name, array in arrays.items()]
     rows += [{**dataclasses.asdict(each), "name": f"{each.name}.check"} for each in checked]
     recorded = f"grad_fn {value.grad_fn}" if value.grad_fn else "nothing is recorded: no gradient leads through it"
     destination.write_records(rows, [*COLUMNS, *CHECK_COLUMNS] if checked else COLUMNS, caption=recorded)

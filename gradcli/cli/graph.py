@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import sys
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
@@ -81,8 +80,8 @@ def write_graph(destination: Output, graph: RecordedGraph) -> None:
     """Write a graph in one of the formats that one may look at."""
     from gradcli.inspection.graphs.rendering import rendered
 
-    is_terminal = destination.path is None and sys.stdout is not None and sys.stdout.isatty()
-    content = rendered(graph, destination.format, shutil.get_terminal_size().columns if is_terminal else None)
+    width = shutil.get_terminal_size().columns if destination.is_terminal else None
+    content = rendered(graph, destination.format, width)
     if isinstance(content, bytes):
         destination.write_bytes(content)
     else:

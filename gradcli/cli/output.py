@@ -63,9 +63,14 @@ class Output:
         return f"gradcli.{self.command}/1"
 
     @property
+    def is_terminal(self) -> bool:
+        """Whether the output goes to a reader at a terminal."""
+        return self.path is None and _is_terminal()
+
+    @property
     def is_drawn_table(self) -> bool:
         """Whether records become a table for a reader at a terminal, and not text for a program."""
-        return self.format == "table" and self.path is None and _is_terminal()
+        return self.format == "table" and self.is_terminal
 
     def write_text(self, text: str) -> None:
         """Write text that the command has formatted itself, such as a graph in DOT or SVG."""
