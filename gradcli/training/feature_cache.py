@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import shutil
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -100,6 +100,7 @@ def cached_features(
     kernels: Kernels = "fast",
     keep: bool = True,
     limit: int | None = None,
+    digests: Mapping[str, str] | None = None,
     on_batch: Callable[[int, int], None] = lambda done, total: None,
 ) -> Features | None:
     """The features of all images of the loader's data set, from the cache as far as they are there.
@@ -108,7 +109,8 @@ def cached_features(
     features depend on makes the key of the cache: the state of the prefix, the images, their preprocessing and
     augmentation, the kernels, the versions of gradcli and NumPy. `keep` off computes them all, in memory. None where
     they would take more than `limit` bytes, by default DISK_LIMIT on disk and MEMORY_LIMIT in memory; where the
-    cache can't be written to, the log says so and memory is used. `on_batch` is called with the numbers of images done
+    cache can't be written to, the log says so and memory is used. `digests` are those of the model's tensors, as far as
+    they are known, by name, as `tensor_digests` gives them. `on_batch` is called with the numbers of images done
     and to do, over all views. An image that can't be read has no features, and is read again every time: the loader
     reports it, or refuses it. DataError where the data changed meanwhile, or no image can be read.
 
@@ -125,7 +127,7 @@ def cached_features(
         limit = DISK_LIMIT if keep else MEMORY_LIMIT
     if size > limit:
         return None
-    state, description = _state_digest(cut), _description(cut, loader, kernels)
+    state, description = _state_digest(cut, digests or {}), _description(cut, loader, kernels)
     progress = _Progress(views * len(dataset), on_batch)
     folders: list[Path] = []
     stored: list[NDArray[np.float32]] = []
@@ -280,9 +282,9 @@ def _description(cut: CutModel, loader: Loader, kernels: Kernels) -> dict[str, A
     }
 
 
-def _state_digest(cut: CutModel) -> str:
+def _state_digest(cut: CutModel, known: Mapping[str, str]) -> str:
     state = cut.prefix_state()
-    digests = tensor_digests(state)
+    digests = {**known, **tensor_digests({name: array for name, array in state.items() if name not in known})}
     return combined_digest({f"{name} {state[name].dtype} {state[name].shape}": digests[name] for name in state})
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -137,18 +138,21 @@ def feature_batches(
     cut: CutModel,
     train_data: Dataset,
     val_data: Dataset,
+    digests: Mapping[str, str],
     on_batch: Callable[[int, int], None],
 ) -> FeatureBatches | None:
     """Batches of features, from the cache or computed now; None where they are too many to keep.
 
-    `on_batch` is called with the numbers of images done and to do. Errors are those of `cached_features`.
+    `digests` are those of the model's tensors, as far as they are known, as `tensor_digests` gives them. `on_batch` is
+    called with the numbers of images done and to do. Errors are those of `cached_features`.
     """
     train, validation = _loaders(settings, train_data, val_data)
     size = train_data.preprocessing.size
+    features_of = partial(cached_features, cut, kernels=settings.kernels, keep=settings.feature_cache, digests=digests)
     if not train.augmentation and isinstance(train_data, Subset) and isinstance(val_data, Subset):
         # Of the data set that both are parts of: whatever the split, they are found in the cache again.
         whole = Loader(train_data.dataset, strict=settings.strict)
-        features = _features(settings, cut, whole, on_batch)
+        features = features_of(whole, on_batch=on_batch)
         if features is None:
             return None
         return FeatureBatches(
@@ -156,22 +160,14 @@ def feature_batches(
         )
     views = settings.views or 1
     total = views * len(train_data) + len(val_data)
-    trained_on = _features(settings, cut, train, lambda done, _: on_batch(done, total), views)
+    trained_on = features_of(train, views=views, on_batch=lambda done, _: on_batch(done, total))
     if trained_on is None:
         return None
     before = views * len(train_data)
-    validated_on = _features(settings, cut, validation, lambda done, _: on_batch(before + done, total))
+    validated_on = features_of(validation, on_batch=lambda done, _: on_batch(before + done, total))
     if validated_on is None:
         return None
     return FeatureBatches(cut, trained_on, validated_on, {**train.skipped, **validation.skipped}, size)
-
-
-def _features(
-    settings: FinetuneSettings, cut: CutModel, loader: Loader, on_batch: Callable[[int, int], None], views: int = 1
-) -> Features | None:
-    return cached_features(
-        cut, loader, views=views, kernels=settings.kernels, keep=settings.feature_cache, on_batch=on_batch
-    )
 
 
 def _loaders(settings: FinetuneSettings, train_data: Dataset, val_data: Dataset) -> tuple[Loader, Loader]:

@@ -214,7 +214,7 @@ class FinetuneRun:
         cut = cut_model(self._model)
         source: BatchSource | None = None
         if cut is not None and settings.keeps_features:
-            source = feature_batches(settings, cut, *data, self._after_features)
+            source = feature_batches(settings, cut, *data, self._frozen, self._after_features)
             if source is None:
                 logger.info(
                     "the features of all images before %s are too many to keep: computed in each epoch", cut.stage
