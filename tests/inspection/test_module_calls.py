@@ -1,4 +1,4 @@
-"""Which call of which module recorded a node."""
+"""The calls of modules, and the nodes that were made in each."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def test_nodes_belong_to_the_innermost_call() -> None:
     ]
     assert calls.calls[0].takes_gradients is False
     node, way = scores[1].grad_fn, []
-    while node is not None and node in calls.of_node:
-        way.append((node.name(), calls.label(calls.of_node[node])))
+    while node is not None:
+        way.append((node.name(), calls.place(node)))
         following = [edge.node for edge in node.edges if edge is not None and edge.node.edges]
         node = following[0] if following else None
         if node is not None and node.name() == "TBackward0":
@@ -72,11 +72,36 @@ def test_nodes_belong_to_the_innermost_call() -> None:
     np.testing.assert_array_equal(calls.results[scores[0].grad_fn].array, scores[0].array)
 
 
-def test_hooks_are_gone_afterwards_and_results_are_kept_on_demand_only() -> None:
+def test_calls_are_one_within_the_other() -> None:
     model = Network()
+    with recorded_module_calls(model) as calls:
+        scores = model(Tensor(np.ones((2, 3), np.float32)))["scores"]
+        with calls.call("loss", "sum"):
+            loss = scores[1].sum()
+    last = model.block.relu(scores[1])
+    assert [call.module for call in calls.around(scores[1].grad_fn)] == ["", "head"]
+    assert [(call.module, call.type, call.number) for call in calls.around(loss.grad_fn)] == [("loss", "sum", 1)]
+    (product,) = (edge.node for edge in scores[1].grad_fn.edges if edge is not None and edge.node.name()[:3] == "Mul")
+    relu = product.edges[0].node
+    assert [(call.module, call.type, call.number) for call in calls.around(relu)] == [
+        ("", "Network", 1),
+        ("block", "Block", 1),
+        ("block.relu", "ReLU", 2),
+    ]
+    assert calls.innermost(relu) is calls.around(relu)[-1]
+    assert calls.around(last.grad_fn) == ()
+    assert calls.innermost(last.grad_fn) is None
+    assert calls.place(last.grad_fn) == "loss"
+
+
+def test_modules_are_as_before_afterwards_and_results_are_kept_on_demand_only() -> None:
+    model = Network()
+    model.head.__dict__["forward"] = own_forward = model.head.forward
     with recorded_module_calls(model) as calls:
         model(Tensor(np.ones((2, 3), np.float32)))
     assert calls.results == {}
+    assert model.head.__dict__["forward"] is own_forward
+    assert not any("forward" in module.__dict__ for module in model.modules() if module is not model.head)
     before = len(calls.calls)
     model(Tensor(np.ones((2, 3), np.float32)))
     assert len(calls.calls) == before

@@ -34,7 +34,7 @@ def collect_activations(run: Pass) -> Gradients:
         with recorded_module_calls(run.model, keep_results=True) as calls:
             _, loss = record_loss(run)
         for node, result in calls.results.items():
-            name = calls.label(calls.of_node[node])
+            name = calls.place(node)
             outputs[name] = result
             result.register_hook(partial(found.__setitem__, name))
         loss.backward()

@@ -140,8 +140,7 @@ class _Search:
         """Where in the network a node is: the module's name, the parameter's, or `loss`."""
         if node in self.names:
             return self.names[node]
-        call = self.calls.of_node.get(node)
-        return "loss" if call is None else self.calls.label(call)
+        return self.calls.place(node)
 
     def _frozen(self, name: str, node: Node | None) -> LostGradient:
         if node is None:
@@ -175,7 +174,7 @@ class _Search:
 
     def _node_of(self, call: ModuleCall) -> Node | None:
         """The node nearest to the loss that this call recorded, if the loss leads to one."""
-        return next((node for node in self.graph.nodes if self.calls.of_node.get(node) is call), None)
+        return next((node for node in self.graph.nodes if self.calls.innermost(node) is call), None)
 
     def _lost(
         self,

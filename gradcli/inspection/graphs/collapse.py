@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 
-from gradcli.inspection.graphs.nesting import NestedCall
 from gradcli.inspection.graphs.recorded import GraphEdge, GraphNode, RecordedGraph
 from gradcli.inspection.graphs.saved import bytes_of_leaves, distinct_bytes
+from gradcli.inspection.module_calls import ModuleCall
 
-Calls = tuple[NestedCall, ...]
+Calls = tuple[ModuleCall, ...]
 
 
 def collapse(graph: RecordedGraph, depth: int) -> RecordedGraph:
@@ -75,7 +75,7 @@ def _node(
         kind="module",
         name=call.type,
         variable=result.variable if is_result else None,
-        module=call.path,
+        module=call.module,
         module_call=call.number,
         operations=sum(node.operations for node in members),
         shapes=result.shapes if is_result else tuple(leaving),

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gradcli.autograd import Tensor, enable_grad
-from gradcli.inspection.graphs.nesting import NestedCalls
 from gradcli.inspection.graphs.recorded import RecordedGraph, recorded_graph
+from gradcli.inspection.module_calls import ModuleCalls, recorded_module_calls
 from gradcli.kernels.policy import using_kernels
 from gradcli.training.batch_norms import small_batches_explained
 from gradcli.training.passes import Pass, overflow_allowed
@@ -30,20 +30,19 @@ def record_model_graph(run: Pass) -> ModelGraph:
     The first graph has what backward will skip as well; the second says what that is, and what is kept. What the loss
     computes of the prediction appears as a module `loss`. No gradient is computed.
     """
-    calls = NestedCalls()
     named = {INPUT_NAME: run.data, **dict(run.model.named_parameters())}
     with enable_grad(), overflow_allowed(), using_kernels(run.settings.kernels):
-        with _all_requiring_gradients(named.values()), calls.noted(run.model):
+        with _all_requiring_gradients(named.values()), recorded_module_calls(run.model) as calls:
             traced = _record_loss(run, calls)
         # The traced loss stays until this one is recorded: a leaf then has the same node in both graphs.
-        loss = _record_loss(run, NestedCalls())
+        loss = _record_loss(run, ModuleCalls())
     named |= {LOSS_NAME: loss, **dict(run.model.named_buffers())}
     if run.target is not None:
         named[TARGET_NAME] = run.target
     return ModelGraph(graph=recorded_graph(loss, named, traced=traced, calls=calls), loss=loss.item())
 
 
-def _record_loss(run: Pass, calls: NestedCalls) -> Tensor:
+def _record_loss(run: Pass, calls: ModuleCalls) -> Tensor:
     advice = "use larger images (above 32 pixels), more than one, or --mode eval"
     with small_batches_explained(run.data.shape, advice):
         prediction = run.forward()

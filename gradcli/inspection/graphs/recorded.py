@@ -10,8 +10,8 @@ from gradcli.autograd import Tensor
 from gradcli.autograd.accumulate_grad import AccumulateGrad, gradient_edge
 from gradcli.autograd.graph import Edge, Node
 from gradcli.errors import UsageError
-from gradcli.inspection.graphs.nesting import NestedCall, NestedCalls
 from gradcli.inspection.graphs.saved import SavedTensor, bytes_of_leaves, distinct_bytes, saved_tensors
+from gradcli.inspection.module_calls import ModuleCall, ModuleCalls
 from gradcli.nn import Parameter
 
 NodeKind = Literal["operation", "leaf", "module"]
@@ -44,7 +44,7 @@ class GraphNode:
     saved_bytes: int
     saved_bytes_of_leaves: int
     saved: tuple[SavedTensor, ...]
-    calls: tuple[NestedCall, ...]
+    calls: tuple[ModuleCall, ...]
 
     def record(self) -> dict[str, Any]:
         """Its fields, without the calls that it was recorded in: `module` and `module_call` are the innermost."""
@@ -85,7 +85,7 @@ def recorded_graph(
     names: Mapping[str, Tensor] | None = None,
     *,
     traced: Tensor | None = None,
-    calls: NestedCalls | None = None,
+    calls: ModuleCalls | None = None,
 ) -> RecordedGraph:
     """The graph that backward from `output` would go through, before it does.
 
@@ -105,7 +105,7 @@ def recorded_graph(
     variable_of = _variables(nodes, visited, names)
     ids = {node: number for number, node in enumerate(nodes)}
     results = _results(nodes, root)
-    calls_of = _calls(nodes, calls or NestedCalls(), variable_of)
+    calls_of = _calls(nodes, calls or ModuleCalls(), variable_of)
     return RecordedGraph(
         nodes=tuple(
             _graph_node(
@@ -192,15 +192,15 @@ def _results(nodes: Sequence[Node], root: Edge) -> dict[Node, list[Edge]]:
 
 
 def _calls(
-    nodes: Sequence[Node], calls: NestedCalls, variable_of: Mapping[Node, str]
-) -> dict[Node, tuple[NestedCall, ...]]:
-    """The calls that each node belongs to: a leaf to those of the modules that own it, around its first use."""
-    around = {node: calls.around(node) for node in nodes if not _is_leaf(node)}
+    nodes: Sequence[Node], calls: ModuleCalls, variable_of: Mapping[Node, str]
+) -> dict[Node, tuple[ModuleCall, ...]]:
+    """The calls below the model's own that each node belongs to: a leaf to its owners', around its first use."""
+    around = {node: tuple(call for call in calls.around(node) if call.module) for node in nodes if not _is_leaf(node)}
     for node in list(around):
         for edge in node.edges:
             if edge is not None and edge.node not in around:
                 name = variable_of.get(edge.node, "")
-                around[edge.node] = tuple(call for call in around[node] if name.startswith(f"{call.path}."))
+                around[edge.node] = tuple(call for call in around[node] if name.startswith(f"{call.module}."))
     return {node: around.get(node, ()) for node in nodes}  # a result that is itself a leaf has no user
 
 
@@ -209,7 +209,7 @@ def _graph_node(
     node: Node,
     results: Sequence[Edge],
     variable: str | None,
-    calls: tuple[NestedCall, ...],
+    calls: tuple[ModuleCall, ...],
     visited: bool,
     saved: tuple[SavedTensor, ...],
 ) -> GraphNode:
@@ -221,7 +221,7 @@ def _graph_node(
         kind="operation" if leaf is None else "leaf",
         name=node.name(),
         variable=variable,
-        module=calls[-1].path if calls else None,
+        module=calls[-1].module if calls else None,
         module_call=calls[-1].number if calls else None,
         operations=1 if leaf is None else 0,
         shapes=tuple(tuple(result.shape) for result in results),

@@ -38,7 +38,7 @@ def recorded_switches(result: Tensor, calls: ModuleCalls) -> list[Switch]:
     for node in nodes:
         choices = _choices(node)
         if choices is not None:
-            found.append(Switch(calls.label(calls.of_node[node]) if node in calls.of_node else "loss", choices))
+            found.append(Switch(calls.place(node), choices))
     return found
 
 

@@ -10,8 +10,8 @@ import gradcli
 from gradcli import nn
 from gradcli.autograd import Tensor
 from gradcli.inspection.graphs.layout.places import Arrow, Size
-from gradcli.inspection.graphs.nesting import NestedCalls
 from gradcli.inspection.graphs.recorded import RecordedGraph, recorded_graph
+from gradcli.inspection.module_calls import recorded_module_calls
 
 
 def tutorial_graph() -> RecordedGraph:
@@ -39,8 +39,7 @@ def block_graph() -> RecordedGraph:
     model = nn.Sequential(nn.Linear(4, 4), Block(), Block())
     names: dict[str, Tensor] = dict(model.named_parameters())
     rows = Tensor(np.ones((2, 4), np.float32))
-    calls = NestedCalls()
-    with calls.noted(model):
+    with recorded_module_calls(model) as calls:
         traced = model(rows).sum()
     for name, parameter in names.items():
         parameter.requires_grad = not name.startswith("1.")

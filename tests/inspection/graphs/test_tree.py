@@ -8,9 +8,9 @@ from inspection.graphs.example_graphs import block_graph, tutorial_graph
 import gradcli
 from gradcli import nn
 from gradcli.inspection.graphs.collapse import collapse
-from gradcli.inspection.graphs.nesting import NestedCalls
 from gradcli.inspection.graphs.recorded import recorded_graph
 from gradcli.inspection.graphs.tree import tree_text
+from gradcli.inspection.module_calls import recorded_module_calls
 
 TUTORIAL = """\
                  kind          shape    saved  of leaves
@@ -56,8 +56,7 @@ def test_paths_meet_below_their_branches() -> None:
 
 def test_parameters_of_a_chain_are_its_only_branches() -> None:
     network = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
-    calls = NestedCalls()
-    with calls.noted(network):
+    with recorded_module_calls(network) as calls:
         result = network(gradcli.ones(1, 2)).sum()
     text = tree_text(recorded_graph(result, dict(network.named_parameters()), calls=calls))
     end = text.index("kind")
