@@ -18,6 +18,7 @@ from gradcli.cli.error_reporting import flush_standard_output, report_error
 from gradcli.cli.given_options import record_given_options
 from gradcli.cli.option_expansion import expand_option_groups
 from gradcli.cli.option_groups import CommonOptions
+from gradcli.cli.option_values import require_option_values
 from gradcli.cli.options import COMMON_PANEL, PANELS
 from gradcli.cli.runtime import prepared_runtime
 from gradcli.errors import ExitCode
@@ -87,6 +88,8 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         invocation = ctx.ensure_object(Invocation)
         invocation.command_path = ctx.command_path
+        if not ctx.resilient_parsing:
+            require_option_values(ctx, args)
         # Parsed once more than click does itself, for the order that click does not pass on.
         values, _, order = self.make_parser(ctx).parse_args(args=list(args))
         record_given_options(ctx, values, order)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -65,7 +66,11 @@ def test_success_and_a_commands_own_exit_code(invoke: Callable[..., Any]) -> Non
 USAGE_ERRORS = [
     (["show", "--wieghts", "x"], "gradcli show: error: No such option", "--weights"),
     (["show", "--lr", "abc"], "gradcli show: error: Invalid value for '--lr'", ""),
-    (["show", "--lr"], "gradcli show: error: Option '--lr' requires an argument", ""),
+    (["show", "--lr"], "gradcli show: error: --lr: lacks its value, FLOAT", ""),
+    (["show", "--lr", "--json"], "gradcli show: error: --lr: lacks its value, FLOAT; --json, which follows it, is", ""),
+    (["show", "-i", "-q", "x"], "gradcli show: error: -i: lacks its value, PATH|-; -q, which follows it, is", ""),
+    (["show", "-w", "--seed=1"], "gradcli show: error: -w: lacks its value, ", "--seed=1, which follows it, is"),
+    (["show", "--loss", "--lr", "1"], "gradcli show: error: --loss: lacks its value, ", "--lr, which follows it, is"),
     (["show", "--loss", "mae"], "gradcli show: error: Invalid value for '--loss'", "cross-entropy"),
     (["show", "--seed", "-1"], "gradcli show: error: Invalid value for '--seed'", ""),
     (["show", "--shape", "3,64,64"], "gradcli show: error: Invalid value for '--shape'", "N,C,H,W"),
@@ -92,6 +97,22 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     assert result.stderr.startswith(start)
     assert hint in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field", "value"),
+    [
+        (["--weights=--lr"], "weights", "--lr"),
+        (["-w", "-nothing"], "weights", "-nothing"),
+        (["-w", "a", "--", "--lr"], "data", "--lr"),
+        (["-w", "a", "-o", "-"], "weights", "a"),
+        (["--nesterov", "--seed", "1"], "nesterov", True),
+    ],
+)
+def test_what_only_looks_like_an_option_is_a_value(
+    arguments: list[str], field: str, value: object, invoke: Callable[..., Any]
+) -> None:
+    assert json.loads(invoke("show", *arguments).stdout)[field] == value
 
 
 def test_a_nested_commands_error_has_its_whole_path(invoke: Callable[..., Any]) -> None:
