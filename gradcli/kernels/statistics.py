@@ -71,16 +71,22 @@ def quantiles(arrays: Sequence[Array], shares: Sequence[float]) -> list[list[flo
     """The quantiles of each array's finite elements, below which the given shares (0 to 1) of them lie.
 
     Exact: elements themselves, or between two neighbours the straight line, as `numpy.quantile` and `torch.quantile`
-    have it. NaN for an array without finite elements. The threads share the arrays.
+    have it, in double precision. NaN for an array without finite elements. The threads share the arrays.
     """
     results: list[list[float]] = [[math.nan] * len(shares) for _ in arrays]
+    wanted = np.asarray(shares, np.float64)
 
     def compute(number: int) -> None:
         values = arrays[number].ravel(order="K")
         finite = np.isfinite(values)
         values = values.copy() if finite.all() else values[finite]
         if values.size:
-            results[number] = np.quantile(values, np.asarray(shares, np.float64), overwrite_input=True).tolist()
+            # Not `numpy.quantile`, which subtracts neighbours in their own precision: the result is off, or infinite.
+            below, above = (rounded(wanted * (values.size - 1)).astype(np.intp) for rounded in (np.floor, np.ceil))
+            values.partition(np.union1d(below, above))
+            fractions = wanted * (values.size - 1) - below
+            low, high = values[below].astype(np.float64), values[above].astype(np.float64)
+            results[number] = (low + (high - low) * fractions).tolist()
 
     if arrays:
         parallel(compute, len(arrays))

@@ -90,6 +90,18 @@ def test_quantiles_lie_between_sorted_elements_as_by_hand(count: int) -> None:
             assert value == pytest.approx(below + (above - below) * (position - math.floor(position)), rel=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_quantiles_between_elements_are_in_double_precision(dtype: type) -> None:
+    array = np.random.default_rng(5).standard_normal(1000).astype(dtype)
+    (found,) = quantiles([array], SHARES)
+    np.testing.assert_allclose(found, np.quantile(array.astype(np.float64), SHARES), rtol=1e-14)
+
+
+def test_quantiles_between_the_largest_floats_are_finite() -> None:
+    largest = np.finfo(np.float32).max
+    assert quantiles([np.array([largest, -largest])], [0.25, 0.5]) == [[-0.5 * float(largest), 0.0]]
+
+
 def test_quantiles_are_those_of_the_finite_elements() -> None:
     array = np.array([np.nan, 3.0, np.inf, 1.0, -np.inf], np.float32)
     before = array.copy()
