@@ -66,8 +66,8 @@ class _Evaluation:
         self.by_kind: dict[type[ast.AST], Callable[[Any], Any]] = {
             ast.Constant: lambda node: node.value,
             ast.Name: self.name,
-            ast.List: lambda node: [self.value(element) for element in node.elts],
-            ast.Tuple: lambda node: tuple([self.value(element) for element in node.elts]),
+            ast.List: self.elements,
+            ast.Tuple: lambda node: tuple(self.elements(node)),
             ast.Slice: self.bounds,
             ast.BinOp: lambda node: self.between(node, node.op, node.left, node.right),
             ast.Compare: lambda node: self.between(node, node.ops[0], node.left, node.comparators[0]),
@@ -123,6 +123,12 @@ class _Evaluation:
             advice = known or f"; give it by --var {node.id}=VALUE"
             self.source.refuse(node, f"there is no variable {node.id!r}{advice}")
         return self.names.get(node.id, constant)
+
+    def elements(self, node: ast.List | ast.Tuple) -> list[Any]:
+        """The values of a list or tuple."""
+        values = [self.value(element) for element in node.elts]
+        self.guarded(node, self.budget.spend_list, values)
+        return values
 
     def bounds(self, node: ast.Slice) -> slice:
         """A slice within an index."""

@@ -23,6 +23,8 @@ MAX_TOTAL = 2**28
 """Of all tensors that one evaluation makes."""
 MAX_PARTS = 10_000
 """Results of one call."""
+MAX_LISTED = 2**20
+"""Elements of all lists and tuples that one evaluation makes, those of lists in lists too."""
 
 Arguments = Sequence[Any]
 Options = Mapping[str, Any]
@@ -34,6 +36,7 @@ class Budget:
 
     def __init__(self) -> None:
         self.used = 0
+        self.listed = 0
 
     def check_call(self, name: str, args: Arguments, options: Options) -> None:
         """Before the function or method `name` is called."""
@@ -54,6 +57,16 @@ class Budget:
         self.used += sum(tensor.numel() for tensor in _tensors([result]))
         if self.used > MAX_TOTAL:
             raise OverflowError(f"the expression makes tensors of more than {MAX_TOTAL:,} elements in all")
+
+    def spend_list(self, elements: Sequence[Any]) -> None:
+        """After a list or tuple is written down; `y = [y, y];` again and again would double it each time."""
+        waiting = [elements]
+        while waiting:
+            part = waiting.pop()
+            self.listed += len(part)
+            if self.listed > MAX_LISTED:
+                raise OverflowError(f"the expression makes lists of more than {MAX_LISTED:,} elements in all")
+            waiting += [element for element in part if isinstance(element, list | tuple)]
 
     def _check_size(self, name: str, elements: float) -> None:
         if elements > MAX_ELEMENTS:

@@ -113,3 +113,11 @@ def test_the_sum_of_all_tensors_is_limited(monkeypatch: pytest.MonkeyPatch) -> N
     evaluate(parse_expression("v+v+v+v"), VARIABLES, float32)
     with pytest.raises(UsageError, match="makes tensors of more than 1,000 elements in all"):
         evaluate(parse_expression("v" + "+v" * 11), VARIABLES, float32)
+
+
+@pytest.mark.parametrize("doubled", ["[y, y]", "(y, y)", "[[y], y]"])
+@pytest.mark.parametrize("first", ["v", "1"])
+def test_lists_that_double_in_each_statement_are_refused(first: str, doubled: str) -> None:
+    expression = parse_expression(f"y = {first};" + f"y = {doubled};" * 40 + "y")
+    with pytest.raises(UsageError, match=r"expression, column \d+: the expression makes lists of more than 1,048,576 "):
+        evaluate(expression, VARIABLES, float32)
