@@ -14,8 +14,8 @@ from gradcli.autograd import Tensor
 from gradcli.autograd.graph import Node
 from gradcli.inspection.gradients.collection import Gradients, gradients_of_pass, matched_parameters
 from gradcli.inspection.gradients.grouping import owner_of
-from gradcli.inspection.gradients.recorded_graph import RecordedGraph
-from gradcli.inspection.gradients.zero_shares import is_relu, why_zero
+from gradcli.inspection.gradients.loss_graph import LossGraph
+from gradcli.inspection.gradients.zero_gradients import is_relu, why_zero
 from gradcli.inspection.module_calls import ModuleCall, ModuleCalls, recorded_module_calls
 from gradcli.kernels.policy import using_kernels
 from gradcli.training.passes import Pass, overflow_allowed, record_loss
@@ -63,7 +63,7 @@ def find_lost_gradients(
             parameter.requires_grad = name in trainable
     only_zeros = {node: not np.any(result.array) for node, result in calls.results.items()}
     calls.results.clear()
-    graph = RecordedGraph(loss)
+    graph = LossGraph(loss)
     if graph.root is not None:
         graph.backward(loss)
     search = _Search(model, graph, calls, only_zeros)
@@ -87,9 +87,7 @@ def explain_gradients(run: Pass, patterns: Sequence[str] = ()) -> tuple[Gradient
 class _Search:
     """Looks for the reasons in one recorded graph."""
 
-    def __init__(
-        self, model: nn.Module, graph: RecordedGraph, calls: ModuleCalls, only_zeros: Mapping[Node, bool]
-    ) -> None:
+    def __init__(self, model: nn.Module, graph: LossGraph, calls: ModuleCalls, only_zeros: Mapping[Node, bool]) -> None:
         self.parameters = dict(model.named_parameters())
         self.graph = graph
         self.calls = calls

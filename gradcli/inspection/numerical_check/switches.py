@@ -11,8 +11,8 @@ import numpy as np
 from gradcli.autograd import Tensor
 from gradcli.autograd.graph import Node
 from gradcli.autograd.operation_node import OperationNode
-from gradcli.inspection.gradients.recorded_graph import RecordedGraph
-from gradcli.inspection.gradients.zero_shares import is_relu
+from gradcli.inspection.gradients.loss_graph import LossGraph
+from gradcli.inspection.gradients.zero_gradients import is_relu
 from gradcli.inspection.module_calls import ModuleCalls
 
 
@@ -33,7 +33,7 @@ def recorded_switches(result: Tensor, calls: ModuleCalls) -> list[Switch]:
     They are read from what the nodes saved for backward. An operation that no gradient leads through has no node, and
     nothing that gradients are taken with respect to can turn it.
     """
-    nodes = sorted(RecordedGraph(result).nodes, key=lambda node: node.sequence_number)
+    nodes = sorted(LossGraph(result).nodes, key=lambda node: node.sequence_number)
     found = []
     for node in nodes:
         choices = _choices(node)

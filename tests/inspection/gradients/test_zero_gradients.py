@@ -8,7 +8,7 @@ import pytest
 
 import gradcli
 from gradcli.autograd.graph import Node
-from gradcli.inspection.gradients.zero_shares import is_relu, why_zero
+from gradcli.inspection.gradients.zero_gradients import is_relu, why_zero
 
 
 def label(node: Node) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gradcli
 from gradcli.autograd.graph import Node
-from gradcli.inspection.gradients.recorded_graph import RecordedGraph
+from gradcli.inspection.gradients.loss_graph import LossGraph
 
 
 def names(nodes: list[Node]) -> list[str]:
@@ -16,7 +16,7 @@ def test_the_shortest_way_to_a_leaf_and_what_uses_a_node() -> None:
     b = gradcli.tensor([3.0, 4.0], requires_grad=True)
     product = a * b
     loss = (product.exp().sin() + product).sum()
-    graph = RecordedGraph(loss)
+    graph = LossGraph(loss)
     assert graph.root is loss.grad_fn
     assert set(graph.leaves) == {a, b}
     assert names(graph.way_from_loss(graph.leaves[a])) == [
@@ -36,7 +36,7 @@ def test_where_gradients_arrive_and_where_they_end() -> None:
     inner = a.exp()
     scaled = inner * zero
     loss = (scaled + a * 0.0).sum()
-    graph = RecordedGraph(loss)
+    graph = LossGraph(loss)
     graph.backward(loss)
     leaf = graph.leaves[a]
     assert a.grad is not None
@@ -56,7 +56,7 @@ def test_where_gradients_arrive_and_where_they_end() -> None:
 def test_hooks_are_gone_after_backward() -> None:
     a = gradcli.tensor([1.0], requires_grad=True)
     loss = (a * 2).sum()
-    graph = RecordedGraph(loss)
+    graph = LossGraph(loss)
     graph.backward(loss)
     assert not any(node.hooks.pre for node in graph.nodes if node.hooks is not None)
     assert a.leaf_hooks is None or not a.leaf_hooks.pre
@@ -68,7 +68,7 @@ def test_zeros_begin_where_what_was_given_is_not_zero() -> None:
     after = dead * 3.0
     alive = after + a
     loss = alive.sum() + (after * 2.0).sum()
-    graph = RecordedGraph(loss)
+    graph = LossGraph(loss)
     assert dead.grad_fn is not None
     assert after.grad_fn is not None
     assert alive.grad_fn is not None
@@ -79,5 +79,5 @@ def test_zeros_begin_where_what_was_given_is_not_zero() -> None:
 
 
 def test_a_loss_without_a_graph_has_no_nodes() -> None:
-    graph = RecordedGraph(gradcli.tensor(1.0))
+    graph = LossGraph(gradcli.tensor(1.0))
     assert (graph.root, graph.nodes, graph.leaves) == (None, [], {})

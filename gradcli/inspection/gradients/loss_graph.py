@@ -1,4 +1,4 @@
-"""The graph that leads from a loss to parameters, with what backward brought to each of its nodes."""
+"""The graph that a loss leads to, down to parameters, with where backward brought a gradient other than zero."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gradcli.autograd.graph import Node
 from gradcli.autograd.hooks import NodeHook
 
 
-class RecordedGraph:
+class LossGraph:
     """The nodes that a loss leads to, and how.
 
     `users` are the nodes whose gradient goes to a node, `towards_loss` the one of them on the shortest way, and
