@@ -15,8 +15,8 @@ from gradcli.autograd.saved_values import SavedValue, memory_range, saved_values
 class SavedTensor:
     """A tensor that a node keeps, under the name that its gradient rule knows it by.
 
-    Saved tensors of the same `storage`, a number that means nothing else, share memory. `memory_of` is the name of the
-    tensor whose own memory it is: that of a parameter, say, which is there anyway.
+    Saved tensors of the same `storage`, a number from 1 in the order in which nodes first keep it, share memory.
+    `memory_of` is the name of the tensor whose own memory it is: that of a parameter, say, which is there anyway.
     """
 
     name: str
@@ -45,7 +45,8 @@ def saved_tensors(visited: Mapping[Node, Node], names: Mapping[str, Tensor]) -> 
 
     A value that was put off and is not computed yet counts with the bytes that it will have.
     """
-    values = {node: saved_values(real) for node, real in visited.items()}
+    recorded = sorted(visited, key=lambda node: node.sequence_number)
+    values = {node: saved_values(visited[node]) for node in recorded}
     storages = _Storages([value for kept in values.values() for value in kept], names)
     return {node: tuple(storages.describe(value) for value in kept) for node, kept in values.items() if kept}
 
@@ -57,28 +58,27 @@ class _Storages:
         ranges = {name: memory_range(tensor) for name, tensor in names.items() if tensor.is_leaf}
         named = [(bounds, name) for name, bounds in ranges.items() if bounds is not None]
         spans = sorted([bounds for bounds, _ in named] + [value.memory for value in values if value.memory is not None])
-        self._number_at: dict[int, int] = {}
-        self._number_of: dict[int, int] = {}  # by the identity of what is not computed yet
-        self._count, end = 0, -1
+        self._piece_at: dict[int, int] = {}  # the address where a piece begins, by those of all that is in it
+        piece, end = 0, -1
         for start, stop in spans:
             if start >= end:
-                self._count += 1
-            self._number_at[start] = self._count
+                piece = start
+            self._piece_at[start] = piece
             end = max(end, stop)
         self._name_of: dict[int, str] = {}
         for (start, _), name in named:
-            self._name_of.setdefault(self._number_at[start], name)
+            self._name_of.setdefault(self._piece_at[start], name)
+        # Not by addresses, which are others in every process.
+        self._numbers: dict[tuple[str, int], int] = {}
 
     def describe(self, value: SavedValue) -> SavedTensor:
-        if value.memory is not None:
-            storage = self._number_at[value.memory[0]]
-        else:
-            storage = self._number_of.setdefault(value.identity, self._count + 1 + len(self._number_of))
+        piece = None if value.memory is None else self._piece_at[value.memory[0]]
+        key = ("put off", value.identity) if piece is None else ("address", piece)
         return SavedTensor(
             name=value.name,
             shape=value.shape,
             dtype=str(value.dtype),
             bytes=math.prod(value.shape) * value.dtype.itemsize,
-            storage=storage,
-            memory_of=self._name_of.get(storage),
+            storage=self._numbers.setdefault(key, len(self._numbers) + 1),
+            memory_of=None if piece is None else self._name_of.get(piece),
         )

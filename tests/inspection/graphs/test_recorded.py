@@ -87,6 +87,7 @@ def test_what_nodes_share_counts_once() -> None:
     graph = recorded_graph((y * y[:2].sum()).sum(), {"x": x})  # which the product keeps too, beside a number
     kept = {(node.name, tensor.name): tensor for node in graph.nodes for tensor in node.saved}
     assert kept["ExpBackward0", "out"].storage == kept["MulBackward0", "input"].storage
+    assert list(dict.fromkeys(tensor.storage for tensor in kept.values())) == [1, 2]
     assert graph.saved_bytes == 5 * 3 * 4 + 4
     assert graph.saved_bytes_of_leaves == 0
 
