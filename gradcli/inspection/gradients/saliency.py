@@ -30,8 +30,13 @@ def collect_saliency(run: Pass) -> Gradients:
     for parameter in run.model.parameters():
         parameter.requires_grad = False
     gradients = collect_gradients(run, wrt_input=True)
-    saliency = np.abs(gradients.arrays[INPUT_NAME]).max(axis=1)  # (N, C, H, W) -> (N, H, W)
-    return dataclasses.replace(gradients, arrays={SALIENCY_NAME: saliency})
+    return dataclasses.replace(gradients, arrays={SALIENCY_NAME: saliency_of(gradients.arrays[INPUT_NAME])})
+
+
+def saliency_of(input_gradient: Array) -> Array:
+    """The saliency (N, H, W) of images from their gradient (N, C, H, W): the largest magnitude over the channels."""
+    saliency: Array = np.abs(input_gradient).max(axis=1)  # (N, C, H, W) -> (N, H, W)
+    return saliency
 
 
 def saliency_picture(images: Array, saliency: Array) -> bytes:

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gradcli.autograd import Tensor, enable_grad
+from gradcli.inspection.gradients.collection import INPUT_NAME
 from gradcli.inspection.graphs.recorded import RecordedGraph, recorded_graph
 from gradcli.inspection.module_calls import ModuleCalls, recorded_module_calls
 from gradcli.kernels.policy import using_kernels
 from gradcli.training.batch_norms import small_batches_explained
 from gradcli.training.passes import Pass, overflow_allowed
 
-INPUT_NAME, TARGET_NAME, LOSS_NAME = "input", "target", "loss"
+TARGET_NAME, LOSS_NAME = "target", "loss"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +37,10 @@ def record_model_graph(run: Pass) -> ModelGraph:
             traced = _record_loss(run, calls)
         # The traced loss stays until this one is recorded: a leaf then has the same node in both graphs.
         loss = _record_loss(run, ModuleCalls())
-    named |= {LOSS_NAME: loss, **dict(run.model.named_buffers())}
-    if run.target is not None:
-        named[TARGET_NAME] = run.target
-    return ModelGraph(graph=recorded_graph(loss, named, traced=traced, calls=calls), loss=loss.item())
+        named |= {LOSS_NAME: loss, **dict(run.model.named_buffers())}
+        if run.target is not None:
+            named[TARGET_NAME] = run.target
+        return ModelGraph(graph=recorded_graph(loss, named, traced=traced, calls=calls), loss=loss.item())
 
 
 def _record_loss(run: Pass, calls: ModuleCalls) -> Tensor:

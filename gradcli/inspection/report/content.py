@@ -10,16 +10,16 @@ import numpy as np
 
 from gradcli import __version__
 from gradcli.inspection.gradients.collection import INPUT_NAME, collect_gradients
-from gradcli.inspection.gradients.grouping import groups_of_parameters, layer_of
+from gradcli.inspection.gradients.grouping import grouped, groups_of_parameters
 from gradcli.inspection.gradients.histogram import Histogram, histogram
-from gradcli.inspection.gradients.saliency import saliency_picture
+from gradcli.inspection.gradients.saliency import saliency_of, saliency_picture
 from gradcli.inspection.gradients.statistics import GroupRecord, group_records, total_record
 from gradcli.inspection.graphs.collapse import collapse
 from gradcli.inspection.graphs.model_graph import record_model_graph
 from gradcli.inspection.graphs.recorded import RecordedGraph
 from gradcli.inspection.training_runs.history import RunHistory, RunStatus
 from gradcli.training.freezing import ParameterCount, count_parameters, require_trainable
-from gradcli.training.passes import Pass, overflow_allowed
+from gradcli.training.passes import Pass
 
 BINS = 30
 MOST_PICTURES = 12
@@ -71,17 +71,13 @@ def collect_report(
     require_trainable(prepared.model, "there is no gradient")
     gradients = collect_gradients(prepared, wrt_input=True)
     prepared.data.requires_grad = False  # the graph is that of training
-    records = group_records(gradients, {name: layer_of(name) for name in gradients.parameters}, lr)
-    blocks = groups_of_parameters(prepared.model, "block")
+    records = group_records(gradients, groups_of_parameters(prepared.model, "layer"), lr)
     arrays = {name: array for name, array in gradients.arrays.items() if name != INPUT_NAME}
-    groups: dict[str, list[np.ndarray]] = {"all parameters": list(arrays.values())}
-    for name, array in arrays.items():
-        groups.setdefault(blocks[name], []).append(array)
+    blocks = grouped(arrays, groups_of_parameters(prepared.model, "block"))
     images = prepared.data.array[:MOST_PICTURES]
-    saliency = np.abs(gradients.arrays[INPUT_NAME][:MOST_PICTURES]).max(axis=1)  # (N, C, H, W) -> (N, H, W)
+    saliency = saliency_of(gradients.arrays[INPUT_NAME][:MOST_PICTURES])
     is_finite = bool(np.isfinite(saliency).all() and np.isfinite(images).all())
-    with overflow_allowed():
-        recorded = record_model_graph(prepared)
+    recorded = record_model_graph(prepared)
     return ReportContent(
         command=command,
         versions={"gradcli": __version__, "numpy": np.__version__, "python": platform.python_version()},
@@ -95,7 +91,10 @@ def collect_report(
         parameters=count_parameters(prepared.model.parameters()),
         total=total_record(gradients, lr),
         layers=[record for record in records if record.name != INPUT_NAME],
-        histograms={name: histogram(group, BINS, log_scale=True) for name, group in groups.items()},
+        histograms={
+            name: histogram(group, BINS, log_scale=True)
+            for name, group in {"all parameters": list(arrays.values()), **blocks}.items()
+        },
         graph=collapse(recorded.graph, depth),
         depth=depth,
         saliency=saliency_picture(images, saliency) if is_finite else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 from gradcli.inspection.graphs.drawing import draw
+from gradcli.inspection.graphs.labels import shapes_text
 from gradcli.inspection.graphs.svg import svg_text
 from gradcli.inspection.report.charts import bar_chart, histogram_chart, line_chart
 from gradcli.inspection.report.content import ReportContent
@@ -165,7 +166,7 @@ def _graph(content: ReportContent) -> Markup:
             node.id,
             node.name,
             node.variable or node.module,
-            ", ".join("x".join(map(str, shape)) or "scalar" for shape in node.shapes),
+            shapes_text(node.shapes),
             node.saved_bytes,
             "yes" if node.frozen else "",
             "yes" if node.skipped else "",
