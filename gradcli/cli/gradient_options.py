@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from gradcli.cli.options import CHECK_PANEL, DATA_PANEL, STATISTICS_PANEL
 from gradcli.errors import UsageError
+from gradcli.inspection.gradients.choices import Condition, Grouping
 
 if TYPE_CHECKING:
     from gradcli.inspection.gradients.conditions import Thresholds
 
-Condition = Literal["nonfinite", "vanishing", "exploding", "zero"]
-"""As `inspection.gradients.conditions.Condition`, which imports NumPy."""
-
-Grouping = Literal["layer", "block", "kind"]
-
 DEFAULT_BINS = 20
-
-
 DEFAULT_BATCH_SIZE = 32
 
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from gradcli.errors import CheckError
+from gradcli.inspection.gradients.choices import Condition
 from gradcli.inspection.gradients.collection import Gradients
 from gradcli.kernels.statistics import statistics
-
-Condition = Literal["nonfinite", "vanishing", "exploding", "zero"]
-
-CONDITIONS: tuple[Condition, ...] = get_args(Condition)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
+from gradcli.inspection.gradients.choices import Grouping
 from gradcli.inspection.gradients.statistics import norm_of
 from gradcli.kernels.statistics import Array
 from gradcli.models import ResNet
 from gradcli.models.stages import split_into_blocks
-
-Grouping = Literal["layer", "block", "kind"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from gradcli.errors import CheckError
-from gradcli.inspection.gradients.conditions import CONDITIONS, Thresholds, check_gradients, failing_gradients
+from gradcli.inspection.gradients.choices import Condition
+from gradcli.inspection.gradients.conditions import Thresholds, check_gradients, failing_gradients
 
 ARRAYS = {
     "sound": np.array([3.0, 4.0]),
@@ -24,7 +25,7 @@ ARRAYS = {
 
 def test_the_conditions(gradients_of: Callable[..., Any]) -> None:
     gradients = gradients_of(ARRAYS, unreached=["unreached"])
-    assert failing_gradients(gradients, CONDITIONS, Thresholds()) == {
+    assert failing_gradients(gradients, get_args(Condition), Thresholds()) == {
         "nonfinite": ["infinite", "nan"],
         "vanishing": ["zero", "tiny", "small", "unreached"],
         "exploding": ["large", "infinite", "nan"],
