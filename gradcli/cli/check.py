@@ -43,7 +43,9 @@ def check(
     ranking: RankingOptions,
     output: OutputOptions,
     param: ParamOption = None,
-    wrt_input: Annotated[bool, typer.Option("--wrt-input", help="Check the gradient of the input too.")] = False,
+    wrt_input: Annotated[
+        bool, typer.Option("--wrt-input", help="Compare the gradient with respect to the input too, after the others.")
+    ] = False,
     samples: Annotated[
         int,
         typer.Option(

@@ -82,7 +82,10 @@ def grads(
     ranking: RankingOptions,
     output: OutputOptions,
     param: ParamOption = None,
-    wrt_input: Annotated[bool, typer.Option("--wrt-input", help="Add the gradient of the input.")] = False,
+    wrt_input: Annotated[
+        bool,
+        typer.Option("--wrt-input", help="Show the gradient with respect to the input too, under the name input."),
+    ] = False,
     why: Annotated[
         bool,
         typer.Option(

@@ -42,10 +42,10 @@ class Evaluation:
     """What `evaluate` finds.
 
     `loss` is the mean cross-entropy, `accuracy` the share of images whose highest score is their class's,
-    `top_accuracy` of those where that is among the `top` highest. The macro
-    averages are over the classes that have images, each weighing the same; a precision that doesn't exist counts as 0
-    there. `confusion` (classes, classes) counts images, row by their class and column by the predicted one. `skipped`
-    tells the images that can't be read, and why.
+    `top_accuracy` of those where that is among the `top` highest. The macro averages are over the classes that have
+    images, each weighing the same; a precision that doesn't exist counts as 0 there. `confusion` (classes, classes)
+    counts images, row by their class and column by the predicted one. `skipped` tells the images that can't be read,
+    and why.
     """
 
     images: int
