@@ -83,7 +83,7 @@ def evaluate(
     if confusion and destination.format == "json":
         raise UsageError("--confusion: json has the confusion matrix already; leave it out")
     if destination.format == "png":
-        from gradcli.inspection.confusion_plot import require_matplotlib
+        from gradcli.inspection.plots.figures import require_matplotlib
 
         require_matplotlib()
     from gradcli.inspection import evaluation
@@ -100,7 +100,7 @@ def evaluate(
             loaded, parts, batch_size=batch_size, top=top, strict=strict, kernels=kernels, on_batch=advance
         )
     if destination.format == "png":
-        from gradcli.inspection.confusion_plot import plot_confusion
+        from gradcli.inspection.plots.confusion import plot_confusion
 
         title = f"{data}, {split_name}: accuracy {100 * result.accuracy:.2f} % of {result.images:,}"
         destination.write_bytes(plot_confusion(result.confusion, dataset.classes, title))

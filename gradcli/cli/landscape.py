@@ -51,7 +51,7 @@ def landscape(
     """
     destination = output.resolve(format, get_args(LandscapeFormat))
     if destination.format == "png":
-        from gradcli.inspection.confusion_plot import require_matplotlib
+        from gradcli.inspection.plots.figures import require_matplotlib
 
         require_matplotlib()
     from gradcli.inspection.landscape import surface
@@ -96,7 +96,7 @@ def _plot(found: Landscape, destination: Output, title: str, *, grid: bool) -> N
 
         distances = found.distances
         destination.write_bytes(
-            plot_map(map_of(found), distances, distances, MAP_AXES, title)
+            plot_map(map_of(found), distances, distances, MAP_AXES, title, "loss")
             if grid
             else plot_curves(curves_of(found), CURVE_AXES, title)
         )

@@ -83,7 +83,7 @@ def lr_find(
     from gradcli.training.passes import PassSettings, overflow_allowed, prepare
 
     if destination.format == "png":
-        from gradcli.inspection.confusion_plot import require_matplotlib
+        from gradcli.inspection.plots.figures import require_matplotlib
 
         require_matplotlib()
     settings = RangeSettings(start=start, end=end, steps=steps, smoothing=smoothing, divergence=divergence)

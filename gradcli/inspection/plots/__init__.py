@@ -1,1 +1,1 @@
-"""Curves as plain characters and as pictures."""
+"""Curves, maps and confusion matrices, as plain characters and as pictures."""

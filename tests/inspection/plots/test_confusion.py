@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from gradcli.errors import UsageError
-from gradcli.inspection.confusion_plot import plot_confusion
+from gradcli.inspection.plots.confusion import plot_confusion
 
 
 def picture(confusion: np.ndarray, names: list[str], title: str = "title") -> Image.Image:

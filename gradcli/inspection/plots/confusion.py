@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcli.errors import UsageError
+from gradcli.inspection.plots.figures import figure_with_axes, figure_png
 
 _MOST_NAMES = 60  # with more classes they would be too small to read
 _MOST_COUNTS = 25
 _LONGEST_NAME = 24
-
-
-def require_matplotlib() -> None:
-    """UsageError if matplotlib, which is an extra, is not installed."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise UsageError(f"png needs matplotlib ({error}); pip install 'gradcli[plot]' brings it") from None
 
 
 def plot_confusion(confusion: NDArray[np.int64], classes: Sequence[str], title: str) -> bytes:
@@ -30,21 +21,12 @@ def plot_confusion(confusion: NDArray[np.int64], classes: Sequence[str], title: 
     Colours are shares of the row, so that large classes don't outshine small ones; up to 25 classes the counts are
     written into the cells, up to 60 the names beside. UsageError if matplotlib is not installed.
     """
-    require_matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     count = len(classes)
     side = min(max(4.0, 2.0 + 0.45 * min(count, _MOST_NAMES)), 24.0)
-    # Without pyplot: nothing is looked for that shows windows.
-    figure = Figure(figsize=(side + 1, side), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    figure, axes = figure_with_axes(side + 1, side, title, "predicted", "class")
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0, interpolation="nearest")
     figure.colorbar(image, ax=axes, label="share of the class")
-    axes.set(xlabel="predicted", ylabel="class")
-    axes.set_title(title, parse_math=False)
     if count <= _MOST_NAMES:
         names = [name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…" for name in classes]
         axes.set_xticks(range(count), names, rotation=90, parse_math=False)
@@ -54,8 +36,6 @@ def plot_confusion(confusion: NDArray[np.int64], classes: Sequence[str], title: 
             colour = "white" if shares[row, column] > 0.5 else "black"
             text = str(confusion[row, column])
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize="small")
-    stream = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # it draws a box for letters that its font doesn't have
-        figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()
+        return figure_png(figure)
