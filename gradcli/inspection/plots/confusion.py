@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcli.inspection.plots.figures import figure_with_axes, figure_png
+from gradcli.inspection.plots.figures import figure_png, figure_with_axes
 
 _MOST_NAMES = 60  # with more classes they would be too small to read
 _MOST_COUNTS = 25

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcli.inspection.plots.curves import Axes, Curve
-from gradcli.inspection.plots.figures import figure_with_axes, figure_png
+from gradcli.inspection.plots.figures import figure_png, figure_with_axes
 
 WIDTH, HEIGHT = 8.0, 5.0
 
