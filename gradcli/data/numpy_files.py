@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcli.data.standard_input import STANDARD_INPUT_NAME, open_standard_input
 from gradcli.errors import DataError
 
 
@@ -34,10 +34,9 @@ def map_npy(path: str | Path) -> NDArray[Any]:
 
 def read_npy_from_standard_input() -> NDArray[Any]:
     """The array of a `.npy` stream on standard input, read to its end first: a pipe can't seek."""
-    if sys.stdin.isatty():
-        raise DataError("standard input: a terminal; expected a .npy file piped or redirected into it")
-    with _reading("standard input", "a .npy file of numbers"):
-        return np.lib.format.read_array(BytesIO(sys.stdin.buffer.read()), allow_pickle=False)
+    stream = open_standard_input("a .npy file")
+    with _reading(STANDARD_INPUT_NAME, "a .npy file of numbers"):
+        return np.lib.format.read_array(BytesIO(stream.read()), allow_pickle=False)
 
 
 def npz_names(path: str | Path) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from gradcli.checkpoints.dtypes import SUPPORTED_DTYPES
 from gradcli.checkpoints.file_opening import read_opening
 from gradcli.checkpoints.mapped_file import release_pages
 from gradcli.checkpoints.quoting import quoted_if_odd
+from gradcli.data.standard_input import STANDARD_INPUT_NAME, open_standard_input
 from gradcli.errors import DataError, WeightsError
 from gradcli.models.weights_source import RUN_WEIGHTS, find_source
 
@@ -23,7 +23,6 @@ Array = np.ndarray[Any, Any]
 
 STANDARD_INPUT: Final = "-"
 RANDOM: Final = "random"
-_STANDARD_INPUT_NAME: Final = "standard input"
 _NPY_SUFFIX: Final = ".npy"
 _NPY_MAGIC: Final = b"\x93NUMPY"
 
@@ -95,17 +94,16 @@ def _from_file(path: Path, source: str) -> NamedArrays:
 
 def _from_standard_input() -> NamedArrays:
     """As `_from_file`, of a copy: readers go back and forth in a file, which a pipe doesn't allow."""
-    if sys.stdin.isatty():
-        raise DataError(f"{_STANDARD_INPUT_NAME}: a terminal; expected a file of tensors piped or redirected into it")
+    stream = open_standard_input("a file of tensors")
     # Where a file can't be removed while it is mapped, the system does it some time later.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        path = Path(folder) / _STANDARD_INPUT_NAME
+        path = Path(folder) / STANDARD_INPUT_NAME
         with path.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
+            shutil.copyfileobj(stream, file)
         try:
-            return _from_file(path, _STANDARD_INPUT_NAME)
+            return _from_file(path, STANDARD_INPUT_NAME)
         except (WeightsError, DataError) as error:
-            raise type(error)(str(error).replace(str(path), _STANDARD_INPUT_NAME)) from error
+            raise type(error)(str(error).replace(str(path), STANDARD_INPUT_NAME)) from error
 
 
 def _map_npy(path: Path) -> Array:
