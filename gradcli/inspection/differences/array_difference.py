@@ -15,6 +15,8 @@ Array = np.ndarray[Any, Any]
 
 _BLOCK_ELEMENTS: Final = 1 << 15  # 256 KB in double precision: all that is made of a block stays in the cache
 
+_EXACT_INTEGERS: Final = 2.0**53  # up to which every integer is a double
+
 
 @dataclass(frozen=True, kw_only=True)
 class ArrayDifference:
@@ -134,6 +136,8 @@ def _block_difference(a: Array, b: Array, start: int) -> _BlockDifference:
     else:
         differences = doubles_a - doubles_b
         np.abs(differences, out=differences)
+        if a.dtype.kind != "f" or b.dtype.kind != "f":
+            _restore_hidden(differences, a, b, doubles_a)
     differing = int(np.count_nonzero(differences))
     index = int(np.argmax(differences))  # the first NaN, where there is one
     return _BlockDifference(
@@ -151,6 +155,12 @@ def _integer_distances(a: Array, b: Array) -> Array:
         a, b = a.view(bits), b.view(bits)
     # The difference may wrap around; read as an unsigned number it is right again.
     return np.subtract(np.maximum(a, b), np.minimum(a, b)).view(bits).astype(np.float64)
+
+
+def _restore_hidden(differences: Array, a: Array, b: Array, doubles: Array) -> None:
+    """Put in the differences between integers and another dtype that are zero only because doubles are rounded."""
+    for place in np.flatnonzero((differences == 0) & (np.abs(doubles) >= _EXACT_INTEGERS)):
+        differences[place] = abs(int(a[place]) - int(b[place]))
 
 
 def _distances(a: Array, b: Array, dtype: str) -> Array:

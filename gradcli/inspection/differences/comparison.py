@@ -122,7 +122,7 @@ class Comparison:
         else:
             parts += [f"{beyond:,} different"]
         text = f"{compared:,} tensor{'' if compared == 1 else 's'} compared: {', '.join(parts)}"
-        if within + beyond:
+        if self.overall.differing:  # not of integers alone, which are no part of it
             text += f"; as one vector: relative {self.overall.relative:.3g}, cosine {self.overall.cosine:.12g}"
         return text
 

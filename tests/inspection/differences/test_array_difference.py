@@ -114,6 +114,10 @@ def test_nan_of_other_bits_are_equal_and_leave_norms_alone() -> None:
         (np.array([True, False]), np.array([True, True]), 1, 1.0),
         (np.array([3], np.int32), np.array([3], np.int64), 0, 0.0),
         (np.array([3], np.int32), np.array([3.5]), 1, 0.5),
+        (np.array([2**53 + 1, 7], np.uint64), np.array([2**53, 7]), 1, 1.0),
+        (np.array([2**63 - 1, 2**53 + 1]), np.array([2.0**63, 2.0**53]), 2, 1.0),
+        (np.array([2**63 - 1]), np.array([np.inf]), 1, np.inf),
+        (np.array([2**60]), np.array([2.0**60]), 0, 0.0),
     ],
 )
 def test_integers_and_truth_values(a: Any, b: Any, differing: int, max_abs: float) -> None:

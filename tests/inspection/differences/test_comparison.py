@@ -45,6 +45,12 @@ def test_equal_sets_agree() -> None:
     assert comparison.describe() == "4 tensors compared: 4 equal, 0 different"
 
 
+def test_integers_are_no_part_of_the_one_vector() -> None:
+    steps = {"steps": np.array([1, 2])}
+    comparison = compared(gradients() | steps, gradients() | {"steps": np.array([1, 3])})
+    assert comparison.describe() == "5 tensors compared: 4 equal, 1 different"
+
+
 def test_without_a_tolerance_one_bit_is_a_difference() -> None:
     a = gradients()
     a["fc.weight"][2, 3] = np.nextafter(a["fc.weight"][2, 3], np.float32(9))
