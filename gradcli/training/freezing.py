@@ -30,16 +30,25 @@ def apply_freeze_rules(model: ResNet, rules: Iterable[FreezeRule]) -> None:
             parameters[name].requires_grad = kind == "unfreeze"
 
 
-def match_names(pattern: str, names: Sequence[str], *, option: str) -> list[str]:
+def match_names(
+    pattern: str,
+    names: Sequence[str],
+    *,
+    option: str,
+    called: str = "parameter",
+    advice: str = "`gradcli freeze` lists the names",
+) -> list[str]:
     """The names that a pattern means: the one it spells, or all that it matches shell-style.
 
-    UsageError naming `option` and similar names where there are none.
+    UsageError naming `option` and similar names where there are none; `called` is what has the names, and `advice` what
+    to say where no name is similar.
     """
     matches = [pattern] if pattern in names else fnmatch.filter(names, pattern)
     if not matches:
         near = _near_patterns(pattern, names)
-        advice = f"did you mean {' or '.join(near)}?" if near else "`gradcli freeze` lists the names"
-        raise UsageError(f"{option} {pattern!r} matches no parameter; {advice}")
+        if near:
+            advice = f"did you mean {' or '.join(near)}?"
+        raise UsageError(f"{option} {pattern!r} matches no {called}; {advice}")
     return matches
 
 

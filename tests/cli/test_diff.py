@@ -125,7 +125,7 @@ def test_chosen_and_ignored_tensors(gradcli: Run, gradcli_json: Run, files: None
     ("arguments", "exit_code", "message"),
     [
         (["a.safetensors", "c.npz"], 4, "c.npz: no such file; did you mean b.npz?"),
-        (["a.safetensors", "b.npz", "--param", "fc.w"], 2, "--param 'fc.w' matches no parameter; did you mean "),
+        (["a.safetensors", "b.npz", "--param", "fc.w"], 2, "--param 'fc.w' matches no tensor; did you mean "),
         (["a.safetensors", "b.npz", "--ignore", "*"], 2, "--ignore leaves no tensor to compare"),
         (["a.safetensors", "b.npz", "--tolerance", "nan"], 2, "--tolerance must be a finite number"),
         (["a.safetensors", "b.npz", "--tolerance", "-1"], 2, "'--tolerance'"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gradcli.checkpoints.naming import Naming, recognise_naming
+from gradcli.checkpoints.quoting import some_names
 from gradcli.errors import UsageError
 from gradcli.inspection.differences.named_arrays import NamedArrays
 from gradcli.inspection.differences.parameter_order import backward_order
@@ -61,7 +63,9 @@ def tensor_pairs(a: NamedArrays, b: NamedArrays, patterns: Sequence[str], ignore
 
 def _chosen(names: Sequence[str], patterns: Sequence[str], ignored: Sequence[str]) -> list[str]:
     if patterns:
-        wanted = {name for pattern in patterns for name in match_names(pattern, names, option="--param")}
+        advice = f"the tensors are {some_names(names)}"
+        matches = (match_names(each, names, option="--param", called="tensor", advice=advice) for each in patterns)
+        wanted = set(itertools.chain.from_iterable(matches))
     else:
         wanted = set(names)
     wanted.difference_update(*(fnmatch.filter(names, pattern) for pattern in ignored), set(ignored))

@@ -48,8 +48,10 @@ def test_patterns(patterns: list[str], ignored: list[str], chosen: list[str]) ->
 
 
 def test_patterns_that_choose_nothing() -> None:
-    with pytest.raises(UsageError, match=r"--param 'fc.wieght' matches no parameter; did you mean fc.weight"):
+    with pytest.raises(UsageError, match=r"--param 'fc.wieght' matches no tensor; did you mean fc.weight"):
         pairs(named(NAMES), named(NAMES), ["fc.wieght"])
+    with pytest.raises(UsageError, match=r"--param 'zebra' matches no tensor; the tensors are a, b$"):
+        pairs(named(["a"]), named(["b"]), ["zebra"])
     with pytest.raises(UsageError, match="--ignore leaves no tensor to compare"):
         pairs(named(NAMES), named(NAMES), ["fc.*"], ["fc.*"])
 
