@@ -91,7 +91,6 @@ def check(
         best_step,
         require_agreement,
     )
-    from gradcli.inspection.ranking import ranked
     from gradcli.training.passes import prepare
 
     steps = sorted(set(step or STEPS), reverse=True)
@@ -114,9 +113,7 @@ def check(
     verdicts.update(each.verdict for result in checks for each in result.comparisons)
     gradients, best = model_check.gradients, best_step(checks)
     destination.write_records(
-        ranked(
-            [vars(result) for result in checks], ranking.sort, smallest_first=ranking.smallest_first, top=ranking.top
-        ),
+        ranking.ranked([vars(result) for result in checks]),
         COLUMNS,
         document={
             "ok": all(result.ok for result in checks),

@@ -107,7 +107,6 @@ def diff(
     destination = output.resolve(format, get_args(DiffFormat))
     from gradcli.inspection.differences.comparison import compare
     from gradcli.inspection.differences.named_arrays import read_named_arrays
-    from gradcli.inspection.ranking import ranked
 
     comparison = compare(
         read_named_arrays(a),
@@ -118,14 +117,13 @@ def diff(
         ignored=ignore or (),
     )
     records = [dataclasses.asdict(tensor) for tensor in comparison.tensors]
-    chosen = ranked(records, ranking.sort, smallest_first=ranking.smallest_first, top=ranking.top)
     document = {
         field.name: getattr(comparison, field.name)
         for field in dataclasses.fields(comparison)
         if field.name != "tensors"
     }
     destination.write_records(
-        chosen, COLUMNS, document={"agrees": comparison.agrees, **document}, records_field="tensors"
+        ranking.ranked(records), COLUMNS, document={"agrees": comparison.agrees, **document}, records_field="tensors"
     )
     for side in (comparison.a, comparison.b):
         if side.ignored:

@@ -87,15 +87,9 @@ def write_samples(
 ) -> None:
     """A record for each image: in JSON with `norms`, in tables and csv with a column for each parameter instead."""
     from gradcli.inspection.gradients.statistics import norm_of
-    from gradcli.inspection.ranking import ranked
 
     batch_norm = norm_of([gradients.arrays[name] for name in gradients.parameters])
-    records: list[dict[str, Any]] = ranked(
-        [dataclasses.asdict(sample) for sample in samples],
-        ranking.sort,
-        smallest_first=ranking.smallest_first,
-        top=ranking.top,
-    )
+    records = ranking.ranked([dataclasses.asdict(sample) for sample in samples])
     columns = [*SAMPLE_COLUMNS]
     if destination.format in ("table", "csv"):
         records = [record | record.pop("norms") for record in records]
@@ -122,18 +116,12 @@ def write_noise(
 ) -> None:
     """A record for each parameter: how far its gradients agree over the batches of a data set."""
     from gradcli.inspection.gradients.noise import gradient_noise, open_batches
-    from gradcli.inspection.ranking import ranked
 
     settings = dataclasses.replace(options.settings(), loss="cross-entropy")
     source = open_batches(settings, data, batch_size=batch_size, batches=batches)
     with progress(f"gradients of {data}", len(source.batches), unit="batches") as advance:
         found = gradient_noise(source, patterns, on_batch=lambda: advance(1))
-    records = ranked(
-        [dataclasses.asdict(each) for each in found.parameters],
-        ranking.sort,
-        smallest_first=ranking.smallest_first,
-        top=ranking.top,
-    )
+    records = ranking.ranked([dataclasses.asdict(each) for each in found.parameters])
     document = {
         "data": data,
         "weights": source.loaded.weights,

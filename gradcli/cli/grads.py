@@ -185,8 +185,6 @@ def _check_combinations(
 ) -> None:
     """UsageError for options that don't go together."""
     ordering = [option for option, given in (("--sort", ranking.sort), ("--top", ranking.top)) if given is not None]
-    if ranking.smallest_first and ranking.sort is None:
-        raise UsageError("--smallest-first goes with --sort FIELD; add it")
     if statistics.values and destination.format in ("table", *BINARY_FORMATS):
         raise UsageError(f"--values goes with json, jsonl and csv, not with {destination.format}")
     if why:
@@ -225,18 +223,12 @@ def _write_statistics(
     from gradcli.inspection.gradients.grouping import grouped, groups_of_parameters
     from gradcli.inspection.gradients.histogram import histogram
     from gradcli.inspection.gradients.statistics import gradient_records, group_records, norm_of, total_record
-    from gradcli.inspection.ranking import ranked
 
     group_of = {} if options.group_by is None else groups_of_parameters(run.model, options.group_by)
     described: Sequence[Any] = (
         group_records(gradients, group_of, options.lr) if group_of else gradient_records(gradients, options.lr)
     )
-    records: list[dict[str, Any]] = ranked(
-        [dataclasses.asdict(record) for record in described],
-        ranking.sort,
-        smallest_first=ranking.smallest_first,
-        top=ranking.top,
-    )
+    records = ranking.ranked([dataclasses.asdict(record) for record in described])
     columns = [*(GROUP_COLUMNS if group_of else COLUMNS)]
     if options.histogram:
         columns.append(Column("histogram"))
@@ -273,12 +265,8 @@ def _write_lost(
     lost: Sequence[LostGradient],
     document: dict[str, Any],
 ) -> None:
-    from gradcli.inspection.ranking import ranked
-
-    top = ranking.top or (LOST_ON_SCREEN if destination.is_drawn_table else None)
-    records = ranked(
-        [dataclasses.asdict(each) for each in lost], ranking.sort, smallest_first=ranking.smallest_first, top=top
-    )
+    on_screen = LOST_ON_SCREEN if destination.is_drawn_table else None
+    records = ranking.ranked([dataclasses.asdict(each) for each in lost], otherwise=on_screen)
     useful = len(gradients.parameters.keys() - {each.name for each in lost})
     document = document | {"useful": useful, "reasons": Counter(each.reason for each in lost)}
     hidden = len(lost) - len(records) if ranking.top is None else 0

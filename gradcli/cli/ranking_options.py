@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from gradcli.cli.options import OUTPUT_PANEL
+from gradcli.errors import UsageError
+from gradcli.inspection.ranking import ranked
 
 SortOption = Annotated[
     str | None,
@@ -35,3 +38,14 @@ class RankingOptions:
     sort: SortOption = None
     smallest_first: SmallestFirstOption = False
     top: TopOption = None
+
+    def __post_init__(self) -> None:
+        if self.smallest_first and self.sort is None:
+            raise UsageError("--smallest-first goes with --sort FIELD; add it")
+
+    def ranked(self, records: Sequence[Mapping[str, Any]], *, otherwise: int | None = None) -> list[dict[str, Any]]:
+        """The records in this order, the first `top` of them, or without --top the first `otherwise`; None: all."""
+        chosen = ranked(
+            records, self.sort, smallest_first=self.smallest_first, top=otherwise if self.top is None else self.top
+        )
+        return [dict(record) for record in chosen]
