@@ -1,29 +1,21 @@
-"""What `gradcli grads` writes of single images and of batches of a data set; which options go with which view."""
+"""What `gradcli grads` writes of single images, and of batches of a data set."""
 
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcli.cli.formats import BINARY_FORMATS
-from gradcli.cli.given_options import given_options
-from gradcli.cli.gradient_options import ViewOptions
 from gradcli.cli.option_groups import PassOptions
-from gradcli.cli.options import Loss
 from gradcli.cli.output import Output
 from gradcli.cli.progress import progress
 from gradcli.cli.ranking_options import RankingOptions
 from gradcli.cli.tables import Column
-from gradcli.errors import UsageError
 
 if TYPE_CHECKING:
     from gradcli.inspection.gradients.collection import Gradients
     from gradcli.inspection.gradients.per_sample import SampleGradient
     from gradcli.training.passes import Pass
-
-logger = logging.getLogger(__name__)
 
 SAMPLE_COLUMNS = [
     Column("index"),
@@ -40,41 +32,6 @@ NOISE_COLUMNS = [
     Column("signal_to_noise", "signal to noise", ".3g"),
     Column("cosine", format=".3f"),
 ]
-
-# Options of `grads` that make no sense in a view.
-_REFUSED = {
-    "--activations": ("--param", "--group-by", "--wrt-input"),
-    "--saliency": ("--param", "--group-by", "--wrt-input"),
-    "--per-sample": ("--group-by", "--histogram", "--values", "--wrt-input"),
-    "--data": ("--group-by", "--histogram", "--values", "--wrt-input", "--fail-on"),
-}
-
-
-def check_view(
-    destination: Output, views: ViewOptions, options: PassOptions, given: Sequence[str], *, why: bool
-) -> str | None:
-    """The view that was asked for; UsageError for two, and for options and formats that don't go with it."""
-    chosen = [*views.given(), *(["--why"] if why else [])]
-    if len(chosen) > 1:
-        raise UsageError(f"{chosen[0]} and {chosen[1]} show different things; leave out one of them")
-    view = chosen[0] if chosen else None
-    if destination.format == "png" and view != "--saliency":
-        raise UsageError("--format png is a picture of the saliency; add --saliency")
-    for option in given:
-        if view is not None and option in _REFUSED.get(view, ()):
-            raise UsageError(f"{option} does not go with {view}; leave out one of them")
-    if view in ("--per-sample", "--data") and destination.format in BINARY_FORMATS:
-        raise UsageError(f"{view} goes with table, json, jsonl and csv, not with {destination.format}")
-    if view == "--data":
-        chosen_options = dict(given_options(options.context))
-        for name in ("input", "shape", "target"):
-            if name in chosen_options:
-                raise UsageError(f"--{name} does not go with --data, which has images and labels; leave it out")
-        if "loss" in chosen_options and options.loss is not Loss.CROSS_ENTROPY:
-            raise UsageError(
-                f"--loss {options.loss.value} takes no labels; with --data the loss is cross-entropy, leave it out"
-            )
-    return view
 
 
 def write_samples(

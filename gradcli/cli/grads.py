@@ -15,6 +15,7 @@ import typer
 
 from gradcli.cli.bars import row_of_bars
 from gradcli.cli.formats import BINARY_FORMATS
+from gradcli.cli.gradient_combinations import check_combinations, check_view
 from gradcli.cli.gradient_options import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_BINS,
@@ -22,7 +23,7 @@ from gradcli.cli.gradient_options import (
     StatisticsOptions,
     ViewOptions,
 )
-from gradcli.cli.gradient_views import check_view, write_noise, write_samples
+from gradcli.cli.gradient_views import write_noise, write_samples
 from gradcli.cli.option_groups import OutputOptions, PassOptions
 from gradcli.cli.options import CHECK_PANEL, FORMAT, ParamOption
 from gradcli.cli.output import Output
@@ -111,7 +112,7 @@ def grads(
     gradcli grads -i cat.jpg --mode eval --saliency -o saliency.png
     """
     destination = output.resolve(format, get_args(GradsFormat))
-    _check_combinations(destination, statistics, ranking, why=why, wrt_input=wrt_input)
+    check_combinations(destination, statistics, ranking, why=why, wrt_input=wrt_input)
     given = [*statistics.given(), *(["--param"] if param else []), *(["--wrt-input"] if wrt_input else [])]
     view = check_view(destination, views, options, [*given, *(["--fail-on"] if checks.fail_on else [])], why=why)
     conditions = checks.conditions  # before any work, as it may refuse them
@@ -178,21 +179,6 @@ def grads(
     check_gradients(failing, checks.thresholds(), len(gradients.arrays) + len(gradients.unreached), called)
     check_finite_loss(gradients.loss, run)
     gradients.check_finite()
-
-
-def _check_combinations(
-    destination: Output, statistics: StatisticsOptions, ranking: RankingOptions, *, why: bool, wrt_input: bool
-) -> None:
-    """UsageError for options that don't go together."""
-    ordering = [option for option, given in (("--sort", ranking.sort), ("--top", ranking.top)) if given is not None]
-    if statistics.values and destination.format in ("table", *BINARY_FORMATS):
-        raise UsageError(f"--values goes with json, jsonl and csv, not with {destination.format}")
-    if why:
-        for option in (*statistics.given(), *(["--wrt-input"] if wrt_input else [])):
-            raise UsageError(f"--why explains gradients of parameters instead of describing them; leave out {option}")
-    if destination.format in BINARY_FORMATS:
-        for option in (*statistics.given(), *ordering, *(["--why"] if why else [])):
-            raise UsageError(f"{option} goes with table, json, jsonl and csv, not with {destination.format}")
 
 
 def _write_arrays(destination: Output, gradients: Gradients) -> None:
