@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from typing import Annotated, Literal, get_args
 
 import typer
@@ -11,8 +10,6 @@ import typer
 from gradcli.cli.option_groups import OutputOptions, PassOptions
 from gradcli.cli.options import FORMAT
 from gradcli.cli.tables import Column
-
-logger = logging.getLogger(__name__)
 
 ForwardFormat = Literal["table", "json", "csv", "npy", "npz"]
 
