@@ -84,6 +84,7 @@ def check(
         if not all(math.isfinite(value) and value > 0 for value in values):
             raise UsageError(f"{option} must be a finite number above 0")
     destination = output.resolve(format, get_args(CheckFormat))
+    ranking.check_field(COLUMNS)
     from gradcli.inspection.numerical_check.model_check import (
         STEPS,
         CheckSettings,

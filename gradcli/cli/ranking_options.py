@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from gradcli.cli.options import OUTPUT_PANEL
+from gradcli.cli.tables import Column
 from gradcli.errors import UsageError
 from gradcli.inspection.ranking import ranked
 
@@ -42,6 +43,14 @@ class RankingOptions:
     def __post_init__(self) -> None:
         if self.smallest_first and self.sort is None:
             raise UsageError("--smallest-first goes with --sort FIELD; add it")
+
+    def check_field(self, columns: Sequence[Column]) -> None:
+        """UsageError, before any work, for a field to sort by that is none of the columns'."""
+        fields = [column.field for column in columns]
+        if self.sort is not None and self.sort not in fields:
+            raise UsageError(
+                f"--sort {self.sort!r}: there is no such field to sort by; take one of {', '.join(fields)}"
+            )
 
     def ranked(self, records: Sequence[Mapping[str, Any]], *, otherwise: int | None = None) -> list[dict[str, Any]]:
         """The records in this order, the first `top` of them, or without --top the first `otherwise`; None: all."""

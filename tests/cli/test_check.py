@@ -122,3 +122,9 @@ def test_every_field_is_documented() -> None:
     section = FORMATS.read_text(encoding="utf-8").partition("## `gradcli check`\n")[2].partition("\n## ")[0]
     for fields in (ParameterCheck, Comparison, Quotient):
         assert [name for name in fields.__dataclass_fields__ if f"`{name}`" not in section] == []
+
+
+def test_a_field_that_there_is_not_is_refused_before_any_work(gradcli: Run) -> None:
+    result = gradcli("check", "--sort", "worst")
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert "--sort 'worst': there is no such field to sort by; take one of name, shape, " in result.stderr
