@@ -18,7 +18,7 @@ from gradcli.cli.error_reporting import flush_standard_output, report_error
 from gradcli.cli.given_options import record_given_options
 from gradcli.cli.option_expansion import expand_option_groups
 from gradcli.cli.option_groups import CommonOptions
-from gradcli.cli.option_values import require_option_values
+from gradcli.cli.option_mistakes import refuse_option_mistakes
 from gradcli.cli.options import COMMON_PANEL, PANELS
 from gradcli.cli.runtime import prepared_runtime
 from gradcli.errors import ExitCode
@@ -89,7 +89,7 @@ class Command(TyperCommand):
         invocation = ctx.ensure_object(Invocation)
         invocation.command_path = ctx.command_path
         if not ctx.resilient_parsing:
-            require_option_values(ctx, args)
+            refuse_option_mistakes(ctx, args)
         # Parsed once more than click does itself, for the order that click does not pass on.
         values, _, order = self.make_parser(ctx).parse_args(args=list(args))
         record_given_options(ctx, values, order)

@@ -71,6 +71,7 @@ USAGE_ERRORS = [
     (["show", "-i", "-q", "x"], "gradcli show: error: -i: lacks its value, PATH|-; -q, which follows it, is", ""),
     (["show", "-w", "--seed=1"], "gradcli show: error: -w: lacks its value, ", "--seed=1, which follows it, is"),
     (["show", "--loss", "--lr", "1"], "gradcli show: error: --loss: lacks its value, ", "--lr, which follows it, is"),
+    (["show", "-2*x"], "gradcli show: error: there is no option -2; ", "stands behind --: -- -2*x"),
     (["show", "--loss", "mae"], "gradcli show: error: Invalid value for '--loss'", "cross-entropy"),
     (["show", "--seed", "-1"], "gradcli show: error: Invalid value for '--seed'", ""),
     (["show", "--shape", "3,64,64"], "gradcli show: error: Invalid value for '--shape'", "N,C,H,W"),
