@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -87,20 +88,28 @@ class FinetuneRun:
     def resume(cls, folder: RunFolder) -> Self:
         """The run of an `existing` folder, to go on where its last checkpoint was made, or at its start without one.
 
-        RunFolderError if it is finished or its checkpoint can't be used, UsageError if its configuration can't;
-        `records` finds out whether data and weights are still the same. The folder is released after an error.
+        RunFolderError if it is finished, diverged, or its checkpoint can't be used, UsageError if its configuration
+        can't; `records` finds out whether data and weights are still the same. The folder is released after an error.
         """
         try:
             summary = folder.summary()
             if summary is not None and summary.get("status") == "finished":
                 raise RunFolderError(f"{folder.path}: the run is finished; there is nothing to resume")
+            if summary is not None and summary.get("status") == "diverged":
+                config = shlex.quote(str(folder.path / CONFIG_FILE))
+                raise RunFolderError(
+                    f"{folder.path}: the run diverged, and would again; begin another one with a smaller --lr: "
+                    f"gradcli finetune --config {config} --lr LR --run FOLDER"
+                )
             receipt = None if summary is None else summary.get("frozen")
             if isinstance(receipt, dict) and receipt.get("moved"):
                 # The checkpoint is of training on top of what moved; from it the receipt would hold again.
                 raise RunFolderError(f"{folder.path}: a tensor moved in this run although frozen; start it anew")
             source = str(folder.path / CONFIG_FILE)
             run = cls(Finetuning(settings_of(folder.config(), source)), folder)
-            if run._state is not None:
+            if run._state is None:
+                logger.info("%s has no checkpoint yet: starts from the beginning", folder.path)
+            else:
                 require_same_options(run.finetuning.config(), run._state.options, source)
             return run
         except BaseException:
@@ -352,8 +361,9 @@ class FinetuneRun:
 
     def _end(self, status: RunStatus, error: str | None = None) -> None:
         """Write what the run came to; CheckError if something frozen moved."""
-        came_to_nothing = not self._records and (status == "diverged" or self._tally.images == 0)
-        if error is not None and came_to_nothing and not self._folder.state_file.exists():
+        folder = self._folder
+        is_nothing_to_tell = not folder.is_kept if status == "diverged" else self._tally.images == 0
+        if error is not None and is_nothing_to_tell and not self._records and not folder.state_file.exists():
             return
         # Amid a step, or where it diverged, the model is not one that the run can go on from, nor one of use.
         is_whole = status != "diverged" and not (self._loop is not None and self._loop.is_amid_step)

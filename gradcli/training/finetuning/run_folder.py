@@ -99,6 +99,11 @@ class RunFolder:
         """Where the state of the run is, to go on from."""
         return self.path / CHECKPOINT_FOLDER / STATE_FILE
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether the folder outlives a run that ends now: it was there before, or more than a configuration is in it."""
+        return self.is_resumed or any((self.path / name).exists() for name in _OWN_NAMES - {CONFIG_FILE})
+
     def create(self, config: Mapping[str, Any]) -> None:
         """Make the folder, lock it and write the configuration, options by their long names.
 
@@ -133,7 +138,7 @@ class RunFolder:
         """Undo `create` for a run that ended before it came to anything, and release the folder."""
         if not self._is_claimed:
             return
-        if self.is_resumed or any((self.path / name).exists() for name in _OWN_NAMES - {CONFIG_FILE}):
+        if self.is_kept:
             self.release()
             return
         with suppress(OSError):  # the error that ended the run matters more

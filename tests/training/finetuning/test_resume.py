@@ -130,14 +130,16 @@ def test_runs_killed_at_any_moment_end_with_the_same_bits(settings: FinetuneSett
     assert_same(parts, whole)
 
 
-def test_a_run_without_a_checkpoint_starts_at_its_beginning(
-    settings: FinetuneSettings, whole_run: Path, tmp_path: Path
+def test_a_run_without_a_checkpoint_starts_at_its_beginning_and_says_so(
+    settings: FinetuneSettings, whole_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = RunFolder.check(tmp_path / "run")
     folder.create(Finetuning(settings).config())
     folder.add_metrics({"epoch": 1})
     folder.release()
-    _, records = resume(tmp_path / "run")
+    with caplog.at_level(logging.INFO):
+        _, records = resume(tmp_path / "run")
+    assert "run has no checkpoint yet: starts from the beginning" in caplog.text
     assert len(records) == settings.epochs
     assert_same(tmp_path / "run", whole_run)
 
@@ -304,12 +306,51 @@ def test_a_failure_between_the_batches_of_a_step_leaves_the_statistics_of_before
     assert_same(tmp_path / "run", tmp_path / "whole")
 
 
-def test_a_run_that_diverges_in_its_first_epoch_leaves_no_weights(settings: FinetuneSettings, tmp_path: Path) -> None:
-    settings = replace(settings, freeze=[], batch_size=8, optimizer=SGDSettings(lr=1e30), checkpoint_every="1")
+@pytest.mark.parametrize(
+    ("changes", "left"),
+    [({"checkpoint_every": "1"}, "checkpoint"), ({"checkpoint_every": "1h", "log_grads": "1"}, "metrics.jsonl")],
+)
+def test_a_run_that_diverges_in_its_first_epoch_leaves_no_weights_and_is_not_resumed(
+    changes: dict[str, Any], left: str, settings: FinetuneSettings, tmp_path: Path
+) -> None:
+    settings = replace(settings, freeze=[], batch_size=8, optimizer=SGDSettings(lr=1e30), **changes)
     finetuning = Finetuning(settings)
     with pytest.raises(DivergedError, match="in epoch 1, batch 2"):
         list(FinetuneRun(finetuning, RunFolder.check(tmp_path / "run")).records(finetuning.config()))
-    assert sorted(os.listdir(tmp_path / "run")) == ["checkpoint", "config.toml", "summary.json"]
+    assert sorted(os.listdir(tmp_path / "run")) == sorted([left, "config.toml", "summary.json"])
+    summary = RunFolder(tmp_path / "run").summary()
+    assert summary is not None
+    assert (summary["status"], summary["epochs"], summary["best_epoch"]) == ("diverged", 0, None)
+    assert "in epoch 1, batch 2, at learning rate 1e+30" in summary["error"]
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    with pytest.raises(
+        RunFolderError, match=r"run: the run diverged, and would again; .* --config \S+config.toml --lr"
+    ):
+        resume(tmp_path / "run")
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
+
+
+def test_a_run_that_diverges_before_it_wrote_anything_leaves_no_folder(
+    settings: FinetuneSettings, tmp_path: Path
+) -> None:
+    settings = replace(settings, freeze=[], batch_size=8, optimizer=SGDSettings(lr=1e30), checkpoint_every="1h")
+    finetuning = Finetuning(settings)
+    with pytest.raises(DivergedError, match="in epoch 1, batch 2"):
+        list(FinetuneRun(finetuning, RunFolder.check(tmp_path / "run")).records(finetuning.config()))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_diverges_when_it_starts_again_says_so(settings: FinetuneSettings, tmp_path: Path) -> None:
+    settings = replace(settings, freeze=[], batch_size=8, optimizer=SGDSettings(lr=1e30), checkpoint_every="1h")
+    folder = RunFolder.check(tmp_path / "run")
+    folder.create(Finetuning(settings).config())
+    folder.add_metrics({"epoch": 1})
+    folder.release()
+    with pytest.raises(DivergedError, match="in epoch 1, batch 2"):
+        resume(tmp_path / "run")
+    summary = RunFolder(tmp_path / "run").summary()
+    assert summary is not None
+    assert summary["status"] == "diverged"
 
 
 def test_other_versions_are_told(
