@@ -38,9 +38,10 @@ class LogInterval:
 class GradientLog:
     """Measures optimizer steps and hands the records to `write`.
 
-    A record has `kind` "gradients", `epoch`, `step` (of the whole run, from 1), `lr`, `grad_norm` and `update_ratio` of
-    all parameters that train, and the same by layer as `layers`, in the model's order. Norms are Euclidean, of the mean
-    gradient that the step is made from, before --clip-norm scales it. An update ratio is the norm of what the step
+    A record has `kind` "gradients", `epoch`, `step` (of the whole run, from 1), `lr`, `loss`, `grad_norm` and
+    `update_ratio` of all parameters that train, and the same by layer as `layers`, in the model's order. The loss is
+    the mean over the step's images, before it moved the weights. Norms are Euclidean, of the mean gradient that the
+    step is made from, before --clip-norm scales it. An update ratio is the norm of what the step
     really changed, momentum, weight decay and clipping included, by that of the weights before; None for weights that
     were all zero. What is not finite is "nan", "inf" or "-inf", as strict JSON has no numbers for it.
     """
@@ -54,7 +55,7 @@ class GradientLog:
         self._write = write
 
     @contextmanager
-    def measured(self, epoch: int, step: int, lr: float) -> Iterator[None]:
+    def measured(self, epoch: int, step: int, *, lr: float, loss: float) -> Iterator[None]:
         """Around what an optimizer step does to gradients and weights: `step` is the epoch's, from 1."""
         total = (epoch - 1) * self._steps_per_epoch + step
         every = self._interval.steps
@@ -86,6 +87,7 @@ class GradientLog:
                 "epoch": epoch,
                 "step": total,
                 "lr": lr,
+                "loss": _strict(loss),
                 **described(parameters),
                 "layers": [{"name": layer, **described(names)} for layer, names in layers.items()],
             }

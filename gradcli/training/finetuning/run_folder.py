@@ -101,7 +101,7 @@ class RunFolder:
 
     @property
     def is_kept(self) -> bool:
-        """Whether the folder outlives a run that ends now: it was there before, or more than a configuration is in it."""
+        """Whether the folder outlives a run that ends now: it was there before, or holds more than a configuration."""
         return self.is_resumed or any((self.path / name).exists() for name in _OWN_NAMES - {CONFIG_FILE})
 
     def create(self, config: Mapping[str, Any]) -> None:

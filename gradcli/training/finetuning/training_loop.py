@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -89,28 +89,29 @@ class TrainingLoop:
     ) -> None:
         """Move the model by the gradients of these batches, the next ones that are loaded."""
         self._optimizer.zero_grad()
-        total = 0.0
+        of_step = Tally()
         for positions in batches:
             batch = next(loaded)
             place.batch += 1
             # Nothing can be read; or one image is left, of which batch norm would have no variance.
             if len(batch.labels) == 0 or len(batch.labels) == 1 < len(positions):
                 continue
-            total += self._backward(batch, tally, place)
+            self._backward(batch, (tally, of_step), place)
             on_batch(tally)
-        if total == 0:
+        if of_step.weight == 0:
             return
-        norm = self._finish_gradients(total, place)
+        norm = self._finish_gradients(of_step.weight, place)
         log = self._gradient_log
-        with nullcontext() if log is None else log.measured(place.epoch, place.step, place.lr):
+        measured = None if log is None else log.measured(place.epoch, place.step, lr=place.lr, loss=of_step.mean_loss)
+        with measured or nullcontext():
             if self._settings.clip_norm is not None:
                 clip_grads_with_norm_(self._trainable, self._settings.clip_norm, norm)
             self._optimizer.step()
         if self._scheduler is not None:
             self._scheduler.step()
 
-    def _backward(self, batch: Batch, tally: Tally, place: _Place) -> float:
-        """Add a batch's gradients, with several batches to a step those of loss times weight; returns its weight."""
+    def _backward(self, batch: Batch, tallies: Iterable[Tally], place: _Place) -> None:
+        """Add a batch's gradients, with several batches to a step those of loss times weight, and to the tallies."""
         self.is_amid_step = True
         labels = batch.labels
         weight = float(len(labels)) if self._class_weights is None else float(self._class_weights[labels].sum())
@@ -124,8 +125,8 @@ class TrainingLoop:
         if self._settings.accumulate > 1:
             loss = loss * weight
         loss.backward()
-        tally.add(value, weight, scores.array, labels)
-        return weight
+        for tally in tallies:
+            tally.add(value, weight, scores.array, labels)
 
     def _finish_gradients(self, total: float, place: _Place) -> Tensor:
         """Make the sum of several batches' gradients their mean; DivergedError for what isn't finite.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,13 @@ def test_norms_are_of_the_gradient_before_clipping_and_ratios_of_what_the_step_c
         gradients = {
             name: each.grad.array.astype(np.float64) for name, each in model.named_parameters() if each.grad is not None
         }
-        with log.measured(2, step, 0.3):
+        with log.measured(2, step, lr=0.3, loss=2.5):
             clip_grad_norm_(list(model.parameters()), 0.1)
             optimizer.step()
         after = {name: each.array.astype(np.float64) for name, each in model.named_parameters()}
         record = written[-1]
         assert (record["kind"], record["epoch"], record["step"], record["lr"]) == ("gradients", 2, 10 + step, 0.3)
+        assert record["loss"] == 2.5
         assert [layer["name"] for layer in record["layers"]] == ["0", "2"]
         for found, prefix in ((record, ""), (record["layers"][0], "0."), (record["layers"][1], "2.")):
             names = [name for name in before if name.startswith(prefix)]
@@ -59,9 +61,9 @@ def test_what_is_not_finite_is_text_and_zero_weights_have_no_ratio() -> None:
     for number, parameter in enumerate(model.parameters()):
         parameter.array[...] = 0
         parameter.grad = Tensor(np.full(parameter.shape, np.nan if number == 0 else np.inf, np.float32))
-    with GradientLog(model, LogInterval(1), 1, written.append).measured(1, 1, 0.1):
+    with GradientLog(model, LogInterval(1), 1, written.append).measured(1, 1, lr=0.1, loss=math.inf):
         pass
-    assert written[0]["grad_norm"] == "nan"
+    assert (written[0]["grad_norm"], written[0]["loss"]) == ("nan", "inf")
     assert [layer["grad_norm"] for layer in written[0]["layers"]] == ["nan", "inf"]
     assert [layer["update_ratio"] for layer in written[0]["layers"]] == [None, None]
     json.dumps(written, allow_nan=False)
@@ -75,7 +77,7 @@ def test_steps_are_counted_over_the_run(text: str, steps: Any) -> None:
     log = GradientLog(model, LogInterval.parse(text), 4, written.append)
     for epoch in (1, 2, 3):
         for step in range(1, 5):
-            with log.measured(epoch, step, 0.1):
+            with log.measured(epoch, step, lr=0.1, loss=1.0):
                 pass
     assert [record["step"] for record in written] == list(steps)
 

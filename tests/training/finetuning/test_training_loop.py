@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from gradcli.errors import DivergedError
 from gradcli.optim import SGD
 from gradcli.training.finetuning.batch_source import Batch
 from gradcli.training.finetuning.data import balanced_class_weights
+from gradcli.training.finetuning.gradient_log import GradientLog, LogInterval
 from gradcli.training.finetuning.records import Tally
 from gradcli.training.finetuning.settings import FinetuneSettings
 from gradcli.training.finetuning.training_loop import TrainingLoop
@@ -69,7 +70,9 @@ class Loop:
         self.scheduler = build_scheduler(self.settings.schedule, self.optimizer, 2, 5)
         weights = balanced_class_weights(self.source.labels, CLASSES) if weighted else None
         model_as_any: Any = self.model
-        self.loop = TrainingLoop(self.settings, model_as_any, self.source, self.optimizer, self.scheduler, weights)
+        self.logged: list[Mapping[str, Any]] = []
+        log = GradientLog(self.model, LogInterval(1), 5, self.logged.append)
+        self.loop = TrainingLoop(self.settings, model_as_any, self.source, self.optimizer, self.scheduler, weights, log)
         self.steps: list[tuple[int, float]] = []
 
     def train(self, batches: list[Any], steps_done: int = 0) -> dict[str, np.ndarray[Any, Any]]:
@@ -111,6 +114,21 @@ def test_the_mean_loss_of_an_epoch_is_over_all_images_and_their_weights() -> Non
     whole.train([range(20)])
     assert parts.tally.mean_loss == pytest.approx(whole.tally.mean_loss, rel=1e-6)
     assert parts.tally.accuracy == whole.tally.accuracy
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_logged_losses_are_the_means_over_each_steps_images(weighted: bool) -> None:
+    loop = Loop(weighted=weighted, accumulate=2, optimizer=SGDSettings(lr=0.0))
+    loop.source.missing = {1, 17}
+    loop.train([range(3), range(3, 9), range(9, 16), range(16, 20)])
+    rows, labels = rows_and_labels()
+    first, first_bias, last, last_bias = (each.array.astype(np.float64) for each in loop.model.parameters())
+    scores = np.maximum(rows @ first.T + first_bias, 0) @ last.T + last_bias
+    losses = np.log(np.exp(scores).sum(axis=1)) - scores[np.arange(IMAGES), labels]
+    weights = (balanced_class_weights(labels, CLASSES) if weighted else np.ones(CLASSES))[labels]
+    weights[[1, 17]] = 0
+    expected = [np.average(losses[part], weights=weights[part]) for part in (slice(0, 9), slice(9, 20))]
+    assert [record["loss"] for record in loop.logged] == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parity
