@@ -327,3 +327,20 @@ def test_errors_are_one_line_and_gradclis_exit_code(
 def test_a_report_that_can_not_be_written_is_found_out_first(measuring: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         measuring.parser("").parse_args(["-w", "random", "--json", str(tmp_path / "missing" / "report.json")])
+
+
+def test_curves_go_on_from_run_to_run(recipe: Import, tmp_path: Path) -> None:
+    curves = recipe("training_curves")
+    for name, values in (("first", [0.125, 0.25]), ("second", [0.5])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.toml").write_text("epochs = 2\n")
+        records = [
+            {"epoch": epoch, "train_loss": 1.0, "train_accuracy": value / 2, "val_loss": 1.0, "val_accuracy": value}
+            for epoch, value in enumerate(values, start=1)
+        ]
+        (tmp_path / name / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    runs = [curves.read_history(tmp_path / name) for name in ("first", "second")]
+    held_out, trained_on = curves.accuracy_curves(runs)
+    assert (list(held_out.xs), list(held_out.ys)) == ([1, 2, 3], [12.5, 25.0, 50.0])
+    assert list(trained_on.ys) == [6.25, 12.5, 25.0]
+    assert curves.first_epochs(runs) == {"second": 3.0}
