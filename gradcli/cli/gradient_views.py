@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from gradcli.cli.gradient_captions import describe_gradients, name_hidden
 from gradcli.cli.option_groups import PassOptions
 from gradcli.cli.output import Output
 from gradcli.cli.progress import progress
@@ -57,7 +58,7 @@ def write_samples(
         columns,
         document=document | {"grad_norm": batch_norm},
         records_field="samples",
-        caption=f"loss {gradients.loss:.6g}, gradient norm {batch_norm:.6g}, {run.describe()}",
+        caption=lambda hidden: describe_gradients(run, gradients) + name_hidden(hidden, gradients.parameters),
     )
 
 
@@ -95,12 +96,15 @@ def write_noise(
         "skipped": [{"path": path, "reason": reason} for path, reason in found.skipped.items()],
     }
     total = found.total
+    together = (
+        "the parameter has" if len(found.parameters) == 1 else f"{len(found.parameters)} parameters together have"
+    )
     destination.write_records(
         records,
         NOISE_COLUMNS,
         document=document,
         records_field="gradients",
-        caption=f"{len(found.losses)} batches of {batch_size} of {data}: all parameters together have signal to noise "
+        caption=f"{len(found.losses)} batches of {batch_size} of {data}: {together} signal to noise "
         f"{total.signal_to_noise:.3g}, cosine {total.cosine:.3f}; weights {source.loaded.weights}, "
         f"{document['mode']} mode, {settings.kernels} kernels",
     )

@@ -15,6 +15,7 @@ import typer
 
 from gradcli.cli.bars import row_of_bars
 from gradcli.cli.formats import BINARY_FORMATS
+from gradcli.cli.gradient_captions import describe_gradients, explain_calls, explain_update_ratio
 from gradcli.cli.gradient_combinations import check_combinations, check_view
 from gradcli.cli.gradient_options import (
     DEFAULT_BATCH_SIZE,
@@ -208,7 +209,7 @@ def _write_statistics(
     from gradcli.inspection.gradients.collection import flat_values
     from gradcli.inspection.gradients.grouping import grouped, groups_of_parameters
     from gradcli.inspection.gradients.histogram import histogram
-    from gradcli.inspection.gradients.statistics import gradient_records, group_records, norm_of, total_record
+    from gradcli.inspection.gradients.statistics import gradient_records, group_records, total_record
 
     group_of = {} if options.group_by is None else groups_of_parameters(run.model, options.group_by)
     described: Sequence[Any] = (
@@ -229,10 +230,9 @@ def _write_statistics(
     document = document | {"lr": options.lr}
     if group_of:
         document["group_by"] = options.group_by
-    caption = f"loss {gradients.loss:.6g}, {run.describe()}"
+    caption = describe_gradients(run, gradients) + explain_calls(record["name"] for record in records)
     if gradients.parameters:
-        norm = norm_of([gradients.arrays[name] for name in gradients.parameters])
-        caption = f"loss {gradients.loss:.6g}, gradient norm {norm:.6g}, {run.describe()}"
+        caption += explain_update_ratio(options.lr)
     if destination.format == "json" and gradients.parameters:
         document["total"] = total_record(gradients, options.lr)
     destination.write_records(

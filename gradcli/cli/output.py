@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from gradcli.cli.formats import BINARY_FORMATS, choose_format
 from gradcli.cli.plain_values import plain, strict_json
-from gradcli.cli.tables import Column, draw_table, header_line, row_line, write_csv_row
+from gradcli.cli.tables import Caption, Column, draw_table, header_line, row_line, write_csv_row
 from gradcli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Output:
         *,
         document: Record | None = None,
         records_field: str = "records",
-        caption: str | None = None,
+        caption: Caption | None = None,
     ) -> None:
         """Write records (mappings or dataclasses) in the format `table`, `json`, `jsonl` or `csv`.
 
@@ -111,7 +111,7 @@ class Output:
 
     @contextlib.contextmanager
     def record_writer(
-        self, columns: Sequence[Column], *, caption: str | None = None
+        self, columns: Sequence[Column], *, caption: Caption | None = None
     ) -> Iterator[Callable[[Record | Any], None]]:
         """A function that writes one record at a time, for runs that produce them slowly.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -28,6 +28,10 @@ class Column:
     optional: int = 0
 
 
+Caption = str | Callable[[Sequence[Column]], str]
+"""What stands below a table on a terminal; a function makes it of the columns that the terminal had no room for."""
+
+
 def header_line(columns: Sequence[Column]) -> str:
     """The tab-separated names of the fields, with the line's end."""
     return "\t".join(column.field for column in columns) + "\n"
@@ -45,7 +49,7 @@ def write_csv_row(file: TextIO, values: Sequence[Any]) -> None:
 
 
 def draw_table(
-    records: Sequence[Mapping[str, Any]], columns: Sequence[Column], file: TextIO, caption: str | None = None
+    records: Sequence[Mapping[str, Any]], columns: Sequence[Column], file: TextIO, caption: Caption | None = None
 ) -> None:
     """Draw a table for a reader at a terminal; long names fold instead of being cut."""
     # Imported here because only a table on a terminal needs it.
@@ -68,6 +72,8 @@ def draw_table(
     for texts in zip(*(shown[column] for column in fitting), strict=True):
         table.add_row(*(Text(text) for text in texts))
     console.print(table)
+    if callable(caption):
+        caption = caption([column for column in shown if column not in fitting])
     if caption:
         console.print(Text(without_control_characters(caption, keep_lines=True)))
 

@@ -180,4 +180,6 @@ def test_on_a_terminal_there_are_bars(model_file: Path) -> None:
     heading = next(line for line in lines if "update ratio" in line)
     assert heading.split()[-1] == "histogram"
     assert "█" in next(line for line in lines if "layer4.1.bn2.bias" in line)
-    assert any(line.startswith("loss ") and "gradient norm" in line for line in lines)
+    below = " ".join(lines[lines.index(next(line for line in lines if line.startswith("loss "))) :])
+    assert " (6 of 62 parameters), weights " in below
+    assert "update ratio: about 1e-3 per step of SGD is healthy (here with lr 0.01)" in below

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from labelled_images import write_npz
 from PIL import Image
+from terminal import Terminal, needs_terminal
 
 Run = Callable[..., Any]
 
@@ -105,3 +106,15 @@ def test_train_mode_has_no_gradients_of_single_images(gradcli: Run) -> None:
     result = gradcli("grads", "--shape", "2,3,32,32", "--per-sample")
     assert result.exit_code == 2
     assert "add --mode eval" in result.stderr
+
+
+@needs_terminal
+def test_a_terminal_without_room_for_all_parameters_says_so(model_file: Path) -> None:
+    arguments = ["grads", "-w", str(model_file), "--shape", "2,3,32,32", "--mode", "eval", "--per-sample"]
+    text = Terminal(["-m", "gradcli"], arguments, ["stdout"], columns=80, NO_COLOR="1").shown.decode()
+    columns = next(line for line in text.splitlines() if "index" in line).split()[4:]
+    assert columns[0] == "conv1.weight"
+    assert f"{62 - len(columns)} of 62 parameters not shown: --param chooses some, --json has all" in text
+    few = Terminal(["-m", "gradcli"], [*arguments, "--param", "fc.*"], ["stdout"], columns=80, NO_COLOR="1")
+    assert "not shown" not in few.shown.decode()
+    assert "(2 of 62 parameters)" in few.shown.decode()

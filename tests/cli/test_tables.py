@@ -69,6 +69,16 @@ def test_rows_before_an_error_are_drawn(monkeypatch: pytest.MonkeyPatch, capsys:
     assert capsys.readouterr().out == ""
 
 
+def test_a_caption_can_tell_which_columns_had_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = [Column("name"), Column("mean", optional=1), Column("std", optional=2), Column("empty", optional=3)]
+    records: list[dict[str, object]] = [{"name": "x" * 20, "mean": "m" * 10, "std": "s" * 10}]
+    for width, expected in ((80, ""), (44, "std"), (22, "mean std")):
+        monkeypatch.setenv("COLUMNS", str(width))
+        file = io.StringIO()
+        draw_table(records, columns, file, lambda hidden: "hidden: " + " ".join(column.field for column in hidden))
+        assert file.getvalue().splitlines()[-1].strip() == f"hidden: {expected}".strip()
+
+
 @needs_terminal
 def test_a_step_at_a_terminal(model_file: Path) -> None:
     terminal = gradcli_at_terminal(["step", "-w", str(model_file), "--shape", "2,3,32,32"], columns=100)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from gradcli.checkpoints.quoting import some_names
 from gradcli.errors import CheckError
 from gradcli.inspection.gradients.choices import Condition
 from gradcli.inspection.gradients.collection import Gradients
@@ -53,7 +54,7 @@ def failing_gradients(
 def check_gradients(
     failing: Mapping[Condition, Sequence[str]], thresholds: Thresholds, count: int, called: str = "gradients"
 ) -> None:
-    """CheckError with all names, by condition, unless every list is empty; `count` is how many were looked at."""
+    """CheckError with the first names of each condition, unless every list is empty; `count` of them were looked at."""
     described = {
         "nonfinite": "have NaN or infinity",
         "zero": "are zero",
@@ -61,9 +62,10 @@ def check_gradients(
         "exploding": f"have a norm above {thresholds.exploding:g}",
     }
     found = [
-        f"{len(names)} of {count} {called} {described[condition]} ({condition}): {', '.join(names)}"
+        f"{len(names)} of {count} {called} {described[condition]} ({condition}): {some_names(names)}"
         for condition, names in failing.items()
         if names
     ]
     if found:
-        raise CheckError(f"--fail-on: {'; '.join(found)}")
+        advice = "; `gradcli trace` finds where NaN or infinity begin" if failing.get("nonfinite") else ""
+        raise CheckError(f"--fail-on: {'; '.join(found)}{advice}")

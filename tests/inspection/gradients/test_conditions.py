@@ -45,10 +45,16 @@ def test_only_what_is_asked_for_is_looked_at(gradients_of: Callable[..., Any]) -
     assert list(failing_gradients(gradients_of(ARRAYS), ["zero"], Thresholds())) == ["zero"]
 
 
-def test_the_error_names_all_by_condition() -> None:
+def test_the_error_names_the_first_by_condition() -> None:
     check_gradients({"zero": [], "exploding": []}, Thresholds(), 3)
     with pytest.raises(CheckError) as caught:
         check_gradients({"zero": ["a", "b"], "nonfinite": [], "exploding": ["c"]}, Thresholds(exploding=10), 3)
     assert str(caught.value) == (
         "--fail-on: 2 of 3 gradients are zero (zero): a, b; 1 of 3 gradients have a norm above 10 (exploding): c"
+    )
+    with pytest.raises(CheckError) as caught:
+        check_gradients({"nonfinite": [f"p{index}" for index in range(60)], "zero": []}, Thresholds(), 62)
+    assert str(caught.value) == (
+        "--fail-on: 60 of 62 gradients have NaN or infinity (nonfinite): p0, p1, p2, p3, p4 and 55 more; "
+        "`gradcli trace` finds where NaN or infinity begin"
     )
