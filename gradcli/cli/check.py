@@ -31,7 +31,7 @@ COLUMNS = [
     Column("undecided", optional=2),
     Column("switched_in", "kinks in", optional=3),
     Column("max_relative_error", "relative error", ".2g"),
-    Column("index", "at", optional=5),
+    Column("index", "at", ",", optional=5),
     Column("analytical", "analytic", ".9g"),
     Column("numerical", format=".9g"),
     Column("step", format="g", optional=1),

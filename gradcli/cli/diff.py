@@ -31,16 +31,19 @@ COLUMNS = [
     Column("relative", format=".3g"),
     Column("cosine", format=".12f"),
     Column("ulp_max", "max ULP", ",", optional=1),
-    Column("ulp_median", "median ULP", ",", optional=5),
+    Column("ulp_median", "median ULP", ",", optional=6),
     Column("elements", format=",", optional=9),
-    Column("differing", format=",", optional=4),
+    Column("differing", format=",", optional=5),
     Column("unmatched_nonfinite", optional=13),
     Column("norm_a", "norm A", ".3g", optional=12),
     Column("norm_b", "norm B", ".3g", optional=11),
-    Column("position", "at", optional=6),
+    Column("position", "at", ",", optional=4),
     Column("value_a", "A there", ".6g", optional=10),
     Column("value_b", "B there", ".6g", optional=10),
 ]
+
+# At a terminal: those that do not agree, those that do, those of which no element differs.
+_PLACES = {"beyond": 0, "shape": 0, "only-a": 0, "only-b": 0, "within": 1, "equal": 2}
 
 
 def diff(
@@ -91,7 +94,8 @@ def diff(
     """Compare two gradient dumps, checkpoints or runs, tensor by tensor.
 
     Ends with exit code 6 if a tensor doesn't agree, or only one side has it, and names the first to depart in the order
-    in which a backward pass reaches the parameters, which is that of the output. Equal NaN count as equal.
+    in which a backward pass reaches the parameters, which is that of the output, but a table at a terminal begins with
+    what doesn't agree. Equal NaN count as equal.
 
     \b
     gradcli diff before.safetensors after.safetensors
@@ -105,6 +109,7 @@ def diff(
     if a == b == "-":
         raise UsageError("A and B: only one of them can be standard input")
     destination = output.resolve(format, get_args(DiffFormat))
+    ranking.check_field(COLUMNS)
     from gradcli.inspection.differences.comparison import compare
     from gradcli.inspection.differences.named_arrays import read_named_arrays
 
@@ -116,7 +121,10 @@ def diff(
         patterns=param or (),
         ignored=ignore or (),
     )
-    records = [dataclasses.asdict(tensor) for tensor in comparison.tensors]
+    tensors = comparison.tensors
+    if destination.is_drawn_table:
+        tensors = sorted(tensors, key=lambda tensor: _PLACES[tensor.status])
+    records = [dataclasses.asdict(tensor) for tensor in tensors]
     document = {
         field.name: getattr(comparison, field.name)
         for field in dataclasses.fields(comparison)

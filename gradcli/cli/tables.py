@@ -17,9 +17,9 @@ COLUMN_GAP = 2
 class Column:
     """A column of a table: the record's field, and how a terminal shows it.
 
-    `heading` replaces the field's name on a terminal, `format` is a format specification for its
-    numbers there, for example `.4g`; a terminal too narrow for all goes without the `optional` ones,
-    the highest number first. Text elsewhere has the field's name, full precision and every column.
+    `heading` replaces the field's name on a terminal, `format` is a format specification for its numbers there, for
+    example `.4g`, or what stands between the numbers of a list; a terminal too narrow for all goes without the
+    `optional` ones, the highest number first. Text elsewhere has the field's name, full precision and every column.
     """
 
     field: str
@@ -101,6 +101,8 @@ def _cell_text(value: Any, format: str) -> str:
     value = plain(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if format and isinstance(value, list):
+        return format.join(map(str, value))
     return (
         f"{value:{format}}"
         if format and isinstance(value, int | float)

@@ -112,6 +112,9 @@ def test_sort_and_top(gradcli: Run, gradcli_json: Run, files: None) -> None:
     result = gradcli("diff", "a.safetensors", "b.npz", "--sort", "position")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "--sort 'position': there is no such field to sort by; take one of name, status, " in result.stderr
+    result = gradcli("diff", "a.safetensors", "missing.npz", "--sort", "nothing")  # before any file is looked at
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--sort 'nothing': there is no such field to sort by; take one of name, status, " in result.stderr
 
 
 def test_chosen_and_ignored_tensors(gradcli: Run, gradcli_json: Run, files: None) -> None:
@@ -203,3 +206,23 @@ def test_a_terminal_gets_a_table_that_fits(gradcli: Run, files: None, monkeypatc
     lines = gradcli("diff", "a.safetensors", "b.npz").stdout.splitlines()
     assert max(map(len, lines)) <= 80
     assert [line for line in lines if "layer1.0.conv1.weight" in line and "beyond" in line and "0.0001" in line]
+
+
+def test_a_terminal_shows_what_does_not_agree_first(
+    gradcli: Run, gradcli_json: Run, files: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("diff", "a.safetensors", "b.npz")
+    first_two = gradcli_json(*arguments, "--tolerance", 1, "--top", 2)["tensors"]
+    assert [tensor["name"] for tensor in first_two] == ["fc.bias", "fc.weight"]
+    monkeypatch.setattr("gradcli.cli.output._is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def names(*options: object) -> list[str]:
+        lines = gradcli(*arguments, *options).stdout.splitlines()
+        return [name for line in lines for name in line.split()[:1] if name in SHAPES]
+
+    assert names() == ["layer1.0.conv1.weight", "conv1.weight", "fc.bias", "fc.weight"]
+    assert names("--top", 1) == ["layer1.0.conv1.weight"]
+    assert names("--sort", "name") == sorted(SHAPES)
+    heading = gradcli(*arguments).stdout.splitlines()[1].split()
+    assert (heading[-1], "differing" in heading) == ("at", False)  # where the largest difference is

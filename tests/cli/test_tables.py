@@ -32,6 +32,14 @@ def test_numbers_are_formatted_and_a_caption_follows(monkeypatch: pytest.MonkeyP
     assert text.endswith("the caption\n")
 
 
+def test_numbers_of_a_list_stand_apart_as_the_column_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    record: dict[str, object] = {"shape": (4, 3), "position": (2, 0)}
+    columns = [Column("shape"), Column("position", "at", ",")]
+    assert drawn(columns, [record]).splitlines()[3].split() == ["4x3", "2,0"]
+    assert row_line(record, columns) == "4x3\t2x0\n"
+
+
 def test_a_column_without_any_value_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     records: list[dict[str, object]] = [{"rank": 1, "name": None}, {"rank": 2, "name": None}]
