@@ -39,9 +39,9 @@ FinetuneFormat = Literal["table", "json", "jsonl", "csv"]
 
 COLUMNS = [
     Column("epoch"),
-    Column("train_loss", "train loss", ".4f"),
+    Column("train_loss", "train loss", ".4g"),
     Column("train_accuracy", "train accuracy", ".4f"),
-    Column("val_loss", "val loss", ".4f"),
+    Column("val_loss", "val loss", ".4g"),
     Column("val_accuracy", "val accuracy", ".4f"),
     Column("lr", format=".3g"),
     Column("seconds", format=".1f"),
@@ -168,7 +168,7 @@ def _train(run: FinetuneRun, folder: RunFolder, config: Mapping[str, Any], desti
             if events is not None:
                 events.add(record)
             logger.info(
-                "epoch %d/%d: loss %.4f, accuracy %.1f %%; validation loss %.4f, accuracy %.1f %%",
+                "epoch %d/%d: loss %.4g, accuracy %.1f %%; validation loss %.4g, accuracy %.1f %%",
                 record.epoch,
                 epochs,
                 record.train_loss,

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 logger = logging.getLogger(__name__)
@@ -43,24 +43,44 @@ def progress(
 def _bar(description: str, total: int, done: int, unit: str | None) -> Iterator[Advance]:
     # Imported here because only a terminal needs it.
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.table import Column, Table
     from rich.text import Text
 
     class RateColumn(ProgressColumn):
         def render(self, task: Any) -> Text:
             return Text("" if unit is None or not task.speed else f"{task.speed:,.0f} {unit}/s")
 
+    bars, count, rate, remaining = BarColumn(bar_width=20), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn()
     console = Console(file=sys.stderr)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        RateColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[status]}", markup=False),
-    )
+    unlimited = console.options.update(max_width=10_000)  # else everything that is measured fits
+
+    class FittingProgress(Progress):
+        def make_tasks_table(self, tasks: Iterable[Task]) -> Table:
+            """The line; a column for which it has no room once is left out from then on, so that nothing jumps."""
+            tasks = list(tasks)
+            table = super().make_tasks_table(tasks)
+            for column in (rate, count, bars, remaining):
+                if not tasks or console.measure(table, options=unlimited).maximum <= console.width:
+                    break
+                self.columns = tuple(each for each in self.columns if each is not column)
+                table = super().make_tasks_table(tasks)
+            return table
+
+    def text(field: str) -> ProgressColumn:
+        return TextColumn(field, markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
+
+    columns = (text("{task.description}"), bars, count, rate, remaining, text("{task.fields[status]}"))
     # Rich would send standard output through its own console, which is standard error.
-    bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, refresh_per_second=4)
+    bar = FittingProgress(*columns, console=console, transient=True, redirect_stdout=False, refresh_per_second=4)
     with bar:
         task = bar.add_task(description, total=total, completed=done, status="")
         yield lambda count=1, status="": bar.update(task, advance=count, status=status)

@@ -40,7 +40,7 @@ class TrainingProgress:
             self._bar = _Bar("training", self._epochs * self._images, self._done_before)
         self._bar.move_to(
             (epoch.epoch - 1) * self._images + epoch.images,
-            f"epoch {epoch.epoch}/{self._epochs}, loss {epoch.loss:.4f}, accuracy {100 * epoch.accuracy:.1f} %",
+            f"epoch {epoch.epoch}/{self._epochs}, loss {epoch.loss:.4g}, accuracy {100 * epoch.accuracy:.1f} %",
         )
 
     def _close(self) -> None:
