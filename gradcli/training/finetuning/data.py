@@ -26,7 +26,8 @@ def open_finetuning_data(settings: FinetuneSettings, loaded: LoadedModel) -> tup
     preprocessing = None
     if loaded.preprocessing is not None:
         preprocessing = Preprocessing.from_dict(loaded.preprocessing, loaded.weights)
-        preprocessing = _without_enlarging(preprocessing, data.preprocessing)
+        if loaded.classes != data.classes:
+            preprocessing = _without_enlarging(preprocessing, data.preprocessing)
         data = data.with_preprocessing(preprocessing)
     size = settings.validation_size
     if size is not None:
@@ -45,12 +46,13 @@ def open_finetuning_data(settings: FinetuneSettings, loaded: LoadedModel) -> tup
 
 
 def _without_enlarging(preprocessing: Preprocessing, own: Preprocessing) -> Preprocessing:
-    """The weights' preprocessing, but for small images in the geometry of the data's own.
+    """The preprocessing of weights for other classes, but for small images in the geometry of the data's own.
 
     Weights for photographs would have 8x8 digits made 28 times as large, at 49 times the work of their own 32x32, and
-    would cut off their edges.
+    would cut off their edges. Nor do features of 64x64 drawings tell digits apart that are spread to that size: 86 %
+    were right then, 98 % at 32x32.
     """
-    if own.resize is None and preprocessing.resize is not None and max(own.size) < max(preprocessing.size):
+    if own.resize is None and max(own.size) < max(preprocessing.size):
         return replace(preprocessing, size=own.size, resize=None)
     return preprocessing
 

@@ -55,12 +55,12 @@ def test_validation_is_the_saved_weights_on_the_validation_images(settings: Fine
     [
         (Preprocessing(std=(0.5, 0.5, 0.5), interpolation="bicubic"), {}, (32, 32), None),
         (Preprocessing(std=(0.5, 0.5, 0.5), interpolation="bicubic"), {"image_size": 96}, (96, 96), None),
-        (Preprocessing.straight(48), {}, (48, 48), None),
+        (Preprocessing.straight(48), {}, (32, 32), None),
         (Preprocessing.imagenet(24), {}, (24, 24), 27),
     ],
-    ids=["of photographs", "a size that is asked for", "of small images", "smaller still"],
+    ids=["of photographs", "a size that is asked for", "of larger drawings", "smaller still"],
 )
-def test_small_images_are_not_made_as_large_as_the_photographs_of_the_weights(
+def test_small_images_are_not_made_as_large_as_the_other_things_that_the_weights_know(
     settings: FinetuneSettings,
     model_file: Path,
     of_weights: Preprocessing,
@@ -75,6 +75,13 @@ def test_small_images_are_not_made_as_large_as_the_photographs_of_the_weights(
     data = Finetuning(replace(settings, weights=str(weights), **options)).train_data
     assert data.preprocessing == replace(of_weights, size=size, resize=resize)
     assert data.images([0]).shape == (1, 3, *size)
+
+
+def test_images_of_the_classes_that_the_weights_know_get_the_size_of_the_weights(
+    settings: FinetuneSettings, tmp_path: Path
+) -> None:
+    run(Finetuning(replace(settings, epochs=1, image_size=48)), tmp_path / "run")
+    assert Finetuning(replace(settings, weights=str(tmp_path / "run"))).train_data.preprocessing.size == (48, 48)
 
 
 def test_the_first_epochs_losses_are_those_of_its_batches(settings: FinetuneSettings, tmp_path: Path) -> None:
