@@ -13,6 +13,7 @@ import typer
 from gradcli.cli.given_options import given_options
 from gradcli.cli.option_groups import OutputOptions, PassOptions
 from gradcli.cli.options import FORMAT, STATISTICS_PANEL
+from gradcli.errors import WeightsError
 
 ReportFormat = Literal["html"]
 
@@ -55,6 +56,7 @@ def report(
     from gradcli.inspection.report.content import collect_report
     from gradcli.inspection.report.page import report_page
     from gradcli.inspection.training_runs.history import RunFollower
+    from gradcli.models.weights_source import RUN_WEIGHTS
     from gradcli.training.passes import check_finite_loss, prepare
 
     history = status = None
@@ -65,6 +67,11 @@ def report(
         follower.new_records()
         history = follower.history
         if not any(name == "weights" for name, _ in given_options(options.context)):
+            if not (run / RUN_WEIGHTS).is_file():
+                raise WeightsError(
+                    f"{run}: this run kept no weights; gradcli watch {shlex.quote(str(run))} shows its records, and "
+                    "-w NAME puts them beside the gradients of other weights"
+                )
             settings = dataclasses.replace(settings, weights=str(run))
     prepared = prepare(settings)
     command = shlex.join(["gradcli", *sys.argv[1:]])

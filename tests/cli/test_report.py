@@ -40,6 +40,37 @@ def test_a_run_brings_its_curves_and_its_weights(gradcli: Callable[..., Any], mo
     assert "<b>run" not in result.stdout
 
 
+@pytest.fixture
+def diverged(tmp_path: Path) -> Path:
+    """The folder of a run that diverged in its first epoch: two steps' gradients and no weights."""
+    run = tmp_path / "diverged run"
+    run.mkdir()
+    (run / "config.toml").write_text('data = "digits"\nlog-grads = "1"\n')
+    (run / "summary.json").write_text('{"status": "diverged", "error": "the loss is nan in epoch 1, batch 3"}')
+    layers = [{"name": "fc", "grad_norm": 2.0, "update_ratio": 0.5}]
+    record = {"kind": "gradients", "epoch": 1, "lr": 100.0, "grad_norm": 2.0, "update_ratio": 0.5, "layers": layers}
+    records = [record | {"step": step, "loss": loss} for step, loss in ((1, 2.302585), (2, 34804205069174394880.0))]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records))
+    return run
+
+
+def test_a_run_without_weights_is_shown_beside_others(
+    gradcli: Callable[..., Any], model_file: Path, diverged: Path
+) -> None:
+    refused = gradcli("report", diverged, *SMALL)
+    assert refused.exit_code == 4
+    assert refused.stderr.endswith(
+        f"error: {diverged}: this run kept no weights; gradcli watch '{diverged}' shows its records, and -w NAME puts "
+        "them beside the gradients of other weights\n"
+    )
+    result = gradcli("report", diverged, "-w", model_file, *SMALL)
+    assert result.exit_code == 0, result.stderr
+    assert f"{escape(str(diverged))}: diverged: the loss is nan in epoch 1, batch 3." in result.stdout
+    assert "Loss by step" in result.stdout
+    assert ">2.302585<" in result.stdout
+    assert ">3.4804205069174395e+19<" in result.stdout
+
+
 def test_a_loss_that_is_not_finite_is_reported_before_the_command_fails(
     gradcli: Callable[..., Any], overflowing_file: Path
 ) -> None:

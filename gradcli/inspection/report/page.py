@@ -77,6 +77,13 @@ def _run(run: RunHistory, content: ReportContent) -> Markup:
             ]
     if run.gradients:
         steps = [float(record["step"]) for record in run.gradients]
+        losses = [as_number(record.get("loss")) for record in run.gradients]
+        if any(loss is not None for loss in losses):
+            chart = line_chart("run-step-loss", "Loss by step", "optimizer step", steps, {"training": losses}, log=True)
+            parts += [
+                _chart("Loss by step", chart),
+                numbers(["step", "loss"], zip(map(int, steps), losses, strict=True)),
+            ]
         for field, what in (("grad_norm", "Gradient norm"), ("update_ratio", "Update ratio")):
             of_layers = run.layer_series(field)
             last = [name for name in of_layers if of_layers[name][-1] is not None]
