@@ -36,8 +36,8 @@ def explain_calls(labels: Iterable[str]) -> str:
     numbered = next((label for label in labels if "#" in label), None)
     if numbered is None:
         return ""
-    module, _, number = numbered.removesuffix(".grad").partition("#")
-    return f"\n{module}#{number} is call {number} of {module}, which a pass calls more than once"
+    module = numbered.partition("#")[0]
+    return f"\n{module}#1 is the first call of {module} in a pass, {module}#2 the second"
 
 
 def explain_update_ratio(lr: float) -> str:

@@ -15,7 +15,12 @@ import typer
 
 from gradcli.cli.bars import row_of_bars
 from gradcli.cli.formats import BINARY_FORMATS
-from gradcli.cli.gradient_captions import describe_gradients, explain_calls, explain_update_ratio
+from gradcli.cli.gradient_captions import (
+    describe_gradients,
+    describe_images,
+    explain_calls,
+    explain_update_ratio,
+)
 from gradcli.cli.gradient_combinations import check_combinations, check_view
 from gradcli.cli.gradient_options import (
     DEFAULT_BATCH_SIZE,
@@ -69,6 +74,7 @@ LOST_COLUMNS = [
     Column("reason"),
     Column("stopped_at", "stopped at"),
     Column("zeros_begin_at", "zeros begin at", optional=2),
+    Column("nonfinite_begins_at", "NaN or infinity begin at", optional=2),
     Column("explanation"),
     Column("path", optional=4),
 ]
@@ -166,7 +172,7 @@ def grads(
     if conditions:
         document["failing"] = failing
     if why:
-        _write_lost(destination, ranking, gradients, lost, document)
+        _write_lost(destination, ranking, run, gradients, lost, document)
     elif view == "--per-sample":
         write_samples(destination, ranking, run, gradients, samples, document)
     elif destination.format == "png":
@@ -247,6 +253,7 @@ def _write_statistics(
 def _write_lost(
     destination: Output,
     ranking: RankingOptions,
+    run: Pass,
     gradients: Gradients,
     lost: Sequence[LostGradient],
     document: dict[str, Any],
@@ -254,14 +261,27 @@ def _write_lost(
     on_screen = LOST_ON_SCREEN if destination.is_drawn_table else None
     records = ranking.ranked([dataclasses.asdict(each) for each in lost], otherwise=on_screen)
     useful = len(gradients.parameters.keys() - {each.name for each in lost})
-    document = document | {"useful": useful, "reasons": Counter(each.reason for each in lost)}
+    reasons = Counter(each.reason for each in lost)
     hidden = len(lost) - len(records) if ranking.top is None else 0
-    destination.write_records(records, LOST_COLUMNS, document=document, records_field="lost")
-    reasons = ", ".join(f"{count} {reason}" for reason, count in document["reasons"].items())
+    images = describe_images(run)
+    destination.write_records(
+        records,
+        LOST_COLUMNS,
+        document=document | {"images": len(run.names), "useful": useful, "reasons": reasons},
+        records_field="lost",
+        caption=f"{describe_gradients(run, gradients)}, {images}"
+        + explain_calls(record["stopped_at"] or "" for record in records),
+    )
+    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+    hints = [f"{hidden} more with --format json"] if hidden else []
+    if "nonfinite" in reasons:
+        hints.append("`gradcli trace` follows NaN and infinity")
+    if "dead-relu" in reasons:
+        hints.append(f"dead for {images}, -i or --shape takes more")
     logger.info(
         "%d of %d parameters have a gradient of use%s%s",
         useful,
         useful + len(lost),
-        f"; without one: {reasons}" if lost else "",
-        f" ({hidden} more with --format json)" if hidden else "",
+        f"; without one: {counts}" if lost else "",
+        f" ({'; '.join(hints)})" if hints else "",
     )

@@ -42,6 +42,8 @@ class ModuleCalls:
     counts: Counter[str] = field(default_factory=Counter)
     results: dict[Node, Tensor] = field(default_factory=dict)
     """What the modules gave, by its node; empty unless it was asked for."""
+    arguments: dict[Node, Tensor] = field(default_factory=dict)
+    """What the modules were given, by its node; empty unless it was asked for."""
 
     def around(self, node: Node) -> tuple[ModuleCall, ...]:
         """The calls that were going on when the node was made, the outermost first."""
@@ -74,20 +76,22 @@ class ModuleCalls:
 
 
 @contextmanager
-def recorded_module_calls(model: nn.Module, *, keep_results: bool = False) -> Iterator[ModuleCalls]:
+def recorded_module_calls(
+    model: nn.Module, *, keep_results: bool = False, keep_arguments: bool = False
+) -> Iterator[ModuleCalls]:
     """Note the calls of `model` and of the modules below it as long as the `with` block lasts.
 
     Each gets a `forward` of its own meanwhile: hooks would tell when a call ends, but not when it begins. A module that
-    is shared has its first name. With `keep_results` what the modules give is kept, to be looked at when the pass is
-    over: whoever looks at a result earlier has it computed earlier, and by other means, which may change the last bits
-    of what follows.
+    is shared has its first name. With `keep_results` what the modules give is kept, with `keep_arguments` what they are
+    given, to be looked at when the pass is over: whoever looks at a result earlier has it computed earlier, and by
+    other means, which may change the last bits of what follows.
     """
     recorded = ModuleCalls()
     modules = dict(model.named_modules())
     before = {name: module.__dict__.get("forward") for name, module in modules.items()}
     try:
         for name, module in modules.items():
-            module.__dict__["forward"] = _noting(module, name, recorded, keep_results)
+            module.__dict__["forward"] = _noting(module, name, recorded, keep_results, keep_arguments)
         yield recorded
     finally:
         for name, module in modules.items():
@@ -97,7 +101,9 @@ def recorded_module_calls(model: nn.Module, *, keep_results: bool = False) -> It
                 module.__dict__["forward"] = before[name]
 
 
-def _noting(module: nn.Module, name: str, recorded: ModuleCalls, keep_results: bool) -> Callable[..., Any]:
+def _noting(
+    module: nn.Module, name: str, recorded: ModuleCalls, keep_results: bool, keep_arguments: bool
+) -> Callable[..., Any]:
     """The module's `forward`, with each call of it noted."""
     forward = module.forward
 
@@ -105,11 +111,13 @@ def _noting(module: nn.Module, name: str, recorded: ModuleCalls, keep_results: b
     def noting(*args: Any, **kwargs: Any) -> Any:
         with recorded.call(name, type(module).__name__) as call:
             result = forward(*args, **kwargs)
-        results = list(_tensors(result))
-        call.takes_gradients = any(tensor.requires_grad for tensor in _tensors((args, kwargs)))
+        results, arguments = list(_tensors(result)), list(_tensors((args, kwargs)))
+        call.takes_gradients = any(tensor.requires_grad for tensor in arguments)
         call.records = any(tensor.grad_fn is not None for tensor in results)
         if keep_results:
             recorded.results |= {tensor.grad_fn: tensor for tensor in results if tensor.grad_fn is not None}
+        if keep_arguments:
+            recorded.arguments |= {tensor.grad_fn: tensor for tensor in arguments if tensor.grad_fn is not None}
         return result
 
     return noting

@@ -72,6 +72,19 @@ def test_nodes_belong_to_the_innermost_call() -> None:
     np.testing.assert_array_equal(calls.results[scores[0].grad_fn].array, scores[0].array)
 
 
+def test_what_modules_are_given_is_kept_if_asked_for() -> None:
+    model = Network()
+    with recorded_module_calls(model, keep_arguments=True) as calls:
+        scores = model(Tensor(np.ones((2, 3), np.float32)))["scores"]
+    assert calls.results == {}
+    places = [(node.name(), calls.place(node)) for node in calls.arguments]
+    assert places == [("AddmmBackward0", "block.linear"), ("AddBackward0", "block"), ("MulBackward0", "block")]
+    total = list(calls.arguments.values())[1]
+    block = list(calls.arguments.values())[2]
+    np.testing.assert_array_equal(block.array, np.maximum(total.array, 0) * 2)
+    assert scores[1].grad_fn is not None
+
+
 def test_calls_are_one_within_the_other() -> None:
     model = Network()
     with recorded_module_calls(model) as calls:

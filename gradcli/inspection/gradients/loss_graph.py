@@ -1,8 +1,8 @@
-"""The graph that a loss leads to, down to parameters, with where backward brought a gradient other than zero."""
+"""The graph that a loss leads to, down to parameters, and the gradients that backward brought where."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -16,7 +16,8 @@ class LossGraph:
     """The nodes that a loss leads to, and how.
 
     `users` are the nodes whose gradient goes to a node, `towards_loss` the one of them on the shortest way, and
-    `leaves` the nodes where the gradients of leaves arrive, by the leaf.
+    `leaves` the nodes where the gradients of leaves arrive, by the leaf. `nonfinite` are, after `backward`, the nodes
+    that a gradient with NaN or infinity arrived at, in the order of arrival; their values are nothing.
     """
 
     def __init__(self, loss: Tensor) -> None:
@@ -24,6 +25,7 @@ class LossGraph:
         self.users: dict[Node, list[Node]] = {}
         self.towards_loss: dict[Node, Node] = {}
         self.leaves: dict[Tensor, Node] = {}
+        self.nonfinite: dict[Node, None] = {}
         self._brought: set[Node] = set()
         nodes = [] if self.root is None else [self.root]
         for node in nodes:  # grows on the way: breadth first
@@ -40,7 +42,7 @@ class LossGraph:
         self.nodes = nodes
 
     def backward(self, loss: Tensor) -> None:
-        """Run backward, and note where a gradient other than zero arrives. What the nodes saved is kept."""
+        """Run backward, and note where nonzero and nonfinite gradients arrive. What the nodes saved is kept."""
         handles = [node.register_prehook(self._observer(node)) for node in self.nodes]
         try:
             loss.backward(retain_graph=True)
@@ -59,18 +61,20 @@ class LossGraph:
             way.append(self.towards_loss[way[-1]])
         return way[::-1]
 
-    def last_brought_gradients(self, node: Node) -> tuple[list[tuple[Node, Node]], list[Node]]:
-        """Where the gradient of a node that is brought none got lost, on all ways from the loss to there.
+    def last_reached(
+        self, node: Node, is_reached: Callable[[Node], bool]
+    ) -> tuple[list[tuple[Node, Node]], list[Node]]:
+        """Where the gradient of a node that no gradient of use reaches got lost, on all ways from the loss to there.
 
-        Pairs of a node that is brought a gradient and the node that it hands only zeros to, the nearest to `node`
-        first, and the ways from the first of these second nodes to `node`.
+        Pairs of a node that is still reached, as `is_reached` has it, and the next one, which is not; the nearest to
+        `node` first. And the way from the first of these second nodes to `node`.
         """
         cuts: list[tuple[Node, Node]] = []
         towards_node: dict[Node, Node] = {}
         waiting, seen = [node], {node}
         for current in waiting:
             for user in self.users.get(current, []):
-                if self.is_brought_gradient(user):
+                if is_reached(user):
                     cuts.append((user, current))
                 elif user not in seen:
                     seen.add(user)
@@ -110,7 +114,10 @@ class LossGraph:
 
     def _observer(self, node: Node) -> NodeHook:
         def observe(gradients: tuple[Tensor | None, ...]) -> None:
-            if any(gradient is not None and np.any(gradient.array) for gradient in gradients):
+            arrays = [gradient.array for gradient in gradients if gradient is not None]
+            if any(np.any(array) for array in arrays):
                 self._brought.add(node)
+            if not all(np.isfinite(array).all() for array in arrays):
+                self.nonfinite[node] = None
 
         return observe

@@ -1,4 +1,4 @@
-"""Why parameters have no gradient of use: frozen, not reached, zero, or below dead ReLUs; and where it got lost."""
+"""Why parameters have no gradient of use (not finite, not reached, zero, dead ReLUs, frozen), and where it got lost."""
 
 from __future__ import annotations
 
@@ -13,14 +13,20 @@ from gradcli import nn
 from gradcli.autograd import Tensor
 from gradcli.autograd.graph import Node
 from gradcli.inspection.gradients.collection import Gradients, gradients_of_pass, matched_parameters
+from gradcli.inspection.gradients.dead_relus import DeadRelu, find_dead_relus
 from gradcli.inspection.gradients.grouping import owner_of
 from gradcli.inspection.gradients.loss_graph import LossGraph
+from gradcli.inspection.gradients.nonfinite_gradients import (
+    Beginning,
+    beginning_behind_modules,
+    beginning_in_forward,
+)
 from gradcli.inspection.gradients.zero_gradients import is_relu, why_zero
 from gradcli.inspection.module_calls import ModuleCall, ModuleCalls, recorded_module_calls
 from gradcli.kernels.policy import using_kernels
 from gradcli.training.passes import Pass, overflow_allowed, record_loss
 
-Reason = Literal["not-reached", "dead-relu", "zero", "frozen"]
+Reason = Literal["nonfinite", "not-reached", "dead-relu", "zero", "frozen"]
 """From what is most likely a fault to what is meant to be."""
 
 
@@ -28,11 +34,14 @@ Reason = Literal["not-reached", "dead-relu", "zero", "frozen"]
 class LostGradient:
     """A parameter without a gradient of use.
 
-    `reason`: `frozen`; `not-reached` from the loss by the recorded graph; `dead-relu`, zero because every way from the
-    loss ends at a ReLU that lets nothing through; `zero` for any other gradient that is exactly zero. `stopped_at` is
-    the last module on the `path` that a gradient other than zero reached, None where none set out. The path leads from
-    the loss through modules to the parameter; of a module that is called more than once it has `name#1`, `name#2`.
-    Where the gradient is lost because of features that are all zero, `zeros_begin_at` is the first module to give them.
+    `reason`: `frozen`; `nonfinite`, NaN or infinity among its numbers; `not-reached` from the loss by the recorded
+    graph; `dead-relu`, zero because every way from the loss ends at a ReLU that lets nothing through; `zero` for any
+    other gradient that is exactly zero. `stopped_at` is the last module on the `path` that a gradient other than zero
+    (for `nonfinite`: a finite one) reached, None where none set out. The path leads from the loss through modules to
+    the parameter; of a module that is called more than once it has `name#1`, `name#2`. Where the gradient is lost
+    because of features that are all zero, `zeros_begin_at` is the first module to give them, and `dead_relu` tells what
+    that is given if it is a ReLU. `nonfinite_begins_at` is the parameter, buffer or module (or `loss`) that NaN and
+    infinity begin at.
     """
 
     name: str
@@ -41,6 +50,8 @@ class LostGradient:
     reason: Reason
     stopped_at: str | None
     zeros_begin_at: str | None
+    nonfinite_begins_at: str | None
+    dead_relu: DeadRelu | None
     explanation: str
     path: list[str]
 
@@ -56,17 +67,21 @@ def find_lost_gradients(
     trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     try:
         model.requires_grad_()
-        with recorded_module_calls(model, keep_results=True) as calls:
+        with recorded_module_calls(model, keep_results=True, keep_arguments=True) as calls:
             loss = compute_loss()
     finally:
         for name, parameter in model.named_parameters():
             parameter.requires_grad = name in trainable
     only_zeros = {node: not np.any(result.array) for node, result in calls.results.items()}
+    dead_relus = find_dead_relus(model, calls)
+    beginning = beginning_in_forward(model, calls)
     calls.results.clear()
+    calls.arguments.clear()
     graph = LossGraph(loss)
     if graph.root is not None:
         graph.backward(loss)
-    search = _Search(model, graph, calls, only_zeros)
+    search = _Search(model, graph, calls, only_zeros, dead_relus)
+    search.beginning = beginning or beginning_behind_modules(loss, graph, search.label)
     found = [search.examine(name) for name in names or [name for name, _ in model.named_parameters()]]
     order = get_args(Reason)
     return sorted(filter(None, found), key=lambda lost: order.index(lost.reason)), loss
@@ -87,11 +102,21 @@ def explain_gradients(run: Pass, patterns: Sequence[str] = ()) -> tuple[Gradient
 class _Search:
     """Looks for the reasons in one recorded graph."""
 
-    def __init__(self, model: nn.Module, graph: LossGraph, calls: ModuleCalls, only_zeros: Mapping[Node, bool]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        graph: LossGraph,
+        calls: ModuleCalls,
+        only_zeros: Mapping[Node, bool],
+        dead_relus: Mapping[Node, DeadRelu],
+    ) -> None:
         self.parameters = dict(model.named_parameters())
         self.graph = graph
         self.calls = calls
         self.only_zeros = only_zeros
+        self.dead_relus = dead_relus
+        self.beginning: Beginning | None = None
+        """Where NaN or infinity begin, if there are any."""
         self.leading = graph.nodes_leading_to(
             parameter for parameter in self.parameters.values() if parameter.requires_grad
         )
@@ -107,31 +132,49 @@ class _Search:
             return self._frozen(name, node)
         if node is None:
             return self._not_reached(name)
+        if node in self.graph.nonfinite:
+            return self._nonfinite(name, node)
         if self.graph.is_brought_gradient(node):
             return None
-        cuts, below = self.graph.last_brought_gradients(node)
+        return self._zero(name, node)
+
+    def _nonfinite(self, name: str, node: Node) -> LostGradient:
+        assert self.beginning is not None
+        cuts, below = self.graph.last_reached(node, lambda user: user not in self.graph.nonfinite)
+        return self._lost(
+            name,
+            "nonfinite",
+            self.label(cuts[0][0]),
+            f"NaN or infinity begin in {self.beginning.words}",
+            [*self.graph.way_from_loss(cuts[0][0]), *below],
+            nonfinite_begins_at=self.beginning.place,
+        )
+
+    def _zero(self, name: str, node: Node) -> LostGradient:
+        cuts, below = self.graph.last_reached(node, self.graph.is_brought_gradient)
         if not cuts:  # an operation on the way has no gradient to hand on, not even zeros
             return self._lost(name, "zero", None, "nothing hands a gradient on to it", self.graph.way_from_loss(node))
         way = [*self.graph.way_from_loss(cuts[0][0]), *below]
         dead = all(is_relu(user) for user, _ in cuts)
-        causes = [why_zero(user, receiver, self.label) for user, receiver in cuts]
-        explanation = "; ".join(dict.fromkeys(words for words, _ in causes))
-        first_zeros = [
-            self.label(first)
-            for _, zeros in causes
-            if zeros is not None
-            for first in self.graph.where_zeros_begin(zeros, self.only_zeros)
-        ]
-        stopped_at = self.label(cuts[0][0])
-        if first_zeros and first_zeros[0] != stopped_at:
-            explanation += f"; the zeros begin at {first_zeros[0]}"
+        causes = [(user, *why_zero(user, receiver, self.label)) for user, receiver in cuts]
+        explanations: list[str] = []
+        origins: list[Node] = []
+        for user, words, zeros in causes:
+            begin = [] if zeros is None else self.graph.where_zeros_begin(zeros, self.only_zeros)
+            if begin and self.label(begin[0]) != self.label(user):
+                words += f"; the zeros begin at {self.label(begin[0])}"
+            if begin and begin[0] in self.dead_relus:
+                words += f": {self.dead_relus[begin[0]].describe()}"
+            explanations.append(words)
+            origins += begin
         return self._lost(
             name,
             "dead-relu" if dead else "zero",
-            stopped_at,
-            explanation,
+            self.label(cuts[0][0]),
+            "; ".join(dict.fromkeys(explanations)),
             way,
-            zeros_begin_at=first_zeros[0] if first_zeros else None,
+            zeros_begin_at=self.label(origins[0]) if origins else None,
+            dead_relu=self.dead_relus.get(origins[0]) if origins else None,
         )
 
     def label(self, node: Node) -> str:
@@ -183,6 +226,8 @@ class _Search:
         way: Sequence[Node],
         *,
         zeros_begin_at: str | None = None,
+        nonfinite_begins_at: str | None = None,
+        dead_relu: DeadRelu | None = None,
     ) -> LostGradient:
         # What the model itself does between its modules, such as flattening, is no station of its own.
         stations = [label for node in way if (label := self.label(node)) not in ("model", name) or label == stopped_at]
@@ -194,6 +239,8 @@ class _Search:
             reason=reason,
             stopped_at=stopped_at,
             zeros_begin_at=zeros_begin_at,
+            nonfinite_begins_at=nonfinite_begins_at,
+            dead_relu=dead_relu,
             explanation=explanation,
             path=[*dict.fromkeys(stations), name],
         )

@@ -44,13 +44,26 @@ def test_where_gradients_arrive_and_where_they_end() -> None:
     assert not graph.is_brought_gradient(leaf)
     assert scaled.grad_fn is not None
     assert graph.is_brought_gradient(scaled.grad_fn)
-    cuts, way = graph.last_brought_gradients(leaf)
+    cuts, way = graph.last_reached(leaf, graph.is_brought_gradient)
     assert {(user.name(), receiver.name()) for user, receiver in cuts} == {
         ("MulBackward0", "AccumulateGrad"),
         ("MulBackward0", "ExpBackward0"),
     }
     assert way == [leaf]  # from the nearest of the cuts
     loss.backward()  # what was saved is still there
+
+
+def test_gradients_that_are_not_finite_in_the_order_of_arrival() -> None:
+    a = gradcli.tensor([1.0, 2.0], requires_grad=True)
+    b = gradcli.tensor([1.0, 2.0], requires_grad=True)
+    inner = a * 3.0
+    loss = (inner * float("inf")).sum() + b.sum()
+    graph = LossGraph(loss)
+    graph.backward(loss)
+    assert list(graph.nonfinite) == [inner.grad_fn, graph.leaves[a]]
+    cuts, way = graph.last_reached(graph.leaves[a], lambda node: node not in graph.nonfinite)
+    assert [(user.name(), receiver) for user, receiver in cuts] == [("MulBackward0", inner.grad_fn)]
+    assert way == [inner.grad_fn, graph.leaves[a]]
 
 
 def test_hooks_are_gone_after_backward() -> None:

@@ -103,11 +103,18 @@ def test_a_dead_relu_takes_the_gradient_from_what_is_below_it_only() -> None:
             "body.1",
             "body.1",
         )
-        assert lost[name].explanation == "body.1 gives only zeros"
+        assert lost[name].explanation.startswith("body.1 gives only zeros: its input is at most -")
+        assert lost[name].explanation.endswith(", from body.0")
         assert lost[name].path == ["loss", "head", "body.2", "body.1", "body.0", name]
     after = lost["body.2.weight"]
     assert (after.reason, after.stopped_at, after.zeros_begin_at) == ("zero", "body.2", "body.1")
-    assert after.explanation == "the input of body.2 is all zeros; the zeros begin at body.1"
+    assert after.explanation.startswith("the input of body.2 is all zeros; the zeros begin at body.1: its input is at ")
+    expected = model.body[0](model.first(Tensor(INPUT))).array.max()
+    for each in (lost["body.0.bias"], after):
+        assert each.dead_relu is not None
+        assert (each.dead_relu.relu, each.dead_relu.input_max) == ("body.1", expected)
+        (source,) = each.dead_relu.sources
+        assert (source.module, source.max, source.bias_mean, source.weight_mean) == ("body.0", expected, None, None)
 
 
 def test_when_all_ways_end_at_dead_relus_everything_below_is_theirs() -> None:
@@ -189,9 +196,61 @@ def test_a_loss_without_graph_and_one_whose_gradient_is_zero() -> None:
     assert (lost["head.weight"].stopped_at, lost["head.weight"].path) == ("loss", ["loss", "head", "head.weight"])
 
 
-def test_nan_is_a_gradient() -> None:
-    model = nn.Sequential(nn.Linear(3, 2))
-    assert lost_in(model, lambda scores: (scores * float("nan")).sum()) == {}
+def test_a_gradient_that_is_not_finite_is_of_no_use() -> None:
+    lost = lost_in(nn.Sequential(nn.Linear(3, 2)), lambda scores: (scores * float("nan")).sum())
+    assert {name: (each.reason, each.stopped_at, each.nonfinite_begins_at) for name, each in lost.items()} == {
+        "0.weight": ("nonfinite", "loss", "loss"),
+        "0.bias": ("nonfinite", "loss", "loss"),
+    }
+    assert lost["0.bias"].explanation == "NaN or infinity begin in the loss"
+
+
+def nan_weight(model: Net) -> None:
+    model.body[2].weight.array[1, 2] = np.nan
+
+
+def overflow_in_side(model: Net) -> None:
+    model.side.weight.array[...] = 3e38
+
+
+def overflow_backward(model: Net) -> None:
+    model.head.weight.array[...] = 1e30
+    model.side.weight.array[...] = 1e30
+    model.first.weight.array[...] = 1e-30
+    model.first.bias.array[...] = 1e-30
+
+
+@pytest.mark.parametrize(
+    ("change", "begins_at", "words"),
+    [
+        (nan_weight, "body.2.weight", "body.2.weight"),
+        (overflow_in_side, "side", "what side gives"),
+        (overflow_backward, "side", "the gradient that side and body.0 hand on"),
+    ],
+)
+def test_where_nan_and_infinity_begin(change: Callable[[Net], None], begins_at: str, words: str) -> None:
+    model = Net()
+    change(model)
+    with np.errstate(over="ignore", invalid="ignore"):
+        lost = lost_in(model)
+    found = {name: each for name, each in lost.items() if each.reason == "nonfinite"}
+    gradients = {name: each.grad.array for name, each in model.named_parameters() if each.grad is not None}
+    assert set(found) == {name for name, array in gradients.items() if not np.isfinite(array).all()} != set()
+    assert {each.nonfinite_begins_at for each in found.values()} == {begins_at}
+    assert {each.explanation for each in found.values()} == {f"NaN or infinity begin in {words}"}
+    assert list(lost)[: len(found)] == list(found)
+    first = found["first.weight"]
+    assert (first.path[0], first.path[-1]) == ("loss", "first.weight")
+    assert first.stopped_at in first.path
+
+
+@pytest.mark.parametrize(("training", "place"), [(True, "loss"), (False, "0.running_var")])
+def test_a_buffer_is_at_fault_in_evaluation_alone(training: bool, place: str) -> None:
+    model = nn.Sequential(nn.BatchNorm2d(3)).train(training)
+    model[0].running_var.array[1] = np.nan
+    images = Tensor(INPUT.reshape(4, 3, 1, 1))
+    found, _ = find_lost_gradients(model, lambda: (model(images) * float("inf")).sum())
+    assert {each.nonfinite_begins_at for each in found} == {place}
 
 
 def two_images(**settings: Any) -> Pass:
@@ -227,6 +286,19 @@ def test_the_fault_in_resnet18_is_found() -> None:
     _, lost = explain_gradients(run, ["layer1.*", "layer4.1.bn1.weight"])
     assert {each.name.split(".")[0] for each in lost} == {"layer1", "layer4"}
     assert {(each.reason, each.zeros_begin_at) for each in lost} == {("dead-relu", "layer2.1.relu#2")}
+    dead = lost[0].dead_relu
+    assert dead is not None
+    assert dead.input_max < -9e5
+    assert [source.module for source in dead.sources] == ["layer2.1.bn2", "layer2.0.relu#2"]
+    bn2, shortcut = dead.sources
+    assert (bn2.bias_mean, bn2.weight_mean, shortcut.bias_mean) == (-1e6, 1, None)
+    assert bn2.max < -9e5
+    assert shortcut.max > 0
+    assert lost[0].explanation == (
+        "layer4.1.relu#2 gives only zeros; the zeros begin at layer2.1.relu#2: its input is at most -1e+06, from "
+        "layer2.1.bn2 (at most -1e+06, bias -1e+06 on average, weight 1) and "
+        f"layer2.0.relu#2 (at most {shortcut.max:.3g})"
+    )
     path = lost[0].path
     assert (path[:3], path[-1]) == (["loss", "fc", "avgpool"], "layer1.0.conv1.weight")
 
