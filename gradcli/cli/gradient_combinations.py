@@ -15,7 +15,7 @@ from gradcli.errors import UsageError
 
 # Options of `grads` that make no sense in a view.
 _REFUSED = {
-    "--activations": ("--param", "--group-by", "--wrt-input"),
+    "--activations": ("--group-by", "--wrt-input"),
     "--saliency": ("--param", "--group-by", "--wrt-input"),
     "--per-sample": ("--group-by", "--histogram", "--values", "--wrt-input"),
     "--data": ("--group-by", "--histogram", "--values", "--wrt-input", "--fail-on"),

@@ -27,7 +27,8 @@ class ViewOptions:
         bool,
         typer.Option(
             "--activations",
-            help="Instead of gradients of parameters: what each module gives, and its gradient.",
+            help="Instead of gradients of parameters: what each module gives, and its gradient. --param chooses "
+            "modules: 'layer2.*', or '*.grad' for gradients alone.",
             rich_help_panel=STATISTICS_PANEL,
         ),
     ] = False

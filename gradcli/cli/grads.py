@@ -145,7 +145,7 @@ def grads(
     if view == "--activations":
         from gradcli.inspection.gradients.activations import collect_activations
 
-        gradients = collect_activations(run)
+        gradients = collect_activations(run, param or ())
     elif view == "--saliency":
         from gradcli.inspection.gradients.saliency import collect_saliency
 

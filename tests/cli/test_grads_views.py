@@ -51,6 +51,12 @@ def test_outputs_of_modules_and_their_gradients(gradcli: Run, gradcli_json: Run,
     failed = gradcli(*common, "--activations", "--fail-on", "exploding", "--exploding", 0, "-o", "all.json")
     assert failed.exit_code == 6
     assert f"{len(records)} of {len(records)} outputs and gradients have a norm above 0" in failed.stderr
+    some = gradcli_json(*common, "--activations", "--param", "layer2.1.relu", "--sort", "norm", "--top", 3)[
+        "activations"
+    ]
+    of_relu = [record for name, record in records.items() if name.startswith("layer2.1.relu#")]
+    assert len(of_relu) == 4
+    assert some == sorted(of_relu, key=lambda record: -record["norm"])[:3]
 
 
 def test_saliency_as_numbers_and_as_a_picture(gradcli: Run, common: tuple[object, ...], batch_file: Path) -> None:
@@ -85,7 +91,12 @@ def test_noise_of_gradients_over_a_data_set(gradcli: Run, gradcli_json: Run, tmp
     [
         (["--activations", "--saliency"], "--activations and --saliency show different things; leave out one of them"),
         (["--per-sample", "--why"], "--per-sample and --why show different things"),
-        (["--activations", "--param", "fc.*"], "--param does not go with --activations"),
+        (["--activations", "--wrt-input"], "--wrt-input does not go with --activations"),
+        (["--saliency", "--param", "fc.*"], "--param does not go with --saliency"),
+        (
+            ["--activations", "--param", "layer9.*", "--shape", "1,3,33,33"],
+            "--param 'layer9.*' matches no output of a ",
+        ),
         (["--per-sample", "--mode", "eval", "--group-by", "block"], "--group-by does not go with --per-sample"),
         (["--per-sample", "--format", "npz"], "--per-sample goes with table, json, jsonl and csv, not with npz"),
         (["--format", "png", "-o", "a.png"], "--format png is a picture of the saliency; add --saliency"),

@@ -136,7 +136,8 @@ def test_on_a_terminal_there_are_the_worst_only(dead_file: Path) -> None:
     caption = "".join(lines[lines.index(next(line for line in lines if line.startswith("loss "))) :]).replace(" ", "")
     for words in (  # the caption may fold
         ", gradient norm ",
-        f"weights {dead_file}, train mode, exact kernels, 2 random images",
+        f"weights {dead_file}, train mode, exact kernels, ",
+        ", 2 random images",
         "layer1.1.relu#1 is the first call of layer1.1.relu in a pass, layer1.1.relu#2 the second",
     ):
         assert words.replace(" ", "") in caption
