@@ -60,7 +60,7 @@ ALLOWED = {
         "errors",
     },
     "data": {"hub", "checkpoints", "kernels.threads", "errors"},
-    "checkpoints": {"errors"},
+    "checkpoints": {"kernels.statistics", "errors"},
     "hub": {"checkpoints", "errors", "__init__"},
     "models": {"nn", "ops", "autograd", "deferred", "kernels.random", "hub", "checkpoints", "errors"},
     "training": {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +14,19 @@ from gradcli.checkpoints.checksum import file_sha256
 from gradcli.checkpoints.dtypes import FLOATING_POINT_DTYPES
 from gradcli.checkpoints.naming import recognise_naming
 from gradcli.errors import WeightsError
+from gradcli.kernels.statistics import finite_statistics, first_non_finite
 
-_BLOCK_ELEMENTS: Final = 1 << 17  # 1 MB in double precision, which stays in the processor's cache
 # A batch norm's running statistics, which are no parameters.
 _BUFFERS: Final = ("running_mean", "running_var", "num_batches_tracked")
 
 
 @dataclass(frozen=True)
 class TensorDescription:
-    """One tensor: the dtype that the file has, the L2 norm, extremes, and how many elements are zero, NaN or infinite.
+    """One tensor: the dtype that the file has, statistics, and how many elements are zero, and NaN or infinite.
 
-    Extremes are NaN where an element is, and where there is none."""
+    Norm (Euclidean), mean, standard deviation (of a sample, as `torch.std`) and extremes are of the finite elements;
+    NaN where there are too few. `first_nonfinite` is the index of the first of the others, None without any.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -35,6 +36,9 @@ class TensorDescription:
     max: float
     zeros: int
     nonfinite: int
+    mean: float
+    std: float
+    first_nonfinite: tuple[int, ...] | None
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,7 @@ class CheckpointDescription:
 def describe_checkpoint(checkpoint: Checkpoint) -> CheckpointDescription:
     """Sizes, checksum, naming and per-tensor statistics of a checkpoint whose file is still in its place.
 
-    Norms are computed in float64 whatever the tensor's dtype, and are NaN or infinite where an element
-    is. WeightsError if the file can no longer be read.
+    Statistics are computed in float64 whatever the tensor's dtype. WeightsError if the file can no longer be read.
     """
     naming = recognise_naming(checkpoint.tensors)
     tensors = tuple(
@@ -103,28 +106,17 @@ def _file_size(path: Path) -> int:
 
 
 def _describe_tensor(name: str, array: np.ndarray[Any, Any], dtype: str) -> TensorDescription:
-    """The statistics of one tensor, block by block: one pass through memory."""
-    flat = array.reshape(-1)
-    squares, zeros, nonfinite = 0.0, 0, 0
-    lowest, highest = [], []
-    for start in range(0, flat.size, _BLOCK_ELEMENTS):
-        block = flat[start : start + _BLOCK_ELEMENTS]
-        with np.errstate(over="ignore", invalid="ignore"):
-            values = block.astype(np.float64)
-            block_squares = float(np.dot(values, values))
-            lowest.append(block.min())
-            highest.append(block.max())
-        squares += block_squares
-        zeros += block.size - int(np.count_nonzero(block))
-        if not math.isfinite(block_squares):
-            nonfinite += block.size - int(np.count_nonzero(np.isfinite(block)))
+    found = finite_statistics(array)
     return TensorDescription(
         name=name,
         shape=array.shape,
         dtype=dtype,
-        norm=math.sqrt(squares),
-        min=float(np.min(lowest)) if lowest else math.nan,
-        max=float(np.max(highest)) if highest else math.nan,
-        zeros=zeros,
-        nonfinite=nonfinite,
+        norm=found.norm,
+        min=found.min,
+        max=found.max,
+        zeros=found.zeros,
+        nonfinite=found.nonfinite,
+        mean=found.mean,
+        std=found.std,
+        first_nonfinite=first_non_finite(array) if found.nonfinite else None,
     )

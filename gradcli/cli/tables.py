@@ -32,6 +32,12 @@ Caption = str | Callable[[Sequence[Column]], str]
 """What stands below a table on a terminal; a function makes it of the columns that the terminal had no room for."""
 
 
+def name_hidden_columns(hidden: Sequence[Column]) -> str:
+    """A caption that names the columns that the terminal has no room for; empty without."""
+    names = ", ".join(column.heading or column.field for column in hidden)
+    return f"no room for {names}: a wider terminal or --json shows them" if names else ""
+
+
 def header_line(columns: Sequence[Column]) -> str:
     """The tab-separated names of the fields, with the line's end."""
     return "\t".join(column.field for column in columns) + "\n"

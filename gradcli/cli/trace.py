@@ -12,7 +12,7 @@ import typer
 
 from gradcli.cli.option_groups import OutputOptions, PassOptions
 from gradcli.cli.options import FORMAT
-from gradcli.cli.tables import Column
+from gradcli.cli.tables import Column, name_hidden_columns
 
 if TYPE_CHECKING:
     from gradcli.inspection.non_finite.records import TensorRecord
@@ -36,6 +36,7 @@ COLUMNS = [
     Column("min", format=".3g", optional=1),
     Column("max", format=".3g", optional=1),
     Column("norm", format=".3g", optional=3),
+    Column("first_nonfinite", "first at", ",", optional=2),
 ]
 
 REACHED_ON_SCREEN = 3
@@ -92,6 +93,7 @@ def trace(
             "kernels": run.settings.kernels,
         },
         records_field="tensors",
+        caption=name_hidden_columns,
     )
     if traced.finite:
         logger.info("%s", traced.describe())

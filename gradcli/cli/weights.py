@@ -10,8 +10,9 @@ import typer
 
 from gradcli.checkpoints.quoting import some_names
 from gradcli.cli.option_groups import OutputOptions
-from gradcli.cli.options import FORMAT
-from gradcli.cli.tables import Column
+from gradcli.cli.options import FORMAT, ParamOption
+from gradcli.cli.ranking_options import RankingOptions
+from gradcli.cli.tables import Column, name_hidden_columns
 
 logger = logging.getLogger(__name__)
 
@@ -20,13 +21,16 @@ ConvertFormat = Literal["table", "json", "csv"]
 
 TENSOR_COLUMNS = [
     Column("name"),
-    Column("shape"),
-    Column("dtype"),
-    Column("norm", format=".6g"),
-    Column("min", format=".4g", optional=2),
-    Column("max", format=".4g", optional=2),
-    Column("zeros", format=",", optional=1),
-    Column("nonfinite", format=","),
+    Column("shape", optional=5),
+    Column("dtype", optional=7),
+    Column("norm", format=".3g", optional=4),
+    Column("mean", format=".3g", optional=3),
+    Column("std", format=".3g", optional=2),
+    Column("min", format=".3g"),
+    Column("max", format=".3g"),
+    Column("zeros", format=",", optional=6),
+    Column("nonfinite", "NaN, inf", ","),
+    Column("first_nonfinite", "first at", ",", optional=1),
 ]
 CONVERSION_COLUMNS = [
     Column("source"),
@@ -40,6 +44,9 @@ CONVERSION_COLUMNS = [
     Column("source_sha256", optional=7),
     Column("destination_sha256", optional=6),
 ]
+
+# Of each batch norm one, with a name that takes the room of two columns.
+_COUNTER = "num_batches_tracked"
 
 
 def convert(
@@ -88,17 +95,26 @@ def inspect(
         typer.Argument(metavar="FILE", help="A file of weights, a known name (fetched if need be), or a run folder."),
     ],
     output: OutputOptions,
+    ranking: RankingOptions,
+    param: ParamOption = None,
     format: Annotated[InspectFormat | None, FORMAT] = None,
 ) -> None:
     """What a checkpoint holds, of whatever network.
 
-    Tensors with shapes, dtypes and norms; JSON adds names, architecture, metadata and checksum.
+    Tensors with shapes, dtypes, and statistics of their finite elements; JSON adds names, architecture, metadata and
+    checksum. A table at a terminal has the network's order, but tensors with NaN or infinity first.
+
+    \b
+    gradcli weights inspect trained.safetensors --param 'layer4.*' --sort std
+    gradcli weights inspect run/last.safetensors --sort max --top 5
     """
     destination = output.resolve(format, get_args(InspectFormat))
-    from gradcli.inspection.weights import inspect_weights
+    ranking.check_field(TENSOR_COLUMNS)
+    from gradcli.inspection.weights import choose_tensors, inspect_weights, order_for_reading
 
     inspected = inspect_weights(file)
     description = inspected.description
+    tensors = choose_tensors(description, param or ())
     document = {
         field.name: getattr(value, field.name)
         for value in (description, inspected)
@@ -114,12 +130,26 @@ def inspect(
     network = [inspected.architecture or "no known network"]
     network += [f"{inspected.classes:,} classes"] if inspected.classes is not None else []
     known = [f"known as {inspected.known_as}"] if inspected.known_as else []
+    about = [
+        f"{description.container}, {' '.join(named)}: {', '.join([*network, *known])}",
+        f"{len(description.tensors)} tensors, {description.parameters:,} parameters, {description.elements:,} numbers, "
+        f"{description.nonfinite:,} not finite, {description.file_size:,} bytes",
+        f"SHA-256 {description.sha256}",
+    ]
+    columns = TENSOR_COLUMNS
+    if destination.is_drawn_table:
+        tensors = order_for_reading(tensors)
+        if not param:
+            shown = [tensor for tensor in tensors if not tensor.name.endswith(_COUNTER)]
+            if len(shown) < len(tensors):
+                about.append(f"{len(tensors) - len(shown)} {_COUNTER} not shown; --param '*' shows all")
+            tensors = shown
+        if not description.nonfinite:
+            columns = [column for column in columns if column.field != "nonfinite"]
     destination.write_records(
-        description.tensors,
-        TENSOR_COLUMNS,
+        ranking.ranked([vars(tensor) for tensor in tensors]),
+        columns,
         document=document,
         records_field="tensors",
-        caption=f"{description.container}, {' '.join(named)}: {', '.join([*network, *known])}\n"
-        f"{len(description.tensors)} tensors, {description.parameters:,} parameters, {description.elements:,} numbers, "
-        f"{description.nonfinite:,} not finite, {description.file_size:,} bytes\nSHA-256 {description.sha256}",
+        caption=lambda hidden: "\n".join(filter(None, [*about, name_hidden_columns(hidden)])),
     )

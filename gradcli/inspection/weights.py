@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gradcli.checkpoints import CheckpointDescription, describe_checkpoint, file_sha256, load_checkpoint
+from gradcli.checkpoints import (
+    CheckpointDescription,
+    TensorDescription,
+    describe_checkpoint,
+    file_sha256,
+    load_checkpoint,
+)
 from gradcli.checkpoints.file_opening import read_opening
 from gradcli.checkpoints.naming import recognise_naming
 from gradcli.errors import WeightsError
@@ -15,6 +21,8 @@ from gradcli.hub.cache import downloads_folder, weights_folder
 from gradcli.hub.manifest import KnownWeights, known_entry, known_weights
 from gradcli.hub.verification import Verification, compare_weights
 from gradcli.hub.weights import fetch_weights, find_weights
+from gradcli.inspection.differences.parameter_order import network_order
+from gradcli.inspection.differences.tensor_pairs import chosen_names
 from gradcli.models.architecture import recognise_architecture
 from gradcli.models.weights_source import find_source, known_origin, weights_file
 
@@ -80,6 +88,23 @@ def inspect_weights(name: str) -> InspectedWeights:
         converted_from=None if origin is None else origin.name,
         suspicion=verification.reason if verification.expected is not None and not verification.ok else None,
     )
+
+
+def choose_tensors(description: CheckpointDescription, patterns: Sequence[str]) -> list[TensorDescription]:
+    """The tensors that a pattern matches, in the file's order; all without patterns.
+
+    UsageError for a pattern without match.
+    """
+    if not patterns:
+        return list(description.tensors)
+    names = chosen_names([tensor.name for tensor in description.tensors], patterns)
+    return [tensor for tensor in description.tensors if tensor.name in names]
+
+
+def order_for_reading(tensors: Sequence[TensorDescription]) -> list[TensorDescription]:
+    """Those with NaN or infinity first, each part in the network's order."""
+    by_name = {tensor.name: tensor for tensor in tensors}
+    return sorted((by_name[name] for name in network_order(list(by_name))), key=lambda tensor: not tensor.nonfinite)
 
 
 def list_known_weights() -> list[ListedWeights]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -60,6 +60,24 @@ def statistics(array: Array) -> Statistics:
         zeros=sum(block.zeros for block in blocks),
         nonfinite=sum(block.nonfinite for block in blocks),
     )
+
+
+def finite_statistics(array: Array) -> Statistics:
+    """The statistics of the finite elements; `nonfinite` counts the others. NaN where no element is finite."""
+    finite = np.isfinite(array)
+    count = array.size - count_of(finite)
+    if not count:
+        return statistics(array)
+    found = statistics(array[finite])
+    return replace(found, norm=found.norm if count < array.size else math.nan, nonfinite=count)
+
+
+def first_non_finite(array: Array) -> tuple[int, ...] | None:
+    """The index of the first NaN or infinity in row-major order; None where all elements are finite."""
+    finite = np.isfinite(array)
+    if finite.all():
+        return None
+    return tuple(int(place) for place in np.unravel_index(np.argmin(finite), array.shape))
 
 
 def sum_of_squares(array: Array) -> float:

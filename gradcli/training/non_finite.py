@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gradcli.autograd import Tensor, no_grad
 from gradcli.errors import WeightsError
+from gradcli.kernels.statistics import first_non_finite
 
 if TYPE_CHECKING:
     from gradcli.models import LoadedModel
@@ -18,10 +19,16 @@ if TYPE_CHECKING:
 def non_finite_weights(model: Module) -> str | None:
     """How many values of which parameter or buffer, the first of those, are NaN or infinite, in words; None if none."""
     for name, tensor in model.state_dict().items():
-        count = np.count_nonzero(~np.isfinite(tensor.array))
-        if count:
-            return f"{count} of the {tensor.numel()} values of {name}"
+        first = first_non_finite(tensor.array)
+        if first is not None:
+            count = np.count_nonzero(~np.isfinite(tensor.array))
+            return f"{count} of the {tensor.numel()} values of {name} (first at {index_text(first)})"
     return None
+
+
+def index_text(index: Sequence[int]) -> str:
+    """An index as `gradcli trace --inject` takes it: `17,5,1,1`; `0` is that of a tensor without dimensions."""
+    return ",".join(map(str, index)) or "0"
 
 
 def require_finite(loaded: LoadedModel) -> None:

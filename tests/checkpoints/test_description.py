@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ def test_description_of_a_safetensors_file(tmp_path: Path) -> None:
     assert described.elements == 3
     assert described.metadata == {"k": "v"}
     assert described.tensors == (
-        TensorDescription("a", (1, 2), "float32", norm=5.0, min=-4.0, max=3.0, zeros=0, nonfinite=0),
-        TensorDescription("n", (), "int64", norm=2.0, min=2.0, max=2.0, zeros=0, nonfinite=0),
+        TensorDescription("a", (1, 2), "float32", 5.0, -4.0, 3.0, 0, 0, -0.5, math.sqrt(24.5), None),
+        TensorDescription("n", (), "int64", 2.0, 2.0, 2.0, 0, 0, 2.0, math.nan, None),
     )
     assert described.dtypes == {"float32": 1, "int64": 1}
     assert (described.naming, described.prefix) == ("unknown", "")
@@ -63,8 +64,9 @@ def test_statistics_of_more_than_one_block(tmp_path: Path) -> None:
     values[6, 100], values[0, 0] = np.inf, np.nan
     save_safetensors(path, {"w": values})
     [tensor] = describe_checkpoint(load_checkpoint(path)).tensors
-    assert np.isnan([tensor.norm, tensor.min, tensor.max]).all()
-    assert (tensor.zeros, tensor.nonfinite) == (9, 2)
+    assert tensor.norm == pytest.approx(np.linalg.norm(values[np.isfinite(values)].astype(np.float64)), rel=1e-12)
+    assert (tensor.min, tensor.max, tensor.zeros, tensor.nonfinite) == (-99, 99, 9, 2)
+    assert tensor.first_nonfinite == (0, 0)
 
 
 def test_norms_and_counts_of_special_values(tmp_path: Path) -> None:
@@ -74,6 +76,7 @@ def test_norms_and_counts_of_special_values(tmp_path: Path) -> None:
         {
             "nan": np.array([1.0, np.nan, np.inf]),
             "inf": np.array([1.0, -np.inf]),
+            "none": np.array([np.nan, np.nan]),
             "half": np.full(4, 60000, np.float16),
             "huge": np.full(4, 1e200),
             "bool": np.array([True, True, True, True]),
@@ -81,21 +84,22 @@ def test_norms_and_counts_of_special_values(tmp_path: Path) -> None:
         },
     )
     described = {tensor.name: tensor for tensor in describe_checkpoint(load_checkpoint(path)).tensors}
-    assert np.isnan(described["nan"].norm)
-    assert described["nan"].nonfinite == 2
-    assert (described["inf"].norm, described["inf"].nonfinite) == (np.inf, 1)
+    assert (described["nan"].norm, described["nan"].nonfinite, described["nan"].first_nonfinite) == (1.0, 2, (1,))
+    assert (described["inf"].norm, described["inf"].nonfinite) == (1.0, 1)
+    none = described["none"]
+    assert np.isnan([none.norm, none.mean, none.std, none.min, none.max]).all()
     assert described["half"].norm == 2 * float(np.float16(60000))
     assert described["huge"].norm == np.inf
-    assert (described["inf"].min, described["inf"].max) == (-np.inf, 1.0)
+    assert (described["inf"].min, described["inf"].max) == (1.0, 1.0)
     assert described["bool"].norm == 2.0
     assert (described["empty"].norm, described["empty"].zeros, described["empty"].nonfinite) == (0.0, 0, 0)
     assert np.isnan([described["empty"].min, described["empty"].max]).all()
 
 
 def test_the_dtype_described_is_the_files(torch_zip: Any) -> None:
-    path = torch_zip.write({"w": torch_zip.whole(np.array([0x3F80], np.uint16), "BFloat16Storage"), "x": [1]})
+    path = torch_zip.write({"w": torch_zip.whole(np.array([0x3F80, 0x3F80], np.uint16), "BFloat16Storage"), "x": [1]})
     described = describe_checkpoint(load_checkpoint(path))
-    assert described.tensors == (TensorDescription("w", (1,), "bfloat16", 1.0, 1.0, 1.0, 0, 0),)
+    assert described.tensors == (TensorDescription("w", (2,), "bfloat16", 2**0.5, 1.0, 1.0, 0, 0, 1.0, 0.0, None),)
     assert described.ignored == ("x",)
 
 

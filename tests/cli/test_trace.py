@@ -58,8 +58,10 @@ def test_a_weight_that_is_nan_is_exit_code_5_and_names_where_it_begins(trace: Ru
     assert "layer4.0.conv1.weight" in document["gradients"]
     (error,) = result.stderr.splitlines()
     assert error.startswith(
-        "gradcli trace: error: layer4.0.conv1.weight has 1 NaN of 1,179,648; begins at convolution in layer4.0.conv1, "
+        "gradcli trace: error: layer4.0.conv1.weight has 1 NaN of 1,179,648, first at 0,1,2,2; begins at convolution "
+        "in layer4.0.conv1, operation "
     )
+    assert [record["first_nonfinite"] for record in document["tensors"][:3]] == [[0, 1, 2, 2], None, [0, 1, 2, 2]]
 
 
 def test_weights_that_overflow_begin_in_forward(gradcli: Run, overflowing_file: Path) -> None:
@@ -94,6 +96,22 @@ def test_every_format_holds_the_same_records(trace: Run) -> None:
     for record, row in zip(records, rows, strict=True):
         assert (row["tensor"], int(row["nan"]), int(row["inf"])) == (record["tensor"], record["nan"], record["inf"])
         assert float(row["norm"]) == pytest.approx(float(record["norm"]), rel=0, nan_ok=True)
+
+
+def test_a_narrow_terminal_names_the_columns_that_it_has_no_room_for(
+    trace: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gradcli.cli.output._is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = trace("--inject", "layer4.0.conv1.weight=nan:0,1,2,2").stdout.splitlines()
+    assert not {"min", "max", "norm"} & set(lines[1].split())
+    caption = " ".join(lines[lines.index("", 1) :] if "" in lines[1:] else lines[-3:])
+    assert "no room for" in caption
+    assert "min, max, norm, first at: a wider terminal or --json shows them" in caption
+    monkeypatch.setenv("COLUMNS", "200")
+    wide = trace("--inject", "layer4.0.conv1.weight=nan:0,1,2,2").stdout
+    assert "no room" not in wide
+    assert "0,1,2,2" in wide
 
 
 @pytest.mark.parametrize(

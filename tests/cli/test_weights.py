@@ -12,13 +12,17 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from gradcli.checkpoints import CheckpointDescription, TensorDescription
 from gradcli.checkpoints.conversion import ConversionDtype
 from gradcli.checkpoints.dtypes import FLOATING_POINT_DTYPES
 from gradcli.checkpoints.naming import WRITTEN_STYLES
-from gradcli.cli.weights import convert
+from gradcli.cli.weights import TENSOR_COLUMNS, convert
+from gradcli.inspection.weights import InspectedWeights
 from tests.checkpoints.torch_zip_writer import TorchZip
 
 Run = Callable[..., Any]
+
+FORMATS = Path(__file__).parents[2] / "docs" / "formats.md"
 
 
 def test_inspect_tells_names_norms_and_checksum(gradcli_json: Run, model_file: Path) -> None:
@@ -64,7 +68,68 @@ def test_inspect_tells_what_network_it_is_and_how_its_tensors_are_named(gradcli_
     }
     assert document["dtypes"] == {"float32": 102, "int64": 20}
     bias = next(record for record in document["tensors"] if record["name"] == "module.fc.bias")
-    assert (bias["nonfinite"], bias["norm"], bias["max"]) == (1, "nan", "nan")
+    assert (bias["nonfinite"], bias["first_nonfinite"]) == (1, [0])
+    finite = tensors["module.fc.bias"][1:].astype(np.float64)
+    assert [bias[name] for name in ("norm", "mean", "std", "min", "max")] == pytest.approx(
+        [np.linalg.norm(finite), finite.mean(), finite.std(ddof=1), finite.min(), finite.max()]
+    )
+
+
+def test_every_field_of_inspect_is_documented_and_a_column() -> None:
+    section = FORMATS.read_text(encoding="utf-8").partition("## `gradcli weights inspect`\n")[2].partition("\n## ")[0]
+    fields = {
+        field: each
+        for each in (TensorDescription, CheckpointDescription, InspectedWeights)
+        for field in each.__dataclass_fields__
+        if field != "description"
+    }
+    assert [name for name in fields if f"`{name}`" not in section] == []
+    assert {column.field for column in TENSOR_COLUMNS} == set(TensorDescription.__dataclass_fields__)
+
+
+def test_inspect_chooses_and_orders_tensors(gradcli: Run, gradcli_json: Run, model_file: Path) -> None:
+    whole = gradcli_json("weights", "inspect", model_file)
+    chosen = gradcli_json("weights", "inspect", model_file, "--param", "fc.*", "--param", "conv1.weight")
+    assert chosen["tensors"] == [
+        each for each in whole["tensors"] if each["name"] in ("fc.weight", "fc.bias", "conv1.weight")
+    ]
+    assert {**chosen, "tensors": None} == {**whole, "tensors": None}  # totals are the file's
+    largest = gradcli_json("weights", "inspect", model_file, "--sort", "norm", "--top", 2)["tensors"]
+    assert largest == sorted(whole["tensors"], key=lambda each: -each["norm"])[:2]
+    refused = gradcli("weights", "inspect", model_file, "--param", "fc.wieght")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "--param 'fc.wieght' matches no tensor; did you mean fc.weight" in refused.stderr
+    refused = gradcli("weights", "inspect", "missing.safetensors", "--sort", "size")
+    assert (refused.exit_code, "--sort 'size': there is no such field" in refused.stderr) == (2, True)
+
+
+def test_a_terminal_shows_tensors_with_nan_first_and_the_others_in_the_networks_order(
+    gradcli: Run, gradcli_json: Run, model_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors = load_file(model_file)
+    tensors["layer3.0.conv2.weight"][17, 5, 1, 1] = np.nan
+    save_file(tensors, "broken.safetensors")
+    before = [each["name"] for each in gradcli_json("weights", "inspect", "broken.safetensors")["tensors"]]
+    assert before[0] == "bn1.num_batches_tracked"  # as the safetensors library sorts
+    monkeypatch.setattr("gradcli.cli.output._is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def shown(*arguments: object) -> list[str]:
+        lines: list[str] = gradcli("weights", "inspect", *arguments).stdout.splitlines()
+        return lines
+
+    lines = shown("broken.safetensors")
+    assert lines[1].split() == ["name", "min", "max", "NaN,", "inf", "first", "at"]
+    assert (lines[3].split()[0], lines[3].split()[-2:]) == ("layer3.0.conv2.weight", ["1", "17,5,1,1"])
+    assert "nan" not in lines[3]
+    assert [line.split()[0] for line in lines[4:7]] == ["conv1.weight", "bn1.weight", "bn1.bias"]
+    assert " ".join(" ".join(lines).split()).endswith(
+        " 20 num_batches_tracked not shown; --param '*' shows all "
+        "no room for shape, dtype, norm, mean, std, zeros: a wider terminal or --json shows them"
+    )
+    assert sum("num_batches_tracked" in line for line in shown("broken.safetensors", "--param", "*bn1*")) == 9
+    assert shown("broken.safetensors", "--sort", "max", "--top", 1)[3].split()[0] != "layer3.0.conv2.weight"
+    assert "NaN" not in shown(model_file)[1]
 
 
 def test_inspect_takes_files_of_no_known_network(gradcli: Run, gradcli_json: Run) -> None:
@@ -73,7 +138,11 @@ def test_inspect_takes_files_of_no_known_network(gradcli: Run, gradcli_json: Run
     assert (document["container"], document["naming"]) == ("npz", "unknown")
     assert (document["architecture"], document["classes"], document["ignored"]) == (None, None, [])
     lines = gradcli("weights", "inspect", "pairs.npz").stdout.splitlines()
-    assert lines[1:] == ["left\t2x3\tfloat64\t0.0\t0.0\t0.0\t6\t0", f"right\t4\tint64\t{14**0.5!r}\t0.0\t3.0\t1\t0"]
+    deviation = np.arange(4).std(ddof=1)
+    assert lines[1:] == [
+        "left\t2x3\tfloat64\t0.0\t0.0\t0.0\t0.0\t0.0\t6\t0\t",
+        f"right\t4\tint64\t{14**0.5!r}\t1.5\t{deviation}\t0.0\t3.0\t1\t0\t",
+    ]
 
 
 @pytest.mark.parametrize("naming", ["torchvision", "timm", "hf"])

@@ -122,7 +122,8 @@ def test_scores_that_are_not_finite_name_image_and_weights(loaded: LoadedModel, 
     with pytest.raises(DivergedError) as caught:
         evaluate(loaded, [images])
     assert str(caught.value) == (
-        "the prediction for blots[0] is not finite: 1 of the 5120 values of fc.weight in ten.safetensors are not finite"
+        "the prediction for blots[0] is not finite: 1 of the 5120 values of fc.weight (first at 3,5) "
+        "in ten.safetensors are not finite"
     )
 
 

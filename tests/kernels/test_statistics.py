@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
 import numpy as np
 import pytest
 
-from gradcli.kernels.statistics import BLOCK_ELEMENTS, Statistics, count_of, quantiles, statistics, sum_of_squares
+from gradcli.kernels.statistics import (
+    BLOCK_ELEMENTS,
+    Statistics,
+    count_of,
+    finite_statistics,
+    first_non_finite,
+    quantiles,
+    statistics,
+    sum_of_squares,
+)
 from gradcli.kernels.threads import get_num_threads, set_num_threads
 
 RANDOM = np.random.default_rng(11)
@@ -50,6 +60,26 @@ def test_a_nan_in_any_block_shows_everywhere(position: int) -> None:
     assert all(math.isnan(value) for value in (found.norm, found.mean, found.std, found.min, found.max))
     assert (found.zeros, found.nonfinite) == (0, 1)
     assert math.isnan(sum_of_squares(array))
+
+
+def test_finite_statistics_leave_out_what_is_not_finite() -> None:
+    array = np.array([[3.0, np.nan, 0.0], [-4.0, -np.inf, np.nan]], np.float32)
+    expected = statistics(np.array([3.0, 0.0, -4.0], np.float32))
+    assert finite_statistics(array) == dataclasses.replace(expected, nonfinite=3)
+    assert finite_statistics(array[:, :1]) == statistics(array[:, :1])
+    none = finite_statistics(array[:, 1:2])
+    assert all(math.isnan(value) for value in (none.norm, none.mean, none.std, none.min, none.max))
+    assert (none.zeros, none.nonfinite) == (0, 2)
+
+
+def test_the_first_non_finite_element_in_row_major_order() -> None:
+    array = np.zeros((2, 3, 4), np.float32).transpose(1, 2, 0)  # its memory is in another order
+    assert first_non_finite(array) is None
+    array[2, 0, 0], array[1, 3, 1] = np.nan, -np.inf
+    assert first_non_finite(array) == (1, 3, 1)
+    assert first_non_finite(np.array(np.inf)) == ()
+    assert first_non_finite(np.zeros((0, 3))) is None
+    assert first_non_finite(np.array([1, 2])) is None
 
 
 def test_infinities_show_in_norm_and_extremes() -> None:

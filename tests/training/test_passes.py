@@ -168,7 +168,7 @@ def test_finite_checks_name_what_is_at_fault(prepared: Prepare) -> None:
     scores[2, 1] = np.inf
     run.model.conv1.weight.array[0, 0, :2, 0] = np.nan
     with pytest.raises(
-        DivergedError, match=r"image 2 is not finite: 2 of the 9408 values of conv1\.weight in .* are not"
+        DivergedError, match=r"image 2 is not finite: 2 of the 9408 values of conv1\.weight \(first at 0,0,0,0\) in .*"
     ):
         check_finite_prediction(Tensor(scores), run)
 

@@ -41,6 +41,11 @@ def backward_order(*lists: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([*own, *names]))[::-1]
 
 
+def network_order(names: Sequence[str]) -> list[str]:
+    """The names in the order in which a forward pass comes to them, the opposite of backward's."""
+    return backward_order(names)[::-1]
+
+
 def _network_rank(name: str) -> tuple[int, ...] | None:
     """A key in the order of ResNet's parameters; None for a name that none of them has."""
     if match := _BLOCK.fullmatch(name):

@@ -43,7 +43,7 @@ def tensor_pairs(a: NamedArrays, b: NamedArrays, patterns: Sequence[str], ignore
     names_a, names_b, renamed = _common_names(list(a.arrays), list(b.arrays))
     if a.is_unnamed != b.is_unnamed:
         # The side that has names says which tensor is meant.
-        chosen = _chosen(list(names_b if a.is_unnamed else names_a), patterns, ignored)
+        chosen = chosen_names(list(names_b if a.is_unnamed else names_a), patterns, ignored)
         if len(chosen) == 1:
             [name] = chosen
             if a.is_unnamed:
@@ -52,7 +52,7 @@ def tensor_pairs(a: NamedArrays, b: NamedArrays, patterns: Sequence[str], ignore
                 names_b = dict(zip([name], names_b.values(), strict=True))
     elif a.is_unnamed:
         names_b = dict(zip(names_a, names_b.values(), strict=True))
-    names = set(_chosen(list(dict.fromkeys([*names_a, *names_b])), patterns, ignored))
+    names = set(chosen_names(list(dict.fromkeys([*names_a, *names_b])), patterns, ignored))
     pairs = [
         TensorPair(name=name, in_a=names_a.get(name), in_b=names_b.get(name))
         for name in backward_order(list(names_a), list(names_b))
@@ -61,7 +61,11 @@ def tensor_pairs(a: NamedArrays, b: NamedArrays, patterns: Sequence[str], ignore
     return TensorPairs(pairs=pairs, renamed=renamed)
 
 
-def _chosen(names: Sequence[str], patterns: Sequence[str], ignored: Sequence[str]) -> list[str]:
+def chosen_names(names: Sequence[str], patterns: Sequence[str], ignored: Sequence[str] = ()) -> list[str]:
+    """The names that a pattern matches, all without patterns, but those that one of `ignored` does; in their order.
+
+    UsageError for a pattern without match, and where nothing is left.
+    """
     if patterns:
         advice = f"the tensors are {some_names(names)}"
         matches = (match_names(each, names, option="--param", called="tensor", advice=advice) for each in patterns)

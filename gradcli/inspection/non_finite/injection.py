@@ -16,6 +16,7 @@ from gradcli.autograd.function import Function
 from gradcli.errors import UsageError
 from gradcli.inspection.gradients.collection import INPUT_NAME
 from gradcli.kernels.statistics import Array
+from gradcli.training.non_finite import index_text
 from gradcli.training.passes import Pass
 
 _FORM = re.compile(r"(?P<name>[^=]+)=(?P<value>[^:=]+)(?::(?P<index>\d+(?:,\d+)*))?")
@@ -34,7 +35,7 @@ class Injection:
     index: tuple[int, ...]
 
     def __str__(self) -> str:
-        return f"{self.name}={self.value!r}:{','.join(map(str, self.index))}"
+        return f"{self.name}={self.value!r}:{index_text(self.index)}"
 
 
 def parse_injection(text: str) -> Injection:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from gradcli.kernels.statistics import Array, statistics
+from gradcli.kernels.statistics import Array, finite_statistics, first_non_finite
+from gradcli.training.non_finite import index_text
 
 Phase = Literal["given", "forward", "backward"]
 Role = Literal["source", "input", "first", "reached"]
@@ -21,6 +21,7 @@ class TensorRecord:
     `role`: `source` is one that is not finite before the pass; `input` one that the first operation (of its phase) with
     something else than numbers in its result was given; `first` that result; `reached` a later one. `order` counts the
     operations of the phase from 1. `min`, `max` and `norm` are of the finite elements; NaN where there are none.
+    `first_nonfinite` is the index of the first of the others, None without any.
     """
 
     phase: Phase
@@ -37,6 +38,7 @@ class TensorRecord:
     min: float
     max: float
     norm: float
+    first_nonfinite: tuple[int, ...] | None
 
     @property
     def is_finite(self) -> bool:
@@ -47,6 +49,11 @@ class TensorRecord:
         """How many elements are not finite, in words."""
         parts = [f"{count:,} {word}" for count, word in ((self.nan, "NaN"), (self.inf, "infinite")) if count]
         return f"{' and '.join(parts) or 'no'} of {self.numel:,}"
+
+    def describe(self) -> str:
+        """How many elements are not finite, and where the first of them is, in words."""
+        first = "" if self.first_nonfinite is None else f", first at {index_text(self.first_nonfinite)}"
+        return f"{self.counts()}{first}"
 
 
 def tensor_record(
@@ -60,10 +67,8 @@ def tensor_record(
     operation: str | None = None,
 ) -> TensorRecord:
     """Describe an array."""
-    finite = np.isfinite(array)
     nan = int(np.count_nonzero(np.isnan(array)))
-    described = statistics(array if finite.all() else array[finite])
-    empty = not finite.any()
+    described = finite_statistics(array)
     return TensorRecord(
         phase=phase,
         role=role,
@@ -75,8 +80,9 @@ def tensor_record(
         dtype=str(array.dtype),
         numel=array.size,
         nan=nan,
-        inf=array.size - int(np.count_nonzero(finite)) - nan,
+        inf=described.nonfinite - nan,
         min=described.min,
         max=described.max,
-        norm=math.nan if empty else described.norm,
+        norm=described.norm,
+        first_nonfinite=first_non_finite(array),
     )

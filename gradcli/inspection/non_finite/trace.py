@@ -44,7 +44,7 @@ class Trace:
         if self.begins is None:
             return f"every value of {self.operations} forward and {self.nodes} backward operations is finite"
         sources = [record for record in self.records if record.role == "source"]
-        given = "; ".join(f"{record.tensor} has {record.counts()}" for record in sources)
+        given = "; ".join(f"{record.tensor} has {record.describe()}" for record in sources)
         first = next((record for record in self.records if record.role == "first"), None)
         if first is None:
             return f"{given}; no operation was reached"

@@ -78,6 +78,8 @@ def test_statistics_are_of_the_finite_elements() -> None:
     record = tensor_record(array, tensor="x", phase="given", role="source")
     assert (record.nan, record.inf, record.min, record.max, record.norm) == (1, 1, -4.0, 3.0, 5.0)
     assert record.counts() == "1 NaN and 1 infinite of 4"
+    assert record.first_nonfinite == (0, 1)
+    assert record.describe() == "1 NaN and 1 infinite of 4, first at 0,1"
     assert not record.is_finite
     empty = tensor_record(np.full(3, np.nan), tensor="x", phase="given", role="source")
     assert all(math.isnan(value) for value in (empty.min, empty.max, empty.norm))
@@ -116,7 +118,7 @@ def test_gradients_reached_are_those_that_backward_leaves() -> None:
 def test_a_buffer_that_training_only_writes_is_no_source_of_what_follows() -> None:
     trace = traced(small_pass(), "bn1.running_var=nan")
     assert (trace.begins, trace.module) == ("given", None)
-    with pytest.raises(DivergedError, match=r"^bn1\.running_var has 1 NaN of 4; no operation was reached$"):
+    with pytest.raises(DivergedError, match=r"^bn1\.running_var has 1 NaN of 4, first at 0; no operation was reached$"):
         trace.check()
     run = small_pass()
     run.model.eval()
