@@ -106,7 +106,10 @@ def test_a_gradient_that_is_not_finite_ends_it(source: BatchSource) -> None:
     before = weight[0, 0, 0, 0]
     weight[0, 0, 0, 0] = np.nan
     try:
-        with pytest.raises(DivergedError, match=r"the loss is nan: 1 of the 9408 values of conv1\.weight \(first at 0,0,0,0\) in random:0"):
+        with pytest.raises(
+            DivergedError,
+            match=r"the loss is nan: 1 of the 9408 values of conv1\.weight \(first at 0,0,0,0\) in random:0",
+        ):
             gradient_noise(source, CHOSEN)
     finally:
         weight[0, 0, 0, 0] = before
