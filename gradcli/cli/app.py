@@ -20,6 +20,7 @@ from gradcli.cli.option_expansion import expand_option_groups
 from gradcli.cli.option_groups import CommonOptions
 from gradcli.cli.option_mistakes import refuse_option_mistakes
 from gradcli.cli.options import COMMON_PANEL, PANELS
+from gradcli.cli.other_tools_words import COMMANDS
 from gradcli.cli.runtime import prepared_runtime
 from gradcli.errors import ExitCode
 
@@ -122,7 +123,10 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name = args[0]
         if name not in self.entries and not name.startswith("-"):
-            near = difflib.get_close_matches(name, self.entries)
+            program = ctx.find_root().info_name
+            near = [f"{program} {words}" for words in COMMANDS.get(name, ())] or difflib.get_close_matches(
+                name, self.entries
+            )
             choices = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(self.entries)}"
             ctx.fail(f"no such command {name!r}; {choices}")
         return super().resolve_command(ctx, args)

@@ -19,6 +19,8 @@ RUN_WEIGHTS = "model.safetensors"
 # The weights of a folder: of a run or of Hugging Face's `save_pretrained`, whole, in shards, and as it was before.
 _FOLDER_WEIGHTS: Final = (RUN_WEIGHTS, f"{RUN_WEIGHTS}.index.json", "pytorch_model.bin")
 
+_SHORTEST_BEGINNING: Final = 4
+
 
 @dataclass(frozen=True)
 class WeightsSource:
@@ -47,9 +49,12 @@ def find_source(name: str, *, verify: bool = True) -> WeightsSource:
     path = weights_file(name)
     if not path.exists():
         near = _near_names(name)
-        if near or (path.suffix == "" and os.sep not in name):
-            names = dict.fromkeys([*near, "random[:SEED]", *known_weights()])
-            raise WeightsError(f"{name}: no such weights or file; known names are {', '.join(names)}")
+        if near:
+            meant = " or ".join(near)
+            raise WeightsError(f"{name}: no such weights or file; did you mean {meant}? `gradcli weights list` has all")
+        if path.suffix == "" and os.sep not in name:
+            names = ", ".join(["random[:SEED]", *known_weights()])
+            raise WeightsError(f"{name}: no such weights or file; known names are {names}")
     known = identify(path)
     if known is not None and verify and path.is_file():
         verify_weights(path, known)
@@ -57,14 +62,21 @@ def find_source(name: str, *, verify: bool = True) -> WeightsSource:
 
 
 def _near_names(name: str) -> list[str]:
-    """Known names that are nearly this one, or the one behind `microsoft/` or `timm/`, as Hugging Face calls them."""
+    """Known names that begin as this one or are nearly it, or the one behind `microsoft/` or `timm/`.
+
+    So does Hugging Face call them.
+    """
     import difflib
 
     from gradcli.hub.manifest import known_weights
 
     known = known_weights()
     spellings = (name.replace(os.sep, "-"), name.rpartition(os.sep)[2])
-    return [near for each in spellings for near in difflib.get_close_matches(each.lower(), known, cutoff=0.8)]
+    near: dict[str, None] = {}
+    for each in map(str.lower, spellings):
+        near |= dict.fromkeys(difflib.get_close_matches(each, known, cutoff=0.8))
+        near |= dict.fromkeys(name for name in known if len(each) >= _SHORTEST_BEGINNING and name.startswith(each))
+    return list(near)
 
 
 def weights_file(name: str) -> Path:

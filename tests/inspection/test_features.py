@@ -100,5 +100,5 @@ def test_the_weights_say_how_images_are_prepared(loaded: LoadedModel, tmp_path: 
 
 def test_features_that_are_not_finite_are_refused(loaded: LoadedModel, tmp_path: Path) -> None:
     loaded.model.layer4[1].bn2.weight.array[0] = np.nan
-    with pytest.raises(DivergedError, match=r"not finite: 1 of the 512 values of layer4\.1\.bn2\.weight \(first at 0\)"):
+    with pytest.raises(DivergedError, match=r"not finite: 1 of the 512 .* of layer4\.1\.bn2\.weight \(first at 0\)"):
         FeatureSource.open([str(write_npz(tmp_path / "bands.npz", 4))], loaded).compute(loaded)

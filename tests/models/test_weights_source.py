@@ -79,8 +79,8 @@ def test_random_weights_touch_neither_hub_nor_manifest():
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    assert refusal("imagenet").startswith(
-        "imagenet: no such weights or file; known names are random[:SEED], imagenet1k-v1, "
+    assert refusal("nonsense").startswith(
+        "nonsense: no such weights or file; known names are random[:SEED], imagenet1k-v1, "
     )
 
 
@@ -91,10 +91,12 @@ def test_an_unknown_name_lists_the_known_ones():
         ("timm/resnet18.a1_in1k", "resnet18.a1_in1k"),
         ("resnet18.tv_in1", "resnet18.tv_in1k"),
         ("IMAGENET1K_V1", "imagenet1k-v1"),
+        ("imagenet", "imagenet1k-v1"),
+        ("timm/ResNet18", "resnet18.tv_in1k"),
     ],
 )
 def test_a_name_that_is_nearly_known_is_answered_with_it_first(name, meant):
-    assert refusal(name).startswith(f"{name}: no such weights or file; known names are {meant}, ")
+    assert refusal(name).startswith(f"{name}: no such weights or file; did you mean {meant}")
 
 
 def test_a_missing_file(tmp_path):
