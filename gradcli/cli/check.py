@@ -143,8 +143,8 @@ def check(
     with_kinks = [result for result in checks if result.kinks]
     if with_kinks:
         logger.info(
-            "%d comparisons have a kink within a step, where a ReLU or max pooling switches and the loss has no one slope; "
-            "%d are undecided (a smaller --step may tell): %s",
+            "%d comparisons have a kink within a step, where a ReLU or max pooling switches and the loss has no one "
+            "slope; %d are undecided (a smaller --step may tell): %s",
             sum(result.kinks for result in with_kinks),
             sum(result.undecided for result in with_kinks),
             some_names([result.name for result in with_kinks]),

@@ -59,14 +59,14 @@ def lr_find(
 ) -> None:
     """Find a learning rate: one step at each of rising rates.
 
-    Trains as finetune would, with cross-entropy, batch after batch, and keeps nothing of it. Two rates are suggested:
-    where the smoothed loss falls fastest, and a tenth of where it is smallest. A terminal shows a plot, unless --format
-    asks for the table; png needs pip install 'gradcli[plot]'.
+    Trains as finetune would, with cross-entropy, batch after batch, and keeps nothing of it. The rate to begin with is
+    a tenth of where the smoothed loss is smallest; where it falls fastest is told too. A terminal shows a plot, unless
+    --format asks for the table; png needs pip install 'gradcli[plot]'.
 
     \b
     gradcli lr-find digits --freeze-backbone
     gradcli lr-find photos/ -w imagenet1k-v1 --optimizer adamw -o rates.png
-    gradcli lr-find digits --json | jq .steepest
+    gradcli lr-find digits --json | jq .suggested
     """
     destination = output.resolve(format, get_args(LrFindFormat))
     for name in ("lr", "head_lr"):
@@ -153,6 +153,7 @@ def lr_find(
                 "optimizer": optimizer_settings.name,
                 "kernels": kernels,
                 "diverged": found.diverged,
+                "suggested": found.suggested,
                 "steepest": found.steepest,
                 "minimum_tenth": found.minimum_tenth,
             },
@@ -164,9 +165,9 @@ def lr_find(
 def _summary(found: RangeTest) -> str:
     last = found.points[-1].lr
     end = f"diverged at {last:.3g}" if found.diverged else f"no divergence up to {last:.3g}"
-    from gradcli.inspection.range_test.plotting import suggestions_of
-
-    if found.steepest is None:
+    if found.suggested is None:
         return f"{end}; the loss never fell, so no learning rate is suggested"
-    rates = ", ".join(f"{name} {rate:.3g}" for name, rate in suggestions_of(found).items())
-    return f"{end}; learning rates to begin with: {rates}"
+    return (
+        f"{end}; begin with --lr {found.suggested:.3g}, a tenth of where the smoothed loss is smallest "
+        f"(it falls fastest at {found.steepest:.3g})"
+    )

@@ -44,6 +44,15 @@ def test_rows_have_the_points(gradcli: Run, model_file: Path) -> None:
     assert "|" not in result.stdout  # no plot off a terminal
 
 
+def test_one_rate_is_recommended(gradcli: Run, model_file: Path) -> None:
+    rates = ("--start", 1e-4, "--end", 1e-2, "--steps", 5)
+    result = gradcli("lr-find", "-w", model_file, "--shape", "8,3,32,32", "--freeze-backbone", *rates, "--json")
+    document = json.loads(result.stdout)
+    assert document["suggested"] == document["minimum_tenth"] is not None
+    begin = f"begin with --lr {document['suggested']:.3g}, a tenth of where the smoothed loss is smallest"
+    assert f"{begin} (it falls fastest at {document['steepest']:.3g})" in result.stderr.splitlines()[-1]
+
+
 def test_a_picture(gradcli: Run, model_file: Path) -> None:
     pytest.importorskip("matplotlib")
     result = gradcli("lr-find", "-w", model_file, "--shape", "2,3,32,32", "--steps", 2, "-o", "rates.png")

@@ -20,15 +20,16 @@ def character_plot(
 ) -> list[str]:
     """Lines of at most `width` characters (at least 31): the curves, y upwards, the axes' ends, and what marks mean.
 
-    `marks` are vertical lines by name. A point hides those of curves before it. Without a finite point, one line says
-    so.
+    The x axis reaches over all points, also those whose y is not finite, which are not drawn. `marks` are vertical
+    lines by name. A point hides those of curves before it. Without a finite point, one line says so.
     """
     columns = max(width - _LABEL_WIDTH - 1, _NARROWEST)
     points = [_finite(curve, axes) for curve in curves]
-    xs, ys = (np.concatenate([each[axis] for each in points]) for axis in (0, 1))
-    if not xs.size:
+    ys = np.concatenate([each[1] for each in points])
+    if not ys.size:
         return [f"{axes.y}: no finite number to plot"]
-    left, right, bottom, top = xs.min(), xs.max(), ys.min(), ys.max()
+    reach = np.concatenate([_scaled(np.asarray(curve.xs, np.float64), axes) for curve in curves])
+    left, right, bottom, top = reach.min(), reach.max(), ys.min(), ys.max()
     canvas = np.full((HEIGHT, columns), " ")
     for x in (marks or {}).values():
         column = _place(_scaled(np.array([x]), axes), left, right, columns)[0]

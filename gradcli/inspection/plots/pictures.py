@@ -14,10 +14,14 @@ WIDTH, HEIGHT = 8.0, 5.0
 
 
 def plot_curves(curves: Sequence[Curve], axes: Axes, title: str, marks: Mapping[str, float] | None = None) -> bytes:
-    """A PNG file of the curves, with vertical lines by name; UsageError if matplotlib is not installed."""
+    """A PNG file of the curves, with vertical lines by name; UsageError if matplotlib is not installed.
+
+    The x axis reaches over all points, also those whose y is not finite, which are not drawn.
+    """
     figure, plot = figure_with_axes(WIDTH, HEIGHT, title, axes.x, axes.y)
     for curve in curves:
         plot.plot(curve.xs, curve.ys, label=curve.label)
+        plot.update_datalim([(x, 0.0) for x in curve.xs], updatey=False)
     for number, (name, x) in enumerate((marks or {}).items()):
         plot.axvline(x, label=f"{name}: {x:.4g}", color="grey", linestyle=("--", ":")[number % 2])
     if axes.log_x:

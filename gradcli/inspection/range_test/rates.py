@@ -71,6 +71,11 @@ class RangeTest:
     steepest: float | None
     minimum_tenth: float | None
 
+    @property
+    def suggested(self) -> float | None:
+        """The one to take: `minimum_tenth`, which keeps its distance from where losses rise; `steepest` may not."""
+        return self.minimum_tenth
+
 
 def range_test(
     losses: Iterator[Tensor],

@@ -33,6 +33,12 @@ def test_a_logarithmic_axis_and_marks() -> None:
     assert lines[-4:] == ["x: rate, logarithmic; y: loss", ". a", "* b", "| best: 0.01"]
 
 
+def test_the_x_axis_reaches_over_points_that_are_not_drawn() -> None:
+    lines = character_plot([Curve("a", "*", [0.0, 1.0, 2.0], [3.0, 4.0, math.nan])], Axes("x", "loss"), WIDTH)
+    assert lines[0][LABELS:] == " " * 10 + "*"
+    assert lines[HEIGHT + 1].split() == ["0", "2"]
+
+
 def test_what_is_not_finite_is_left_out() -> None:
     axes = Axes("x", "loss")
     lines = character_plot([Curve("a", "*", [0.0, 1.0, 2.0], [math.nan, 1.0, math.inf])], axes, WIDTH)
