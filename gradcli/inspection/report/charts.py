@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from gradcli.inspection.report.axes import Axis, linear_axis, log_axis, tick_text
+from gradcli.inspection.report.axes import Axis, linear_axis, log_axis
 from gradcli.inspection.report.markup import Markup, element
 
 WIDTH = 720.0
@@ -58,7 +58,9 @@ def line_chart(
     for tick in x_axis.ticks:
         if tick == int(tick):
             place = x_axis.place(tick)
-            parts.append(element("text", tick_text(tick), class_="tick", x=place, y=bottom + 16, text_anchor="middle"))
+            parts.append(
+                element("text", x_axis.text(tick), class_="tick", x=place, y=bottom + 16, text_anchor="middle")
+            )
     for number, (name, values) in enumerate(series.items()):
         kind = f"series{number % 4}"
         left = x_axis.start + 150 * number
@@ -93,11 +95,13 @@ def histogram_chart(identity: str, title: str, edges: Sequence[float], counts: S
     y_axis = linear_axis([0, *counts], bottom, top, from_zero=True)
     parts = [element("text", title, class_="small-title", x=4, y=14)]
     if counts:
-        x_axis = log_axis(edges, 44.0, _SMALL_WIDTH - 8)
+        x_axis = log_axis(edges, 44.0, _SMALL_WIDTH - 18)
         parts.append(_horizontal_grid(y_axis, x_axis.start, x_axis.end, most=3))
         for tick in x_axis.ticks[:: max(1, len(x_axis.ticks) - 1)]:
             place = x_axis.place(tick)
-            parts.append(element("text", tick_text(tick), class_="tick", x=place, y=bottom + 15, text_anchor="middle"))
+            parts.append(
+                element("text", x_axis.text(tick), class_="tick", x=place, y=bottom + 15, text_anchor="middle")
+            )
         for low, high, count in zip(edges, edges[1:], counts, strict=False):
             if count:
                 left, height = x_axis.place(low), y_axis.place(count)
@@ -146,7 +150,7 @@ def _vertical_grid(axis: Axis, top: float, bottom: float) -> Markup:
     for tick in axis.ticks:
         place = axis.place(tick)
         parts.append(element("path", class_="grid", d=f"M{place:.2f} {top}V{bottom}"))
-        parts.append(element("text", tick_text(tick), class_="tick", x=place, y=bottom + 15, text_anchor="middle"))
+        parts.append(element("text", axis.text(tick), class_="tick", x=place, y=bottom + 15, text_anchor="middle"))
     return element("g", *parts)
 
 
@@ -155,7 +159,7 @@ def _horizontal_grid(axis: Axis, left: float, right: float, most: int = 99) -> M
     for tick in axis.ticks[:: math.ceil(len(axis.ticks) / most)]:
         place = axis.place(tick)
         parts.append(element("path", class_="grid", d=f"M{left} {place:.2f}H{right}"))
-        parts.append(element("text", tick_text(tick), class_="tick", x=left - 6, y=place + 4, text_anchor="end"))
+        parts.append(element("text", axis.text(tick), class_="tick", x=left - 6, y=place + 4, text_anchor="end"))
     return element("g", *parts)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
@@ -32,17 +34,47 @@ def joined(parts: Iterable[str]) -> Markup:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> Markup:
-    """A table of all digits: numbers in full precision, nothing for None."""
-    head = element("tr", *(element("th", heading, scope="col") for heading in headings))
+    """A table of all digits: numbers in full precision, nothing for None.
+
+    In columns of numbers alone the points are below one another: a class `pad3` keeps a number three digits from the
+    right edge.
+    """
+    columns = list(zip(*rows, strict=True)) or [()] * len(headings)
+    classes = [_classes_of_column(column) for column in columns]
+    head = element(
+        "tr",
+        *(
+            element("th", heading, scope="col", class_="number" if any(of_column) else None)
+            for heading, of_column in zip(headings, classes, strict=True)
+        ),
+    )
     body = [
         element(
             "tr",
-            element("th", _cell(first), scope="row"),
-            *(element("td", _cell(value), class_="number" if _is_number(value) else None) for value in rest),
+            element("th", _cell(first), scope="row", class_=first_class),
+            *(element("td", _cell(value), class_=name) for value, name in zip(rest, rest_classes, strict=True)),
         )
-        for first, *rest in rows
+        for (first, *rest), (first_class, *rest_classes) in zip(
+            zip(*columns, strict=True), zip(*classes, strict=True), strict=True
+        )
     ]
     return element("div", element("table", element("thead", head), element("tbody", *body)), class_="scroll")
+
+
+def _classes_of_column(values: Sequence[Any]) -> list[str | None]:
+    """For each cell, None in a column that holds text."""
+    if not all(value is None or _is_number(value) for value in values):
+        return [None] * len(values)
+    lengths = [_length_from_point(_cell(value)) for value in values]
+    longest = max(lengths, default=0)
+    return [f"number pad{longest - length}" if length < longest else "number" for length in lengths]
+
+
+def _length_from_point(number: str) -> int:
+    """How many characters there are from the point, or where it would be."""
+    if not number or not math.isfinite(float(number)):
+        return 0
+    return len(number) - len(re.split("[.e]", number, maxsplit=1)[0])
 
 
 def numbers(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> Markup:

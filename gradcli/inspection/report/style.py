@@ -42,7 +42,8 @@ table { border-collapse: collapse; font-size: 0.875rem; font-variant-numeric: ta
 th, td { padding: 3px 12px 3px 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
 th { font-weight: 500; }
 thead th { color: var(--soft); }
-td.number { text-align: right; }
+.number { text-align: right; }
+tbody .number { font-family: ui-monospace, "Liberation Mono", Menlo, monospace; font-size: 0.8125rem; }
 details { margin: 8px 0; }
 summary { cursor: pointer; color: var(--soft); font-size: 0.875rem; }
 details .scroll { max-height: 420px; overflow: auto; }
@@ -66,6 +67,12 @@ img { max-width: 100%; height: auto; }
   #graph svg { width: auto !important; height: auto !important; max-width: 100%; }
 }
 """
+
+_LONGEST_FROM_POINT = 22
+"""Of the shortest text of a number, as in `1.2345678901234567e-308`."""
+STYLE_SHEET += "".join(
+    f".pad{count} {{ padding-right: calc(12px + {count}ch); }}\n" for count in range(1, _LONGEST_FROM_POINT + 1)
+)
 
 GRAPH_SCRIPT = """
 "use strict";

@@ -197,14 +197,44 @@ def test_linear_axes_have_round_ticks_at_their_ends(values: list[float], ticks: 
     assert (axis.place(axis.low), axis.place(axis.high)) == (0, 100)
 
 
-@pytest.mark.parametrize("values", [[5.0, 5.0], [0.0], [1e-300, 1e300], [math.inf, 1e-45], [3.4e38]])
+@pytest.mark.parametrize(
+    "values",
+    [
+        [5.0, 5.0],
+        [0.0],
+        [1e-300, 1e300],
+        [math.inf, 1e-45],
+        [3.4e38],
+        [1.7e308, -1.7e308],
+        [0.0, 5e-324],
+        [1.0, 1.0 + 4e-16],
+    ],
+)
 def test_axes_of_any_numbers_have_room_and_few_ticks(values: list[float]) -> None:
     for axis in (linear_axis(values, 0, 1), log_axis(values, 0, 1)):
         assert axis.low < axis.high
         assert 2 <= len(axis.ticks) <= 9
+        assert len({axis.text(tick) for tick in axis.ticks}) == len(axis.ticks)
         assert all(0 <= axis.place(value) <= 1 for value in values if math.isfinite(value) and value > 0)
+
+
+def test_labels_tell_near_ticks_apart() -> None:
+    axis = linear_axis([2.30258, 2.3026], 0, 1)
+    assert [float(axis.text(tick)) for tick in axis.ticks] == pytest.approx(axis.ticks, abs=1e-8)
+
+
+def test_columns_of_numbers_have_their_points_below_one_another() -> None:
+    rows = [(8, 0.25, None, 5), (16, 12.5, 1.5, "five"), (32, 1e-05, math.nan, 5)]
+    cells = re.findall(r'<t[hd][^>]*?(?: class="([^"]*)")?>([^<]*)</t[hd]>', table(["step", "a", "b", "c"], rows))
+    assert cells == [
+        *(("number", "step"), ("number", "a"), ("number", "b"), ("", "c")),
+        *(("number", "8"), ("number pad1", "0.25"), ("number pad2", ""), ("", "5")),
+        *(("number", "16"), ("number pad2", "12.5"), ("number", "1.5"), ("", "five")),
+        *(("number", "32"), ("number", "1e-05"), ("number pad2", "nan"), ("", "5")),
+    ]
+    assert "<tbody></tbody>" in table(["a", "b"], [])
 
 
 def test_elements_escape_what_is_no_markup() -> None:
     assert element("p", "<b>", Markup("<i>x</i>"), class_='"') == '<p class="&quot;">&lt;b&gt;<i>x</i></p>'
-    assert "<td></td>" in table(["a", "b"], [("x", None)])
+    assert '<td class="number"></td>' in table(["a", "b"], [("x", None)])
