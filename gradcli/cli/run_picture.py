@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gradcli.inspection.training_runs.history import RunHistory, RunStatus
 
 CURVE_WIDTH = 32
+_FEWEST_BARS = 4
 _LEVELS = 800
 _CURVES = (
     ("train_loss", "train loss", ".4f"),
@@ -25,16 +26,19 @@ _CURVES = (
 _LINES_OF_THE_REST = 16
 
 
-def run_picture(history: RunHistory, status: RunStatus, height: int | None) -> Group:
-    """The picture of a run for Rich; in `height` lines, if given, with the layers of the largest gradients only."""
+def run_picture(history: RunHistory, status: RunStatus, width: int, height: int | None) -> Group:
+    """The picture of a run for Rich, `width` characters wide: numbers stay whole, the bars get the room that is left.
+
+    In `height` lines, if given, with the layers of the largest gradients only.
+    """
     from rich.console import Group
     from rich.text import Text
 
     parts: list[Any] = [Text(without_control_characters(_heading(history, status)))]
     if history.epochs:
-        parts += [Text(), _curves(history)]
+        parts += [Text(), _curves(history, width)]
     if history.gradients:
-        parts += [Text(), Text(_step(history)), _layers(history, height)]
+        parts += [Text(), Text(_step(history)), _layers(history, width, height)]
     if not history.epochs and not history.gradients:
         parts.append(Text("no records yet: the first comes at the end of the first epoch"))
     elif not history.gradients and history.config.get("log-grads") is None:
@@ -56,45 +60,33 @@ def _step(history: RunHistory) -> str:
     )
 
 
-def _curves(history: RunHistory) -> Any:
-    table = _table()
-    for heading in ("", "last", "smallest", "largest", "by epoch"):
-        table.add_column(heading, justify="left" if heading in ("", "by epoch") else "right", no_wrap=True)
+def _curves(history: RunHistory, width: int) -> Any:
+    rows = []
     for field, name, form in _CURVES:
         values = [float(record[field]) for record in history.epochs]
         finite = [value for value in values if math.isfinite(value)] or [math.nan]
-        table.add_row(
-            name, *(f"{value:{form}}" for value in (values[-1], min(finite), max(finite))), row_of_values(values)
-        )
-    return table
+        rows.append((name, [f"{value:{form}}" for value in (values[-1], min(finite), max(finite))], values))
+    return _table(("", "last", "smallest", "largest", "by epoch"), rows, width)
 
 
-def _layers(history: RunHistory, height: int | None) -> Any:
+def _layers(history: RunHistory, width: int, height: int | None) -> Any:
     """The last norm and update ratio of each layer that fits, and its norms on a logarithmic scale."""
-    from rich.text import Text
-
     norms, ratios = history.layer_series("grad_norm"), history.layer_series("update_ratio")
     names = list(norms)
     shown = set(names)
     if height is not None:
         largest = sorted(names, key=lambda name: -_size(norms[name][-1]))
         shown = set(largest[: max(3, height - _LINES_OF_THE_REST)])
-    table = _table()
-    for heading in ("layer", "norm", "update ratio", "norm by step, logarithmic"):
-        table.add_column(heading, justify="right" if heading in ("norm", "update ratio") else "left", no_wrap=True)
+    rows = []
     for name in names:
         if name in shown:
             series = [math.nan if value is None else value for value in norms[name]]
             logarithms = [math.log10(value) if value > 0 else math.nan for value in series]
-            table.add_row(
-                Text(without_control_characters(name)),
-                _number(norms[name][-1], ".3g"),
-                _number(ratios[name][-1], ".2g"),
-                row_of_values(logarithms),
-            )
+            numbers = [_number(norms[name][-1], ".3g"), _number(ratios[name][-1], ".2g")]
+            rows.append((without_control_characters(name), numbers, logarithms))
     if len(shown) < len(names):
-        table.add_row(f"{len(names) - len(shown)} more", "", "", "")
-    return table
+        rows.append((f"{len(names) - len(shown)} more", ["", ""], []))
+    return _table(("layer", "norm", "update ratio", "norm by step, logarithmic"), rows, width)
 
 
 def row_of_values(values: Sequence[float], width: int = CURVE_WIDTH) -> str:
@@ -112,11 +104,27 @@ def row_of_values(values: Sequence[float], width: int = CURVE_WIDTH) -> str:
     return "".join(bar if level else "!" for bar, level in zip(bars, levels, strict=True))
 
 
-def _table() -> Any:
+def _table(headings: Sequence[str], rows: Sequence[tuple[str, Sequence[str], Sequence[float]]], width: int) -> Any:
+    """A name, numbers and, if there is room, bars in each row; names are cut short where numbers alone are too wide."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    name_heading, *number_headings, bars_heading = headings
+    columns = [[heading, *(numbers[place] for _, numbers, _ in rows)] for place, heading in enumerate(number_headings)]
+    names = [name_heading, *(name for name, _, _ in rows)]
+    taken = 1 + sum(max(map(len, column)) + 1 for column in (names, *columns))
+    room = min(CURVE_WIDTH, width - taken - 1)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(name_heading)  # the only one that may become narrower
+    for heading in number_headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    if room >= _FEWEST_BARS:
+        table.add_column(bars_heading, max_width=room)
+    for name, numbers, values in rows:
+        bars = [row_of_values(values, room)] if room >= _FEWEST_BARS else []
+        table.add_row(Text(name, no_wrap=True, overflow="ellipsis"), *numbers, *bars)
+    return table
 
 
 def _size(value: float | None) -> float:

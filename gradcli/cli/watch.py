@@ -77,15 +77,15 @@ def _show(follower: RunFollower, *, once: bool) -> None:
     status = follower.status()
     follower.new_records()
     if once:
-        console.print(run_picture(follower.history, status, None))
+        console.print(run_picture(follower.history, status, console.width, None))
         return
-    picture = run_picture(follower.history, status, console.height)
+    picture = run_picture(follower.history, status, console.width, console.height)
     with Live(picture, console=console, auto_refresh=False, transient=False) as live:
         while status.is_running:
             time.sleep(SECONDS_BETWEEN_LOOKS)
             status = follower.status()  # before the records: none can come after the end
             follower.new_records()
-            live.update(run_picture(follower.history, status, console.height), refresh=True)
+            live.update(run_picture(follower.history, status, console.width, console.height), refresh=True)
 
 
 def _write(follower: RunFollower, destination: Output, *, once: bool) -> None:

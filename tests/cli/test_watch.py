@@ -50,13 +50,13 @@ def append(path: Path, epoch: int) -> None:
         file.writelines(json.dumps(record) + "\n" for record in records(epoch))
 
 
-def picture(path: Path, status: RunStatus, height: int | None = None) -> str:
+def picture(path: Path, status: RunStatus, height: int | None = None, width: int = 120) -> str:
     from rich.console import Console
 
     follower = RunFollower(path)
     follower.new_records()
     file = io.StringIO()
-    Console(file=file, width=120).print(run_picture(follower.history, status, height))
+    Console(file=file, width=width).print(run_picture(follower.history, status, width, height))
     return file.getvalue()
 
 
@@ -129,6 +129,27 @@ def test_a_low_terminal_shows_the_layers_of_the_largest_gradients(folder: Path) 
     names = [line.split()[0] for line in shown.splitlines() if line.split() and line.split()[0] in LAYERS]
     assert names == LAYERS[2:]
     assert "2 more" in shown
+
+
+@pytest.mark.parametrize(("width", "bars"), [(40, 0), (50, 9), (80, 32)])
+def test_a_narrow_terminal_has_fewer_bars_but_whole_numbers(folder: Path, width: int, bars: int) -> None:
+    for epoch in range(2, 40):
+        append(folder, epoch)
+    with (folder / "metrics.jsonl").open("a") as file:
+        layers = [{"name": "layer4.1.downsample.0", "grad_norm": 1.25e-5, "update_ratio": 3.5e-5}]
+        file.write(json.dumps({**records(40)[0], "layers": layers}) + "\n")
+    lines = picture(folder, RunStatus(True), width=width).splitlines()
+    assert max(map(len, lines)) <= width
+    (loss,) = [line for line in lines if line.startswith(" train loss")]
+    assert loss.split()[2:5] == ["0.0256", "0.0256", "1.0000"]
+    (layer,) = [line for line in lines if line.startswith(" layer4")]
+    assert layer.split()[1:3] == ["1.25e-05", "3.5e-05"]
+    assert len("".join(loss.split()[5:])) == bars
+
+
+def test_a_record_of_no_layers_has_a_picture(folder: Path) -> None:
+    (folder / "metrics.jsonl").write_text(json.dumps({**records(1)[0], "layers": []}) + "\n")
+    assert "gradients of step 4" in picture(folder, RunStatus(True))
 
 
 def test_before_the_first_record_and_without_gradients(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,7 +151,7 @@ def _known_record(record: dict[str, Any] | None) -> dict[str, Any] | None:
     if "kind" not in record:
         numbers = isinstance(record.get("epoch"), int) and all(_is_number(record.get(name)) for name in _EPOCH_NUMBERS)
         return {"kind": EPOCH, **record} if numbers else None
-    if not is_gradient_record(record) or not isinstance(record.get("layers"), list):
+    if not (is_gradient_record(record) and isinstance(record.get("layers"), list) and _is_number(record.get("lr"))):
         return None
     parts = [record, *record["layers"]]
     if all(isinstance(part, dict) and _is_number(part.get("grad_norm")) and _has_ratio(part) for part in parts) and all(
@@ -165,7 +166,9 @@ def _has_ratio(part: Mapping[str, Any]) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return (isinstance(value, int | float) and not isinstance(value, bool)) or value in ("nan", "inf", "-inf")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return abs(value) <= sys.float_info.max
+    return isinstance(value, float) or value in ("nan", "inf", "-inf")
 
 
 def _identity(path: Path) -> tuple[int, ...]:
