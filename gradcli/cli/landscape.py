@@ -58,7 +58,7 @@ def landscape(
     from gradcli.training.passes import prepare
 
     settings = surface.LandscapeSettings(
-        radius=radius, points=points or (GRID_POINTS if grid else CURVE_POINTS), grid=grid
+        radius=radius, points=(GRID_POINTS if grid else CURVE_POINTS) if points is None else points, grid=grid
     )
     run = prepare(options.settings())
     with progress("points", surface.point_count(settings)) as advance:

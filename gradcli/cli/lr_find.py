@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import typer
 
 from gradcli.cli.option_groups import FreezeOptions, ModelOptions, OutputOptions
-from gradcli.cli.options import FORMAT, TRAINING_PANEL, KernelsOption, ShapeOption
+from gradcli.cli.options import FORMAT, TRAINING_PANEL, KernelsOption, Shape, shape_option
 from gradcli.cli.progress import progress
 from gradcli.cli.tables import Column
 from gradcli.cli.training_options import DataOptions, OptimizerOptions
@@ -53,7 +53,7 @@ def lr_find(
             "--batch-size", "-b", metavar="INT", min=1, rich_help_panel=TRAINING_PANEL, help="Of DATA.  [default: 32]"
         ),
     ] = None,
-    shape: ShapeOption = None,
+    shape: Annotated[Shape | None, shape_option("8,3,64,64")] = None,
     kernels: KernelsOption = "fast",
     format: Annotated[LrFindFormat | None, FORMAT] = None,
 ) -> None:

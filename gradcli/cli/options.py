@@ -160,17 +160,21 @@ InputOption = Annotated[
         rich_help_panel=INPUT_PANEL,
     ),
 ]
-ShapeOption = Annotated[
-    Shape | None,
-    typer.Option(
+
+
+def shape_option(default: str) -> Any:
+    """`--shape`, whose help names the shape that a command takes without it."""
+    return typer.Option(
         "--shape",
         metavar="N,C,H,W",
         parser=_parse_shape_option,
-        help="Shape of the random input.  [default: 1,3,64,64]",
+        help=f"Shape of the random input.  [default: {default}]",
         show_default=False,
         rich_help_panel=INPUT_PANEL,
-    ),
-]
+    )
+
+
+ShapeOption = Annotated[Shape | None, shape_option("1,3,64,64")]
 TargetOption = Annotated[
     str | None,
     typer.Option(

@@ -6,7 +6,7 @@ import logging
 from typing import Annotated, Literal, get_args
 
 from gradcli.cli.option_groups import OutputOptions
-from gradcli.cli.options import FORMAT, NoVerifyOption, SeedOption, ShapeOption, WeightsOption
+from gradcli.cli.options import FORMAT, NoVerifyOption, SeedOption, Shape, WeightsOption, shape_option
 from gradcli.cli.progress import progress
 from gradcli.cli.tables import Column
 
@@ -28,7 +28,7 @@ def selftest(
     output: OutputOptions,
     weights: WeightsOption = "random:0",
     no_verify: NoVerifyOption = False,
-    shape: ShapeOption = None,
+    shape: Annotated[Shape | None, shape_option("4,3,64,64")] = None,
     seed: SeedOption = 0,
     format: Annotated[SelftestFormat | None, FORMAT] = None,
 ) -> None:
@@ -36,7 +36,7 @@ def selftest(
 
     What follows from the mathematics of the losses, the network's counts, what train and eval mode move; and different
     ways to the same gradients: in parts, image by image, fast kernels, two threads. Each check is a number and its
-    bound; exit code 6 if one is beyond it. Without --shape the images are 4,3,64,64, random.
+    bound; exit code 6 if one is beyond it.
 
     \b
     gradcli selftest

@@ -42,7 +42,11 @@ def test_a_picture(gradcli: Run, model_file: Path, more: tuple[str, ...]) -> Non
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(("--points", "4"), "--points 4: expected an odd number"), (("--radius", "0"), "--radius 0: expected a finite")],
+    [
+        (("--points", "4"), "--points 4: expected an odd number"),
+        (("--points", "0"), "--points 0: expected an odd number"),
+        (("--radius", "0"), "--radius 0: expected a finite"),
+    ],
 )
 def test_wrong_usage(gradcli: Run, arguments: tuple[str, ...], message: str) -> None:
     result = gradcli("landscape", *arguments)

@@ -82,3 +82,10 @@ def test_wrong_usage(gradcli: Run, arguments: tuple[str, ...], message: str) -> 
     result = gradcli("lr-find", *arguments)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "shape"), [("graph", "1,3,64,64"), ("selftest", "4,3,64,64"), ("lr-find", "8,3,64,64")]
+)
+def test_help_names_the_shape_of_the_random_images(gradcli: Run, command: str, shape: str) -> None:
+    assert f"[default: {shape}]" in " ".join(gradcli(command, "--help").stdout.split())
