@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from labelled_images import pixels_and_labels
 
+from gradcli.autograd import Tensor, no_grad
 from gradcli.errors import DataError, ExitCode
 from gradcli.models import load_model
 
@@ -344,3 +345,36 @@ def test_curves_go_on_from_run_to_run(recipe: Import, tmp_path: Path) -> None:
     assert (list(held_out.xs), list(held_out.ys)) == ([1, 2, 3], [12.5, 25.0, 50.0])
     assert list(trained_on.ys) == [6.25, 12.5, 25.0]
     assert curves.first_epochs(runs) == {"second": 3.0}
+
+
+def test_held_out_drawings_count_by_pack(
+    recipe: Import, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = recipe("held_out")
+    images, labels = pixels_and_labels(12, classes=2, size=8)
+    path = tmp_path / "sprites.npz"
+    pack = np.array([0, 0, 2, 2, 2, 3])
+    names = {"classes": ["up", "down"], "packs": ["a", "b", "c", "d"], "pack_val": pack}
+    np.savez(path, x_train=images[:6], y_train=labels[:6], x_val=images[6:], y_val=labels[6:], **names)
+    loaded = load_model("random:3", 2)
+    monkeypatch.setattr(program, "load_model", lambda weights: loaded)
+    report = tmp_path / "report.json"
+    arguments = [str(path), "-w", "random:3", "--image-sizes", "32", "--apart", "a", "b", "--json", str(report)]
+    monkeypatch.setattr(sys, "argv", ["program", *arguments])
+    program.main()
+    dataset = program.open_dataset(str(path), program.straight_preprocessing(loaded, 32)).validation
+    with no_grad():
+        scores = loaded.model.eval()(Tensor(dataset.images(range(6)))).array
+    right = scores.argmax(axis=1) == labels[6:]
+    cases = {case["drawings"]: (case["images"], case["top1"]) for case in json.loads(report.read_text())["cases"]}
+    assert cases == {
+        name: (int(chosen.sum()), pytest.approx(100 * right[chosen].mean()))
+        for name, chosen in [
+            ("all", pack >= 0),
+            ("all but a and b", pack >= 2),
+            ("a", pack == 0),
+            ("c", pack == 2),
+            ("d", pack == 3),
+        ]
+    }
+    assert capsys.readouterr().out.splitlines()[2].startswith("| all | 32x32 | 6 |")
