@@ -153,6 +153,8 @@ def _known_record(record: dict[str, Any] | None) -> dict[str, Any] | None:
         return {"kind": EPOCH, **record} if numbers else None
     if not (is_gradient_record(record) and isinstance(record.get("layers"), list) and _is_number(record.get("lr"))):
         return None
+    if record.get("loss") is not None and not _is_number(record["loss"]):
+        return None
     parts = [record, *record["layers"]]
     if all(isinstance(part, dict) and _is_number(part.get("grad_norm")) and _has_ratio(part) for part in parts) and all(
         isinstance(layer.get("name"), str) for layer in record["layers"]

@@ -66,6 +66,7 @@ def test_what_is_no_record_is_passed_over(folder: Path) -> None:
         gradients(1, 3, norm="much"),
         gradients(1, 3, norm=10**400),
         {**gradients(1, 3), "lr": None},
+        {**gradients(1, 3), "loss": "low"},
         {**gradients(1, 4), "layers": [3]},
     ]
     append(folder, *bad, epoch(1), end="null\n[1]\n{broken\n")
