@@ -29,8 +29,8 @@ class Axis:
         return self.start + min(max(share, 0.0), 1.0) * (self.end - self.start)
 
     def text(self, tick: float) -> str:
-        """A tick's label: as few digits, 4 or more, as tell all ticks apart; powers of ten from afar as `1e-05`."""
-        texts = (f"{tick:.{digits}g}" for digits in range(4, 17) if self._differ(digits))
+        """A tick's label: as few digits, 5 or more, as tell all ticks apart; powers of ten from afar as `1e-05`."""
+        texts = (f"{tick:.{digits}g}" for digits in range(5, 17) if self._differ(digits))
         return next(texts, f"{tick:.17g}")
 
     def _differ(self, digits: int) -> bool:

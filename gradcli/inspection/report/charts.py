@@ -53,7 +53,7 @@ def line_chart(
     everything = [value for values in series.values() for value in values if value is not None]
     bottom, top = _LINE_HEIGHT - 44, 34.0
     y_axis = log_axis(everything, bottom, top) if log else linear_axis(everything, bottom, top)
-    x_axis = linear_axis(x, _LINE_MARGIN, WIDTH - 16)
+    x_axis = linear_axis(x, _LINE_MARGIN, WIDTH - 24)
     parts = [_horizontal_grid(y_axis, x_axis.start, x_axis.end)]
     for tick in x_axis.ticks:
         if tick == int(tick):

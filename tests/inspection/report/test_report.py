@@ -223,6 +223,11 @@ def test_labels_tell_near_ticks_apart() -> None:
     assert [float(axis.text(tick)) for tick in axis.ticks] == pytest.approx(axis.ticks, abs=1e-8)
 
 
+def test_ten_thousand_epochs_are_counted_in_plain_numbers() -> None:
+    axis = linear_axis([1, 10_000], 0, 1)
+    assert [axis.text(tick) for tick in axis.ticks] == ["0", "2000", "4000", "6000", "8000", "10000"]
+
+
 def test_columns_of_numbers_have_their_points_below_one_another() -> None:
     rows = [(8, 0.25, None, 5), (16, 12.5, 1.5, "five"), (32, 1e-05, math.nan, 5)]
     cells = re.findall(r'<t[hd][^>]*?(?: class="([^"]*)")?>([^<]*)</t[hd]>', table(["step", "a", "b", "c"], rows))
