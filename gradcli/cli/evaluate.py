@@ -16,6 +16,7 @@ from gradcli.cli.progress import progress
 from gradcli.cli.tables import Column
 from gradcli.data.split_names import Split
 from gradcli.errors import UsageError
+from gradcli.models.weights_source import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
     from gradcli.inspection.evaluation import Evaluation
@@ -45,7 +46,7 @@ def evaluate(
         ),
     ],
     output: OutputOptions,
-    weights: WeightsOption = "random:0",
+    weights: WeightsOption = DEFAULT_WEIGHTS,
     no_verify: NoVerifyOption = False,
     split: Annotated[
         Split | None,
@@ -126,7 +127,7 @@ def evaluate(
             "seconds": time.perf_counter() - start,
         }
         destination.write_records(result.classes, COLUMNS, document=document, records_field="classes")
-    logger.info("%s", _summary(result, data, split_name))
+    logger.info("%s; weights %s, %s kernels", _summary(result, data, split_name), loaded.weights, kernels)
 
 
 def _summary(result: Evaluation, data: str, split: str) -> str:

@@ -13,6 +13,7 @@ from gradcli.cli.progress import progress
 from gradcli.cli.tables import Column
 from gradcli.data.split_names import Split
 from gradcli.errors import DataError
+from gradcli.models.weights_source import DEFAULT_WEIGHTS
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ def features(
         ),
     ],
     output: OutputOptions,
-    weights: WeightsOption = "random:0",
+    weights: WeightsOption = DEFAULT_WEIGHTS,
     no_verify: NoVerifyOption = False,
     split: Annotated[Split | None, typer.Option("--split", help="Which part of a data set. Left out: all.")] = None,
     null: Annotated[
@@ -73,12 +74,16 @@ def features(
         with destination.record_writer(columns) as write:
             for record in table.records():
                 about: dict[str, Any] = {"path": record.path}
+                if destination.format != "csv":
+                    about["weights"] = loaded.weights
                 if table.labelled:
                     about |= {"split": record.split, "label": record.label, "class": record.class_name}
                 if destination.format == "csv":
                     write(about | {f"feature_{index}": value for index, value in enumerate(record.features)})
                 else:
                     write(about | {"features": record.features})
+    if destination.format not in ("json", "jsonl"):
+        logger.info("weights %s, %s kernels", loaded.weights, kernels)
     if table.skipped:
         if not table.labelled:
             raise DataError(f"{len(table.skipped)} of {len(source)} images can't be read: {some_names(table.skipped)}")

@@ -164,7 +164,7 @@ def _train(run: FinetuneRun, folder: RunFolder, config: Mapping[str, Any], desti
         write = stack.enter_context(destination.record_writer(COLUMNS))
         progress = stack.enter_context(TrainingProgress(epochs, finetuning.images_per_epoch, run.epochs_done))
         for record in run.records(config, progress.batch, should_stop, progress.features):
-            write(record)
+            write({**asdict(record), "weights": finetuning.loaded.weights})
             if events is not None:
                 events.add(record)
             logger.info(

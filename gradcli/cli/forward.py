@@ -40,8 +40,9 @@ def forward(
     run = prepare(options.settings())
     prediction, loss_tensor, seconds = run_forward(run, with_loss=options.target is not None)
     loss = None if loss_tensor is None else loss_tensor.item()
+    caption = f"{run.describe()}, {seconds:.3f} s" + ("" if loss is None else f", loss {loss:.6g}")
     if destination.format in ("npy", "npz"):
-        destination.write_arrays({"prediction": prediction.array})
+        destination.write_arrays({"prediction": prediction.array}, caption=caption)
     else:
         document = {
             "weights": run.loaded.weights,
@@ -53,7 +54,6 @@ def forward(
             "seconds": seconds,
         }
         classes = top_classes(prediction.array, run.names, run.loaded.classes, top)
-        caption = f"{run.describe()}, {seconds:.3f} s" + ("" if loss is None else f", loss {loss:.6g}")
         destination.write_records(
             [dataclasses.asdict(record) for record in classes],
             COLUMNS,

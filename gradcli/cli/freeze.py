@@ -12,6 +12,7 @@ from gradcli.cli.option_groups import FreezeOptions, OutputOptions
 from gradcli.cli.options import FORMAT, NoVerifyOption, SaveOption, SeedOption, WeightsOption
 from gradcli.cli.output import check_weights_path
 from gradcli.cli.tables import Column
+from gradcli.models.weights_source import DEFAULT_WEIGHTS
 
 FreezeFormat = Literal["table", "json", "jsonl", "csv"]
 
@@ -24,7 +25,7 @@ def freeze(
     patterns: Annotated[
         list[str] | None, typer.Argument(metavar="[PATTERN]...", help="Freeze these, before the options' rules.")
     ] = None,
-    weights: WeightsOption = "random:0",
+    weights: WeightsOption = DEFAULT_WEIGHTS,
     no_verify: NoVerifyOption = False,
     seed: SeedOption = 0,
     save: SaveOption = None,
@@ -58,7 +59,8 @@ def freeze(
         COLUMNS,
         document={"weights": loaded.weights, "totals": totals},
         records_field="parameters",
-        caption=f"{listing.trainable:,} of {listing.numel:,} numbers train, {listing.frozen:,} are frozen",
+        caption=f"weights {loaded.weights}: {listing.trainable:,} of {listing.numel:,} numbers train, "
+        f"{listing.frozen:,} are frozen",
     )
     if save is not None:
         save_model(Path(save), loaded)

@@ -178,7 +178,7 @@ def grads(
     elif destination.format == "png":
         _write_picture(destination, run, gradients)
     elif destination.format in BINARY_FORMATS:
-        _write_arrays(destination, gradients)
+        _write_arrays(destination, run, gradients)
     else:
         field = "activations" if view == "--activations" else "groups" if statistics.group_by else "gradients"
         _write_statistics(destination, statistics, ranking, run, gradients, document, field)
@@ -188,13 +188,14 @@ def grads(
     gradients.check_finite()
 
 
-def _write_arrays(destination: Output, gradients: Gradients) -> None:
+def _write_arrays(destination: Output, run: Pass, gradients: Gradients) -> None:
     if destination.format == "npy" and len(gradients.arrays) != 1:
         raise UsageError(
             f"--format npy holds exactly one gradient, not {len(gradients.arrays)}; "
             "choose it with --param NAME, or take npz or safetensors"
         )
-    destination.write_arrays(gradients.arrays, {"gradcli.kernels": gradients.kernels})
+    metadata = {"gradcli.weights": gradients.weights, "gradcli.kernels": gradients.kernels}
+    destination.write_arrays(gradients.arrays, metadata, caption=f"loss {gradients.loss:.6g}, {run.describe()}")
 
 
 def _write_picture(destination: Output, run: Pass, gradients: Gradients) -> None:

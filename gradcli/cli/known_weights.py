@@ -44,6 +44,7 @@ def list_weights(output: OutputOptions, format: Annotated[ListFormat | None, FOR
     """The weights that -w knows by name, and where each of them is.
 
     \b
+    bundled      comes with gradcli
     cached       in gradcli's cache, ready to use
     downloaded   as published, in the cache's downloads, and used from there
     torch.hub    downloaded by PyTorch, and used from there

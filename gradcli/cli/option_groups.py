@@ -40,6 +40,7 @@ from gradcli.cli.options import (
 )
 from gradcli.cli.output import Output
 from gradcli.errors import UsageError
+from gradcli.models.weights_source import DEFAULT_WEIGHTS
 from gradcli.training.freezing import FreezeRule
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 class ModelOptions:
     """Which weights, how batch norm behaves, and the seed of everything random."""
 
-    weights: WeightsOption = "random:0"
+    weights: WeightsOption = DEFAULT_WEIGHTS
     no_verify: NoVerifyOption = False
     mode: ModeOption = None
     seed: SeedOption = 0

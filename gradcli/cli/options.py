@@ -107,7 +107,8 @@ WeightsOption = Annotated[
         envvar="GRADCLI_WEIGHTS",
         show_envvar=True,
         help="A known name (gradcli weights list), random or random:SEED, a file of weights such as .safetensors, .pth "
-        "or .npz, or a run folder.",
+        "or .npz, or a run folder. Left out: imagenet1k-v1 once that is fetched, until then emoji1k, which is bundled.",
+        show_default=False,
         rich_help_panel=MODEL_PANEL,
     ),
 ]

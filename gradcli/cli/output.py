@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import shutil
 import sys
@@ -14,11 +15,22 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from gradcli.cli.formats import BINARY_FORMATS, choose_format
 from gradcli.cli.plain_values import plain, strict_json
-from gradcli.cli.tables import Caption, Column, draw_table, header_line, row_line, write_csv_row
+from gradcli.cli.tables import (
+    Caption,
+    Column,
+    draw_table,
+    header_line,
+    row_line,
+    terminal_console,
+    write_csv_row,
+)
 from gradcli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
+    from rich.console import RenderableType
+
+logger = logging.getLogger(__name__)
 
 Record = Mapping[str, Any]
 
@@ -72,6 +84,12 @@ class Output:
         """Whether records become a table for a reader at a terminal, and not text for a program."""
         return self.format == "table" and self.is_terminal
 
+    def draw(self, *renderables: RenderableType) -> None:
+        """Draw Rich's renderables, of a command that does not show its records as rows; for one that
+        `is_drawn_table`."""
+        with self._text_file() as file:
+            terminal_console(file).print(*renderables, sep="\n")
+
     def write_text(self, text: str) -> None:
         """Write text that the command has formatted itself, such as a graph in DOT or SVG."""
         with self._text_file() as file:
@@ -95,7 +113,7 @@ class Output:
 
         Rows show the `columns`; JSON holds every field. With `document`, JSON is one object of
         those fields and the list of records under `records_field`; without, one object per record
-        and line. `caption` stands below a table on a terminal.
+        and line. `caption` stands below a table on a terminal; rows elsewhere have it on standard error.
         """
         if self.format == "json" and document is not None:
             whole = {
@@ -115,7 +133,8 @@ class Output:
     ) -> Iterator[Callable[[Record | Any], None]]:
         """A function that writes one record at a time, for runs that produce them slowly.
 
-        Lines go out at once; a table on a terminal is drawn at the end, when its widths are known.
+        Lines go out at once; a table on a terminal is drawn at the end, when its widths are known. `caption` is as in
+        `write_records`.
         """
         if self.is_drawn_table:
             rows: list[Record] = []
@@ -148,6 +167,8 @@ class Output:
             yield write
             if not heading_written:
                 self._write_heading(file, columns)
+        if caption and self.format in ("table", "csv"):
+            logger.info("%s", caption)
 
     def _write_heading(self, file: TextIO, columns: Sequence[Column]) -> None:
         if self.format == "table":
@@ -155,12 +176,23 @@ class Output:
         elif self.format == "csv":
             write_csv_row(file, [column.field for column in columns])
 
-    def write_arrays(self, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
+    def write_arrays(
+        self,
+        arrays: Mapping[str, np.ndarray],
+        metadata: Mapping[str, str] | None = None,
+        *,
+        caption: str | None = None,
+    ) -> None:
         """Write named arrays in the format `npy` (exactly one), `npz` or `safetensors`.
 
         Memory order is C in every file. `metadata` reaches safetensors only, the others have no
-        place for it.
+        place for it; `caption` goes to standard error.
         """
+        self._write_arrays(arrays, metadata)
+        if caption:
+            logger.info("%s", caption)
+
+    def _write_arrays(self, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None) -> None:
         if self.format == "safetensors":
             self._write_safetensors(arrays, metadata)
             return

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, get_args
 from gradcli.cli.option_groups import FreezeOptions, OutputOptions
 from gradcli.cli.options import FORMAT, NoVerifyOption, ShapeOption, WeightsOption
 from gradcli.cli.tables import Column
+from gradcli.models.weights_source import DEFAULT_WEIGHTS
 
 SummaryFormat = Literal["table", "json", "jsonl", "csv"]
 
@@ -23,7 +24,7 @@ COLUMNS = [
 def summary(
     options: FreezeOptions,
     output: OutputOptions,
-    weights: WeightsOption = "random:0",
+    weights: WeightsOption = DEFAULT_WEIGHTS,
     no_verify: NoVerifyOption = False,
     shape: ShapeOption = None,
     format: Annotated[SummaryFormat | None, FORMAT] = None,
@@ -49,6 +50,6 @@ def summary(
             "multiply_adds": model.multiply_adds,
         },
         records_field="layers",
-        caption=f"{model.parameters:,} parameters, {model.trainable:,} of them trainable; {model.multiply_adds:,} "
-        f"multiply-adds for an input of {'x'.join(map(str, model.input_shape))}",
+        caption=f"weights {loaded.weights}: {model.parameters:,} parameters, {model.trainable:,} of them trainable; "
+        f"{model.multiply_adds:,} multiply-adds for an input of {'x'.join(map(str, model.input_shape))}",
     )

@@ -6,9 +6,12 @@ import csv
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from gradcli.cli.plain_values import field_text, plain, without_control_characters
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 COLUMN_GAP = 2
 
@@ -54,18 +57,24 @@ def write_csv_row(file: TextIO, values: Sequence[Any]) -> None:
     csv.writer(file, lineterminator="\n").writerow([field_text(value) for value in values])
 
 
+def terminal_console(file: TextIO) -> Console:
+    """Rich's console for a terminal."""
+    from rich.console import Console
+
+    # With NO_COLOR Rich would still write bold and underline; nothing at all is safer to log.
+    return Console(file=file, color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False)
+
+
 def draw_table(
     records: Sequence[Mapping[str, Any]], columns: Sequence[Column], file: TextIO, caption: Caption | None = None
 ) -> None:
     """Draw a table for a reader at a terminal; long names fold instead of being cut."""
     # Imported here because only a table on a terminal needs it.
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    # With NO_COLOR Rich would still write bold and underline; nothing at all is safer to log.
-    console = Console(file=file, color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False)
+    console = terminal_console(file)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, COLUMN_GAP - 1, 0, 0))
     texts_of = {
         column: [_cell_text(record.get(column.field), column.format) for record in records] for column in columns

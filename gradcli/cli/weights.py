@@ -51,7 +51,10 @@ _COUNTER = "num_batches_tracked"
 
 def convert(
     source: Annotated[
-        str, typer.Argument(metavar="IN", help="A file of weights, such as .pth, .pt, .bin, .npz or .safetensors.")
+        str,
+        typer.Argument(
+            metavar="IN", help="A file of weights, such as .pth, .bin, .npz or .safetensors, or a known name."
+        ),
     ],
     destination: Annotated[str, typer.Argument(metavar="OUT", help="The .safetensors file to write.")],
     output: OutputOptions,
@@ -79,9 +82,9 @@ def convert(
     gradcli weights convert trained.pt timm.safetensors --naming timm
     """
     report = output.resolve(format, get_args(ConvertFormat))
-    from gradcli.checkpoints import convert_checkpoint
+    from gradcli.inspection.weights import convert_weights
 
-    conversion = convert_checkpoint(source, destination, dtype=dtype, naming=naming)
+    conversion = convert_weights(source, destination, dtype=dtype, naming=naming)
     if conversion.ignored:
         logger.info("%s: left out, because they are not of the network: %s", source, some_names(conversion.ignored))
     if conversion.not_renamed:

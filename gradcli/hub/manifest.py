@@ -1,4 +1,4 @@
-"""The weights that are known by name: where they are published, their checksum, and what belongs to them.
+"""The weights that are known by name: where they are published or lie, their checksum, and what belongs to them.
 
 They stand in `weights/manifest.toml`, which is `gradcli/weights/manifest.toml` in an installed package, and in
 `manifest.toml` in `$GRADCLI_HOME`, whose entries are added to them and take the place of those with the same name.
@@ -18,7 +18,7 @@ from gradcli.errors import WeightsError
 from gradcli.hub import cache
 
 # A name becomes the name of a file in the cache, and must not read as what else `--weights` takes.
-_NAME: Final = re.compile(r"(?!random$)[a-z0-9][a-z0-9._-]*")
+_NAME: Final = re.compile(r"(?!(?:random|default)$)[a-z0-9][a-z0-9._-]*")
 _SHA256_OR_PREFIX: Final = re.compile(r"[0-9a-f]{8,64}")
 _URL: Final = re.compile(r"https?://[^\s/]+/\S+")
 
@@ -40,6 +40,7 @@ class KnownWeights:
     name: str
     """What `--weights` calls it; also the name of its file in the cache."""
     url: str
+    """Where the file is published; empty if it comes with gradcli instead."""
     file: str
     """The name of the published file."""
     sha256: str
@@ -60,6 +61,8 @@ class KnownWeights:
     """The page that documents it."""
     date: str | None = None
     notes: str | None = None
+    path: Path | None = None
+    """The file itself, if it comes with gradcli; None for one that is published at `url`."""
 
     def accepts(self, sha256: str) -> bool:
         """Whether a file of this SHA-256 (64 digits) is the published one, as far as its digits are known."""
@@ -87,15 +90,16 @@ def published_manifest() -> Path:
 
 @functools.cache
 def _published() -> dict[str, KnownWeights]:
-    return read_manifest(published_manifest())
+    return read_manifest(published_manifest(), bundled_files=True)
 
 
-def read_manifest(path: Path) -> dict[str, KnownWeights]:
+def read_manifest(path: Path, *, bundled_files: bool = False) -> dict[str, KnownWeights]:
     """The entries of one manifest: a TOML file with a table for each of the known weights.
 
-    A table has the fields of `KnownWeights`. `preprocessing` is written as `{resize, crop, interpolation, mean, std}`:
-    the shorter side is resized to `resize` pixels, then a square of `crop` pixels is cut from the middle; without
-    `resize` the image is resized straight to that square. WeightsError as `known_weights` says.
+    A table has the fields of `KnownWeights` but for `path`. With `bundled_files`, one may have no `url`: its `file`
+    lies beside the manifest. `preprocessing` is written as `{resize, crop, interpolation, mean, std}`: the shorter side
+    is resized to `resize` pixels, then a square of `crop` pixels is cut from the middle; without `resize` the image is
+    resized straight to that square. WeightsError as `known_weights` says.
     """
     import tomllib
 
@@ -105,7 +109,7 @@ def read_manifest(path: Path) -> dict[str, KnownWeights]:
         raise WeightsError(f"{path}: the manifest cannot be read: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WeightsError(f"{path}: the manifest is no TOML: {error}") from None
-    return {name: _entry(name, table, path) for name, table in content.items()}
+    return {name: _entry(name, table, path, bundled_files) for name, table in content.items()}
 
 
 _Kind = tuple[type | tuple[type, ...], str]
@@ -128,7 +132,6 @@ _FIELDS: Final[Mapping[str, _Kind]] = {
     "date": _TEXT,
     "notes": _TEXT,
 }
-_REQUIRED: Final = ("url", "sha256")
 _ACCURACY_FIELDS: Final[Mapping[str, _Kind]] = {"acc1": _PERCENT, "acc5": _PERCENT, "at": _COUNT}
 _CHANNELS: Final[_Kind] = (list, "a list of three numbers, one per RGB channel")
 _PREPROCESSING_FIELDS: Final[Mapping[str, _Kind]] = {
@@ -140,19 +143,22 @@ _PREPROCESSING_FIELDS: Final[Mapping[str, _Kind]] = {
 }
 
 
-def _entry(name: str, table: object, path: Path) -> KnownWeights:
+def _entry(name: str, table: object, path: Path, bundled_files: bool) -> KnownWeights:
     where = f"{path}: the entry {name}"
     if not _NAME.fullmatch(name):
         raise WeightsError(
             f"{path}: {name!r} can't be the name of weights; use lower-case letters, digits, '.', '_' and '-'"
         )
-    values = _checked_table(table, _FIELDS, _REQUIRED, where)
-    if not _URL.fullmatch(values["url"]):
+    bundled = bundled_files and isinstance(table, dict) and "url" not in table
+    values = _checked_table(table, _FIELDS, ("file" if bundled else "url", "sha256"), where)
+    if bundled:
+        values |= {"url": "", "path": path.parent / values["file"]}
+    elif not _URL.fullmatch(values["url"]):
         raise WeightsError(f"{where}: url is {values['url']!r}; give an http or https address")
     values["sha256"] = values["sha256"].lower()
     if not _SHA256_OR_PREFIX.fullmatch(values["sha256"]):
         raise WeightsError(f"{where}: sha256 is {values['sha256']!r}; give 8 to 64 hexadecimal digits")
-    values.setdefault("file", values["url"].rsplit("/", 1)[1].partition("?")[0])
+    values.setdefault("file", values["url"].rpartition("/")[2].partition("?")[0])
     if not values["file"] or "/" in values["file"] or "\\" in values["file"] or values["file"].startswith("."):
         raise WeightsError(f"{where}: file is {values['file']!r}; give the plain name of the file")
     if values.get("naming", "torchvision") not in WRITTEN_STYLES:

@@ -42,10 +42,10 @@ class Verification:
 def identify(path: str | os.PathLike[str]) -> KnownWeights | None:
     """The known weights that a file claims to be by its name and place; its content is not looked at.
 
-    That is a file that gradcli has fetched and converted, whatever folder it is reached by; one with the published
-    name, which must also have the published size unless the name holds digits of the checksum; or, in a cache folder
-    of `torch.hub`, one whose name ends in digits of its checksum, as `torch.hub` names its downloads. Elsewhere such
-    digits may be a date or a commit and say nothing.
+    That is a file that comes with gradcli, or that it has fetched and converted, whatever folder it is reached by; one
+    with the published name, which must also have the published size unless the name holds digits of the checksum; or,
+    in a cache folder of `torch.hub`, one whose name ends in digits of its checksum, as `torch.hub` names its downloads.
+    Elsewhere such digits may be a date or a commit and say nothing.
     """
     path = Path(path)
     known = known_weights()
@@ -53,7 +53,7 @@ def identify(path: str | os.PathLike[str]) -> KnownWeights | None:
     if entry is not None and _is_converted(path, entry):
         return entry
     for entry in known.values():
-        if claims_to_be(path, entry):
+        if claims_to_be(path, entry) or (entry.path is not None and _same_place(path, entry.path)):
             return entry
     digits = _digits_in_name(path)
     if digits is not None and os.path.realpath(path.parent) in map(os.path.realpath, cache.torch_hub_folders()):
@@ -104,7 +104,11 @@ def verify_weights(path: str | os.PathLike[str], known: KnownWeights | None = No
 
 def _is_converted(path: Path, known: KnownWeights) -> bool:
     """Whether this is the file that gradcli made of the published one."""
-    return os.path.realpath(path) == os.path.realpath(converted_path(known.name))
+    return _same_place(path, converted_path(known.name))
+
+
+def _same_place(path: Path, other: Path) -> bool:
+    return os.path.realpath(path) == os.path.realpath(other)
 
 
 def _digits_in_name(path: Path) -> str | None:

@@ -24,11 +24,14 @@ logger = logging.getLogger(__name__)
 def find_weights(name: str, *, verify: bool = True) -> Path | None:
     """A file with these known weights on this machine, its checksum right; None if there is none.
 
-    That is the one that `fetch_weights` made, else the published file, under its own name, among gradcli's downloads
-    or in `torch.hub`'s cache folders. A file that is damaged is passed over, and the log says so. `verify` False
-    trusts every file by its name. WeightsError for a name that isn't known.
+    That is the one that comes with gradcli, for weights that do; else the one that `fetch_weights` made, else the
+    published file, under its own name, among gradcli's downloads or in `torch.hub`'s cache folders. A file that is
+    damaged is passed over, and the log says so. `verify` False trusts every file by its name. WeightsError for a name
+    that isn't known.
     """
     entry = known_entry(name)
+    if entry.path is not None:
+        return _find_bundled(entry, entry.path, verify)
     return _find_converted(entry, verify) or _find_published(entry, verify)
 
 
@@ -39,12 +42,14 @@ def fetch_weights(name: str, *, url: str | None = None, force: bool = False, pro
     mirror `url` if one is given; its checksum is verified, its tensors are written under torchvision's names, and the
     download is removed. The metadata of the result holds `gradcli.weights` (the name), `gradcli.class_names`,
     `gradcli.preprocessing`, `licence`, `source_url` and `source_sha256`. `force` downloads whatever is here. Progress
-    is shown on standard error as `gradcli.hub.progress` says.
+    is shown on standard error as `gradcli.hub.progress` says. Weights that come with gradcli are where they are.
 
-    WeightsError for a name that isn't known and for everything that is wrong with the server, the network or the file;
-    DataError if the cache folder can't be written.
+    WeightsError for a name that isn't known and for everything that is wrong with the server, the network or the file,
+    or with the file that comes with gradcli; DataError if the cache folder can't be written.
     """
     entry = known_entry(name)
+    if entry.path is not None:
+        return _bundled(entry, entry.path, url)
     if url is not None:
         checked_url(url)
     folder = cache.make_folder(cache.weights_folder())
@@ -85,6 +90,22 @@ def _remove_download(path: Path) -> None:
     with suppress(OSError):
         path.unlink()
         path.parent.rmdir()  # if it's empty
+
+
+def _bundled(entry: KnownWeights, path: Path, url: str | None) -> Path:
+    """The file that comes with gradcli; WeightsError if it isn't right, or is to come from elsewhere."""
+    if url is not None:
+        raise WeightsError(f"--url {url}: {entry.name} comes with gradcli and is not downloaded; leave it out")
+    if not path.is_file():
+        raise WeightsError(f"{path}: is missing; {entry.name} comes with gradcli, so install that again")
+    verification = compare_weights(path, entry)
+    if not verification.ok:
+        raise WeightsError(f"{path}: {verification.reason}; install gradcli again")
+    return path
+
+
+def _find_bundled(entry: KnownWeights, path: Path, verify: bool) -> Path | None:
+    return path if path.is_file() and (not verify or entry.accepts(cached_sha256(path))) else None
 
 
 def _find_converted(entry: KnownWeights, verify: bool = True) -> Path | None:

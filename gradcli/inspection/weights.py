@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Literal
 from gradcli.checkpoints import (
     CheckpointDescription,
     TensorDescription,
+    convert_checkpoint,
     describe_checkpoint,
     file_sha256,
     load_checkpoint,
 )
+from gradcli.checkpoints.conversion import Conversion, ConversionDtype
 from gradcli.checkpoints.file_opening import read_opening
-from gradcli.checkpoints.naming import recognise_naming
+from gradcli.checkpoints.naming import WrittenStyle, recognise_naming
 from gradcli.errors import WeightsError
 from gradcli.hub.cache import downloads_folder, weights_folder
 from gradcli.hub.manifest import KnownWeights, known_entry, known_weights
@@ -24,9 +27,9 @@ from gradcli.hub.weights import fetch_weights, find_weights
 from gradcli.inspection.differences.parameter_order import network_order
 from gradcli.inspection.differences.tensor_pairs import chosen_names
 from gradcli.models.architecture import recognise_architecture
-from gradcli.models.weights_source import find_source, known_origin, weights_file
+from gradcli.models.weights_source import DEFAULT_WEIGHTS, find_source, known_origin, weights_file
 
-Place = Literal["cached", "downloaded", "torch.hub", "not here"]
+Place = Literal["bundled", "cached", "downloaded", "torch.hub", "not here"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +53,8 @@ class InspectedWeights:
 class ListedWeights:
     """Known weights, and where a copy is (None: nowhere).
 
-    It is in gradcli's cache, as published in the cache's folder of downloads, or where `torch.hub` put it.
+    It comes with gradcli, is in gradcli's cache, as published in the cache's folder of downloads, or where `torch.hub`
+    put it.
     """
 
     weights: KnownWeights
@@ -60,7 +64,7 @@ class ListedWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class FetchedWeights:
-    """Known weights that are in gradcli's cache now, as a safetensors file of `size` bytes."""
+    """Known weights that are here now, as a safetensors file of `size` bytes."""
 
     name: str
     path: Path
@@ -116,6 +120,8 @@ def _listed(weights: KnownWeights) -> ListedWeights:
     path = find_weights(weights.name)
     if path is None:
         return ListedWeights(weights=weights, place="not here", path=None)
+    if path == weights.path:
+        return ListedWeights(weights=weights, place="bundled", path=path)
     places: dict[Path, Place] = {weights_folder(): "cached", downloads_folder(): "downloaded"}
     return ListedWeights(weights=weights, place=places.get(path.parent, "torch.hub"), path=path)
 
@@ -134,6 +140,22 @@ def fetch_known_weights(
         yield FetchedWeights(name=name, path=path, size=path.stat().st_size, sha256=file_sha256(path))
 
 
+def convert_weights(
+    name: str,
+    destination: str | os.PathLike[str],
+    *,
+    dtype: ConversionDtype | None = None,
+    naming: WrittenStyle | None = None,
+) -> Conversion:
+    """Convert a file, or weights that are known by name, which are verified and fetched if need be.
+
+    The rest is as `gradcli.checkpoints.convert_checkpoint` says.
+    """
+    named = name == DEFAULT_WEIGHTS or name in known_weights()
+    source = find_source(name).path if named else Path(name)
+    return convert_checkpoint(source, destination, dtype=dtype, naming=naming)
+
+
 def verify_known_weights(name: str) -> Verification:
     """Compare a file, or the copy of known weights that is here, with what was published.
 
@@ -144,7 +166,8 @@ def verify_known_weights(name: str) -> Verification:
     if known is not None:
         path = find_weights(name, verify=False)
         if path is None:
-            raise WeightsError(f"{name}: is not here; gradcli weights fetch {name} downloads it")
+            advice = f"gradcli weights fetch {name} downloads it" if known.path is None else "install gradcli again"
+            raise WeightsError(f"{name}: is not here; {advice}")
         return compare_weights(path, known)
     path = weights_file(name)
     read_opening(path)  # says what is wrong with a path that is no file, and never waits for a pipe

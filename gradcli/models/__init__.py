@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gradcli.models.loading import LoadedModel, load_model, resnet18
-    from gradcli.models.pretrained import DEFAULT_WEIGHTS, ResNet18_Weights
+    from gradcli.models.pretrained import ResNet18_Weights
     from gradcli.models.resnet import BasicBlock, ResNet
+    from gradcli.models.weights_source import DEFAULT_WEIGHTS
 
 _MODULES = {
-    "DEFAULT_WEIGHTS": "pretrained",
+    "DEFAULT_WEIGHTS": "weights_source",
     "BasicBlock": "resnet",
     "LoadedModel": "loading",
     "ResNet": "resnet",

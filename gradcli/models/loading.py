@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,13 @@ from gradcli.models.imagenet import imagenet_classes
 from gradcli.models.pretrained import ResNet18_Weights
 from gradcli.models.resnet import ResNet, build_resnet18
 from gradcli.models.weights_metadata import class_list_entry, names_entry, preprocessing_entry
-from gradcli.models.weights_source import WeightsSource, find_source, known_origin
+from gradcli.models.weights_source import (
+    DEFAULT_WEIGHTS,
+    WeightsSource,
+    default_weights,
+    find_source,
+    known_origin,
+)
 from gradcli.ops import random
 
 logger = logging.getLogger(__name__)
@@ -33,7 +40,7 @@ class LoadedModel:
 
     model: ResNet
     weights: str
-    """What was loaded, as said in outputs: `random:0`, a known name or a path."""
+    """What was loaded, as said in outputs: `random:0`, a known name (`default` is told by its own) or a path."""
     frozen: tuple[str, ...] = ()
     """Parameters that the file says are frozen; `requires_grad` is off for them."""
     classes: list[str] | None = None
@@ -58,7 +65,7 @@ def resnet18(
     """ResNet-18 with torchvision's names, shapes and initial values.
 
     `weights` None draws them from the default generator. A member of `ResNet18_Weights`, or its name as torchvision
-    takes it (`"DEFAULT"`, `"IMAGENET1K_V1"`), loads torchvision's weights, which are fetched on first use, with a bar
+    takes it (`"DEFAULT"`, `"IMAGENET1K_V1"`), loads those weights; torchvision's are fetched on first use, with a bar
     on standard error if `progress`. Otherwise it is what `gradcli --weights` takes: `random:SEED`, a known name, a
     checkpoint file, a run folder. `pretrained=True` is the old way to ask for `IMAGENET1K_V1`, and warns as in
     torchvision. Unlike there, `num_classes` may differ from that of the weights: the head is new then.
@@ -72,7 +79,8 @@ def resnet18(
         if pretrained and weights is None:
             weights = ResNet18_Weights.IMAGENET1K_V1
     if isinstance(weights, str):
-        weights = ResNet18_Weights.__members__.get(weights.removeprefix("ResNet18_Weights."), weights)
+        with suppress(KeyError):
+            weights = ResNet18_Weights[weights.removeprefix("ResNet18_Weights.")]
     if weights is None:
         return build_resnet18(1000 if num_classes is None else num_classes)
     if isinstance(weights, ResNet18_Weights):
@@ -94,6 +102,8 @@ def load_model(
     name = os.fspath(weights)
     if name == "random" or name.startswith("random:"):
         return _random_model(name, num_classes)
+    if name == DEFAULT_WEIGHTS:
+        name = default_weights(verify=verify)
     return _model_of(find_source(name, verify=verify), name, num_classes, needs_head)
 
 
@@ -115,6 +125,8 @@ def _model_of(source: WeightsSource, name: str, num_classes: int | None, needs_h
 
     checkpoint = load_checkpoint(source.path)
     model, notes = fitted_model(checkpoint)
+    if source.known is not None and source.known.path is not None:
+        notes = []  # what comes with gradcli is as it is meant to be
     own_classes = model.fc.out_features
     if own_classes == 0 and num_classes is None and needs_head:
         raise WeightsError(

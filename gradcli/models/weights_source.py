@@ -13,6 +13,15 @@ from gradcli.errors import WeightsError
 if TYPE_CHECKING:
     from gradcli.hub.manifest import KnownWeights
 
+DEFAULT_WEIGHTS: Final = "default"
+"""What `--weights` is when it is left out; `default_weights` tells what it stands for."""
+
+BUNDLED_WEIGHTS: Final = "emoji1k"
+"""The known weights that come with gradcli, trained on drawings."""
+
+PHOTOGRAPH_WEIGHTS: Final = "imagenet1k-v1"
+"""The known weights, trained on photographs, that are the default instead once they are here."""
+
 RUN_WEIGHTS = "model.safetensors"
 """The weights file of a run folder."""
 
@@ -30,6 +39,17 @@ class WeightsSource:
     known: KnownWeights | None = None
 
 
+def default_weights(*, verify: bool = True) -> str:
+    """The known name that `default` stands for: `imagenet1k-v1` if a copy is here, fetched by gradcli or by PyTorch,
+    else `emoji1k`, which comes with gradcli.
+
+    A damaged copy counts as none, with a warning, unless `verify` is false. Nothing is fetched.
+    """
+    from gradcli.hub.weights import find_weights
+
+    return BUNDLED_WEIGHTS if find_weights(PHOTOGRAPH_WEIGHTS, verify=verify) is None else PHOTOGRAPH_WEIGHTS
+
+
 def find_source(name: str, *, verify: bool = True) -> WeightsSource:
     """The file that `--weights NAME` means, fetched if it is known by that name and not here yet.
 
@@ -39,6 +59,8 @@ def find_source(name: str, *, verify: bool = True) -> WeightsSource:
     """
     from gradcli.hub.manifest import known_weights
 
+    if name == DEFAULT_WEIGHTS:
+        name = default_weights(verify=verify)
     known = known_weights().get(name)
     if known is not None:
         from gradcli.hub.weights import fetch_weights, find_weights
@@ -53,7 +75,7 @@ def find_source(name: str, *, verify: bool = True) -> WeightsSource:
             meant = " or ".join(near)
             raise WeightsError(f"{name}: no such weights or file; did you mean {meant}? `gradcli weights list` has all")
         if path.suffix == "" and os.sep not in name:
-            names = ", ".join(["random[:SEED]", *known_weights()])
+            names = ", ".join([DEFAULT_WEIGHTS, "random[:SEED]", *known_weights()])
             raise WeightsError(f"{name}: no such weights or file; known names are {names}")
     known = identify(path)
     if known is not None and verify and path.is_file():

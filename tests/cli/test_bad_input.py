@@ -19,7 +19,7 @@ HEAD = "shape (2, 10)"
 CASES = [
     # weights
     ("step -w none.safetensors", 4, "none.safetensors: no such file"),
-    ("step -w nonsense", 4, "nonsense: no such weights or file; known names are random[:SEED]"),
+    ("step -w nonsense", 4, "nonsense: no such weights or file; known names are default, random[:SEED]"),
     ("step -w random:x", 4, "weights random:x: the seed must be an integer"),
     ("step -w TEXT", 4, "TEXT: is a text file (starts with"),
     ("step -w EMPTY", 4, "EMPTY: is empty; download or write it again"),

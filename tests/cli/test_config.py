@@ -38,7 +38,7 @@ ACCEPTED = [
     ("lr = 0.1\n[rows]\ncount = 3\n[files.copy]\nx = 1", {"lr": 0.1}),
     ("threads = 3", {"threads": 3}),
     ('kernels = "fast"', {"kernels": "fast"}),
-    ("", {"lr": 0.01, "weights": "random:0"}),
+    ("", {"lr": 0.01, "weights": "default"}),
 ]
 
 

@@ -66,7 +66,7 @@ def test_tables_and_csv_are_the_same_numbers(gradcli: Run, gradcli_json: Run, na
     assert table.stderr.splitlines() == [
         "warning: photos/class1/04.png: not an image; expected a file such as JPEG, PNG, TIFF or WebP; left out",
         f"photos, all: 11 images, loss {document['loss']:.4f}, accuracy {100 * document['accuracy']:.2f} %, "
-        f"macro F1 {document['macro_f1']:.4f}; unreadable and left out: 1",
+        f"macro F1 {document['macro_f1']:.4f}; unreadable and left out: 1; weights {named}, fast kernels",
     ]
     rows = list(csv.DictReader(io.StringIO(gradcli("evaluate", "photos", "-w", named, "--format", "csv").stdout)))
     for row, entry in zip(rows, document["classes"], strict=True):
@@ -144,7 +144,11 @@ REFUSED = [
     ("photos -w NAMED -o none/a.csv", 3, "none/a.csv: cannot be written: there is no folder none"),
     ("photos -w NAMED -o a.npy", 2, "--output a.npy: .npy is no format of this command"),
     ("photos -w NAMED --top 0", 2, "Invalid value for '--top'"),
-    ("photos", 4, "random:0: has 1000 outputs without names, and photos 3 classes; expected weights trained on"),
+    (
+        "photos -w random:0",
+        4,
+        "random:0: has 1000 outputs without names, and photos 3 classes; expected weights trained on",
+    ),
     ("photos -w MODEL", 4, "outputs without names, and photos 3 classes"),
     ("photos -w OVERFLOWING", 4, "outputs without names"),
     ("digits -w OVERFLOWING", 5, "the prediction for digits[0] is not finite"),

@@ -36,7 +36,7 @@ def photos(tmp_path: Path) -> Path:
 def test_formats_hold_the_same_features(gradcli: Run, photos: Path, weights: Path) -> None:
     arguments = ("features", "photos", "-w", weights)
     result = gradcli(*arguments, "--format", "npy")
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert (result.exit_code, result.stderr) == (0, f"weights {weights}, fast kernels\n")
     array = np.load(io.BytesIO(result.stdout_bytes))
     assert (array.shape, array.dtype) == ((15, 512), np.float32)
     assert gradcli(*arguments, "-o", "features.npz").exit_code == 0
@@ -88,7 +88,7 @@ def test_a_list_of_files_has_no_labels_and_says_what_cant_be_read(gradcli: Run, 
     assert result.exit_code == 3
     assert result.stderr.splitlines()[-1] == f"gradcli features: error: 1 of 4 images can't be read: {paths[2]}"
     found = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [sorted(record) for record in found] == [["features", "path", "schema"]] * 3
+    assert [sorted(record) for record in found] == [["features", "path", "schema", "weights"]] * 3
     assert [record["path"] for record in found] == paths[:2] + paths[3:]
     header = gradcli("features", "-", "-w", weights, "--format", "csv", input=paths[0]).stdout.splitlines()[0]
     assert header.split(",")[:2] == ["path", "feature_0"]
@@ -101,6 +101,7 @@ def test_a_data_sets_unreadable_images_are_left_out(gradcli: Run, photos: Path, 
     assert np.load(io.BytesIO(result.stdout_bytes)).shape == (2, 512)
     assert result.stderr.splitlines() == [
         "warning: photos/val/class1/01.png: not an image; expected a file such as JPEG, PNG, TIFF or WebP; left out",
+        f"weights {weights}, fast kernels",
         "1 of 3 images can't be read and are left out",
     ]
 

@@ -41,7 +41,7 @@ def test_a_run_learns_and_its_folder_repeats_it_bit_for_bit(
     result = gradcli("finetune", images_file, *arguments, "--run", "first", "--json")
     assert result.exit_code == 0, result.stderr
     records = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [list(record) for record in records] == [["schema", *FIELDS]] * 3
+    assert [list(record) for record in records] == [["schema", *FIELDS, "weights"]] * 3
     assert {record["schema"] for record in records} == {"gradcli.finetune/1"}
     assert records[-1]["train_loss"] < records[0]["train_loss"]
     assert records[-1]["val_accuracy"] == 1.0
@@ -150,8 +150,9 @@ def test_the_command_line_wins_over_the_environment_over_the_file(
     )
 
 
-def test_the_bundled_digits_train_with_no_more_than_their_name(gradcli: Run) -> None:
-    result = gradcli("finetune", "digits", "--freeze-backbone", "--epochs", 1, "-b", 128, "-q", "--json")
+def test_the_bundled_digits_train_on_random_layers(gradcli: Run) -> None:
+    arguments = ("digits", "-w", "random:0", "--freeze-backbone", "--epochs", 1, "-b", 128, "-q", "--json")
+    result = gradcli("finetune", *arguments)
     assert (result.exit_code, result.stderr) == (0, "")
     record = json.loads(result.stdout)
     assert record["train_accuracy"] > 0.15

@@ -27,7 +27,7 @@ def test_the_default_is_the_tutorials_random_image(gradcli: Run) -> None:
     document = json.loads(result.stdout)
     assert result.exit_code == 0
     assert document["schema"] == "gradcli.forward/1"
-    assert (document["weights"], document["mode"], document["shape"]) == ("random:0", "train", [1, 1000])
+    assert (document["weights"], document["mode"], document["shape"]) == ("emoji1k", "train", [1, 1000])
     assert document["loss"] is None
     assert document["seconds"] > 0
     assert [entry["rank"] for entry in document["classes"]] == [1, 2, 3, 4, 5]

@@ -69,7 +69,7 @@ def test_the_list_tells_what_is_known_and_where_it_is(
     assert places(gradcli_json)["mine"] == "cached"
     lines = gradcli("weights", "list").stdout.splitlines()
     assert lines[0].split("\t") == ["name", "classes", "acc1", "size", "licence", "place"]
-    assert lines[1].split("\t") == ["imagenet1k-v1", "1000", "69.758", "46830571", "BSD-3-Clause", "not here"]
+    assert lines[2].split("\t") == ["imagenet1k-v1", "1000", "69.758", "46830571", "BSD-3-Clause", "not here"]
 
 
 def test_fetched_weights_are_verified_cached_and_used_by_name(
@@ -125,6 +125,7 @@ def test_a_mirror_takes_the_place_of_the_published_address(
     [
         (["mine"], 4, "gone.safetensors"),  # 404
         (["imagenet1k-v2"], 4, "imagenet1k-v2: no known weights have this name; known are imagenet1k-v1, "),
+        (["emoji1k", "--url", "http://127.0.0.1/a"], 4, "--url http://127.0.0.1/a: emoji1k comes with gradcli"),
         (["mine", "mein"], 4, "mein: no known weights have this name; known are mine, "),
         (["mine", "imagenet1k-v1", "--url", "http://127.0.0.1/a"], 2, "--url http://127.0.0.1/a: is the place of one"),
         (["mine", "--url", "file:///etc/passwd"], 4, "file:///etc/passwd"),
@@ -242,7 +243,7 @@ def test_inspect_says_that_a_file_is_not_what_its_name_says(gradcli: Run, impost
 
 
 def test_imagenets_classes_are_named(gradcli: Run, gradcli_json: Run, home: Path) -> None:
-    assert gradcli("freeze", "--save", "saved.safetensors").exit_code == 0
+    assert gradcli("freeze", "-w", "random:0", "--save", "saved.safetensors").exit_code == 0
     content = Path("saved.safetensors").read_bytes()
     know(content, "https://example.org/mine.safetensors", classes=1000, class_names="imagenet1k")
     put_into_torch_hub(home, "mine.safetensors", content)

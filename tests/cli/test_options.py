@@ -36,7 +36,7 @@ def test_the_defaults_are_the_contracts(invoke: Callable[..., Any]) -> None:
     shown = json.loads(invoke("show").stdout)
     assert shown == {
         "schema": "gradcli.show/1",
-        "weights": "random:0",
+        "weights": "default",
         "mode": None,
         "seed": 0,
         "input": None,

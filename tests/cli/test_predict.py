@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -45,6 +46,7 @@ def test_json_has_a_line_for_each_image(gradcli: Run, named: Path, photos: list[
     found = records(result.stdout)
     assert [record["path"] for record in found] == photos[::-1]
     assert {record["schema"] for record in found} == {"gradcli.predict/1"}
+    assert {record["weights"] for record in found} == {str(named)}
     forward = gradcli("forward", "-w", named, "--mode", "eval", "-i", "photos/class0", "--format", "npy")
     scores = np.load(io.BytesIO(forward.stdout_bytes)).astype(np.float64)[::-1]
     for record, row in zip(found, scores, strict=True):
@@ -83,6 +85,7 @@ def test_images_that_cant_be_read_are_answered_so_and_the_others_too(
     }
     assert result.stderr.splitlines() == [
         *(f"warning: {path}: {reason}; left out" for path, reason in reasons.items()),
+        *([] if form == "json" else [f"weights {named}, fast kernels"]),
         f"gradcli predict: error: 2 of 5 images can't be read: {photos[1]}, none.jpg",
     ]
     if form == "json":
@@ -141,14 +144,12 @@ def test_a_name_that_is_no_utf8_is_escaped(
 ) -> None:
     os.rename(tmp_path / photos[0], os.fsencode(tmp_path) + b"/caf\xe9.png")
     result = gradcli_process("predict", os.fsdecode(b"caf\xe9.png"), "-w", named, "--top", 1, "--format", form)
-    assert (result.returncode, result.stderr) == (0, "")
+    assert (result.returncode, result.stderr) == (0, "" if form == "json" else f"weights {named}, fast kernels\n")
     assert r"\udce9.png" in result.stdout
 
 
-def test_imagenets_names_are_those_of_known_weights_and_none_those_of_random_ones(
-    gradcli: Run, photos: list[str]
-) -> None:
-    (record,) = records(gradcli("predict", photos[0], "--image-size", 32, "--json").stdout)
+def test_random_weights_name_no_classes(gradcli: Run, photos: list[str]) -> None:
+    (record,) = records(gradcli("predict", photos[0], "-w", "random:0", "--image-size", 32, "--json").stdout)
     assert [entry["name"] for entry in record["classes"]] == [None] * 5
     assert all(0 <= entry["index"] < 1000 for entry in record["classes"])
 
@@ -177,12 +178,50 @@ def test_what_is_refused_is_one_line(
     assert message.replace("OVERFLOWING", files["OVERFLOWING"]) in only
 
 
+def plain_lines(terminal: Terminal) -> list[str]:
+    """The lines that a terminal shows, without colours and what is blank at their ends."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", terminal.shown.decode())
+    return [line.rstrip() for line in text.splitlines()]
+
+
 @needs_terminal
-def test_a_terminal_gets_a_table_without_an_empty_column_of_errors(
-    named: Path, photos: list[str], tmp_path: Path
-) -> None:
-    arguments = ["predict", str(tmp_path / photos[0]), "-w", str(named), "--top", "1"]
+def test_a_terminal_gets_bars_and_names_below_each_images_path(tmp_path: Path, photos: list[str]) -> None:
+    names = ["\U0001f415 dog", "\u2764\ufe0f red heart", "tab\there", "\U0001f468\u200d\U0001f373 man cook"]
+    weights = write_named_weights(tmp_path / "emoji.safetensors", names)
+    (tmp_path / photos[1]).write_text("broken")
+    arguments = ["predict", *(str(tmp_path / photo) for photo in photos[:2]), "-w", str(weights), "--top", "4"]
     terminal = Terminal(["-m", "gradcli"], arguments, ["stdout"], columns=250)
-    assert terminal.exit_code == 0
-    assert b"probability" in terminal.shown
-    assert b"error" not in terminal.shown
+    assert terminal.exit_code == 3
+    lines = plain_lines(terminal)
+    assert lines[0] == str(tmp_path / photos[0])
+    rows = [re.fullmatch(r"  ( *[0-9]+\.[0-9] %)  ([█▏▎▍▌▋▊▉ ]{20})  (.*)", line) for line in lines[1:5]]
+    assert all(rows)
+    shares = [float(row[1].removesuffix("%")) for row in rows]
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(100, abs=0.3)
+    for share, row in zip(shares, rows, strict=True):
+        assert len(row[2].rstrip()) == pytest.approx(share / 100 * 20, abs=1)
+    assert {row[3] for row in rows} == {name.replace("\t", r"\t") for name in names}
+    assert lines[5:] == [
+        "",
+        str(tmp_path / photos[1]),
+        "  not an image; expected a file such as JPEG, PNG, TIFF or WebP",
+        "",
+        f"weights {weights}, fast kernels",
+    ]
+
+
+@needs_terminal
+def test_a_narrow_terminal_without_colours_folds_names(tmp_path: Path, photos: list[str]) -> None:
+    weights = write_named_weights(tmp_path / "w.safetensors", ["hand with index finger and thumb crossed", "b"])
+    arguments = ["predict", str(tmp_path / photos[0]), "-w", str(weights), "--top", "2"]
+    terminal = Terminal(["-m", "gradcli"], arguments, ["stdout"], columns=50, NO_COLOR="1")
+    assert b"\x1b" not in terminal.shown
+    assert all(word in terminal.shown.decode() for word in ("hand", "finger", "thumb", "crossed"))
+
+
+@needs_terminal
+def test_a_terminal_sees_the_numbers_of_classes_without_names(tmp_path: Path, photos: list[str]) -> None:
+    arguments = ["predict", str(tmp_path / photos[0]), "-w", "random:0", "--image-size", "32", "--top", "1"]
+    terminal = Terminal(["-m", "gradcli"], arguments, ["stdout"], columns=250)
+    assert re.search(r" %.*  class [0-9]+$", plain_lines(terminal)[1])

@@ -85,7 +85,7 @@ def test_parity_of_the_tutorials_script(seed: int, gradcli: Run) -> None:
     loss.backward()
     torch.optim.SGD(model.parameters(), lr=1e-2, momentum=0.9).step()
 
-    result = gradcli("step", "--seed", seed, "--save", "after.safetensors", "--json")
+    result = gradcli("step", "-w", "random:0", "--seed", seed, "--save", "after.safetensors", "--json")
     assert json.loads(result.stdout)["loss"] == pytest.approx(loss.item(), rel=1e-5)
     after = load_file("after.safetensors")
     for name, parameter in model.named_parameters():

@@ -51,7 +51,7 @@ def test_the_tutorials_step(gradcli: Run) -> None:
     assert (record["schema"], record["step"], record["weights"], record["mode"]) == (
         "gradcli.step/1",
         1,
-        "random:0",
+        "emoji1k",
         "train",
     )
     assert (record["trainable"], record["frozen"]) == (11_689_512, 0)
@@ -131,7 +131,10 @@ def test_train_mode_moves_the_statistics_of_a_frozen_backbone_and_says_so(
 ) -> None:
     arguments = ("-w", model_file, "-i", batch_file, "--freeze-backbone", "--mode", "train")
     result = gradcli("step", *arguments, "--save", "after.safetensors")
-    assert result.stderr == "running statistics of 20 frozen batch norms move in train mode, as in PyTorch\n"
+    assert result.stderr.splitlines() == [
+        "running statistics of 20 frozen batch norms move in train mode, as in PyTorch",
+        f"weights {model_file}, train mode, exact kernels",
+    ]
     before, after = load_file(model_file), load_file("after.safetensors")
     changed = {name for name in before if before[name].tobytes() != after[name].tobytes()}
     assert changed == {"fc.weight", "fc.bias"} | {name for name in before if name.endswith(STATISTICS)}

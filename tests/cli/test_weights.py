@@ -238,7 +238,10 @@ def test_weights_of_half_precision_are_said_to_be_widened(gradcli: Run, model_fi
     }
     save_file(halves, "half.safetensors")
     result = gradcli("step", "-w", "half.safetensors", "--shape", "2,3,32,32")
-    assert result.stderr == "half.safetensors holds float16; computing in float32\n"
+    assert result.stderr.splitlines() == [
+        "half.safetensors holds float16; computing in float32",
+        "weights half.safetensors, train mode, exact kernels",
+    ]
 
 
 def test_weights_without_a_head_are_finetuned_and_refused_elsewhere(
@@ -257,9 +260,9 @@ def test_weights_without_a_head_are_finetuned_and_refused_elsewhere(
 
 def test_the_readmes_recipes_for_weights_work(gradcli: Run) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    section = readme[readme.index("**Weights.**") : readme.index("Known weights are downloaded")]
+    section = readme[readme.index("**Weights.**") : readme.index("Without `-w`")]
     recipes = [line.strip().partition(" | ")[0] for line in section.splitlines() if line.startswith("    gradcli ")]
-    assert len(recipes) == 7
+    assert len(recipes) == 8
     for recipe in recipes:
         result = gradcli(*recipe.split()[1:])
         assert result.exit_code == 0, (recipe, result.stderr)

@@ -33,16 +33,34 @@ def test_imagenet_v1_is_torchvisions_file() -> None:
     assert entry.preprocessing == Preprocessing.imagenet().to_dict()
 
 
-@pytest.mark.parametrize("name", read_manifest(published_manifest()))
+@pytest.mark.parametrize("name", read_manifest(published_manifest(), bundled_files=True))
 def test_every_published_entry_is_complete(name: str) -> None:
     entry = known_weights()[name]
-    assert entry.url.startswith("https://")
-    assert entry.source is not None
-    assert entry.source.startswith("https://")
+    if entry.path is None:
+        assert entry.url.startswith("https://")
+        assert entry.source is not None
+        assert entry.source.startswith("https://")
+    else:
+        assert entry.url == ""
+        assert entry.path == published_manifest().with_name(entry.file)
+        assert entry.size is not None
+        assert len(entry.sha256) == 64
+        assert entry.notes
     assert entry.licence
     assert re.fullmatch("[0-9a-f]{8,64}", entry.sha256)
     if entry.preprocessing is not None:
         assert Preprocessing.from_dict(entry.preprocessing, name).to_dict() == entry.preprocessing
+
+
+def test_only_the_manifest_of_gradcli_names_files_beside_it(own_manifest: Path) -> None:
+    own_manifest.write_text('[ours]\nfile = "ours.safetensors"\nsha256 = "0123abcd"\n')
+    with pytest.raises(WeightsError, match="the entry ours has no url"):
+        known_weights()
+    entry = read_manifest(own_manifest, bundled_files=True)["ours"]
+    assert (entry.url, entry.path) == ("", own_manifest.with_name("ours.safetensors"))
+    own_manifest.write_text('[ours]\nsha256 = "0123abcd"\n')
+    with pytest.raises(WeightsError, match="the entry ours has no file"):
+        read_manifest(own_manifest, bundled_files=True)
 
 
 def test_users_add_and_replace_entries(own_manifest: Path) -> None:

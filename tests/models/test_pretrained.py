@@ -1,4 +1,4 @@
-"""torchvision's pretrained weights: which there are, what is said of them, and what happens with and without a copy."""
+"""Pretrained weights as torchvision names them: which there are, what is said of them, with and without a copy."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gradcli.models.imagenet import imagenet_classes
 from gradcli.models.loading import state_arrays
 
 MEMBER = ResNet18_Weights.IMAGENET1K_V1
+BUNDLED = ResNet18_Weights.EMOJI1K_V1
 
 
 @pytest.fixture
@@ -30,12 +31,35 @@ def assert_values(model, state) -> None:
             np.testing.assert_array_equal(found[name], values, err_msg=name)
 
 
-def test_default_is_the_only_member_there_is():
-    assert ResNet18_Weights.DEFAULT is MEMBER
-    assert list(ResNet18_Weights) == [MEMBER]
+def test_the_members():
+    assert list(ResNet18_Weights) == [MEMBER, BUNDLED]
     assert repr(MEMBER) == "ResNet18_Weights.IMAGENET1K_V1"
-    assert ResNet18_Weights["DEFAULT"] is MEMBER
+    assert ResNet18_Weights["EMOJI1K_V1"] is BUNDLED
+    with pytest.raises(KeyError):
+        ResNet18_Weights["IMAGENET1K_V2"]
     assert MEMBER.url == "https://download.pytorch.org/models/resnet18-f37072fd.pth"
+
+
+def test_default_is_what_comes_with_gradcli_until_imagenets_weights_are_here(ten_class_state):
+    assert ResNet18_Weights.DEFAULT is BUNDLED
+    assert ResNet18_Weights["DEFAULT"] is BUNDLED
+    assert resnet18(weights="DEFAULT").fc.out_features == 1000
+    cache_known_weights(ten_class_state)
+    assert ResNet18_Weights.DEFAULT is MEMBER
+    assert ResNet18_Weights["DEFAULT"] is MEMBER
+    assert resnet18(weights="DEFAULT").fc.out_features == 10
+
+
+def test_what_comes_with_gradcli():
+    loaded = load_model("emoji1k")
+    assert BUNDLED.url == ""
+    meta = BUNDLED.meta
+    assert meta["categories"] == loaded.classes
+    assert meta["num_params"] == sum(parameter.numel() for parameter in loaded.model.parameters())
+    assert meta["_file_size"] == pytest.approx(BUNDLED.fetch().stat().st_size / 2**20, abs=1e-3)
+    state = BUNDLED.get_state_dict()
+    assert state["fc.weight"].dtype == gradcli.float32
+    assert_values(resnet18(weights=BUNDLED), {name: tensor.array for name, tensor in state.items()})
 
 
 def test_meta_says_what_torchvision_says():
@@ -50,7 +74,7 @@ def test_meta_says_what_torchvision_says():
 
 @pytest.mark.parametrize(
     "weights",
-    [ResNet18_Weights.DEFAULT, "DEFAULT", "IMAGENET1K_V1", "ResNet18_Weights.IMAGENET1K_V1", "imagenet1k-v1"],
+    [MEMBER, "DEFAULT", "ResNet18_Weights.DEFAULT", "IMAGENET1K_V1", "ResNet18_Weights.IMAGENET1K_V1", "imagenet1k-v1"],
 )
 def test_a_copy_of_torch_hub_is_used(cached_file, ten_class_state, weights):
     assert_values(resnet18(weights=weights), ten_class_state)
@@ -86,7 +110,7 @@ def test_pretrained_warns_and_means_the_weights(cached_file, ten_class_state):
 def test_without_a_copy_and_offline_one_line_says_what_to_do():
     know_another("imagenet1k-v1", sha256="0" * 64, size=1, classes=1000)
     with pytest.raises(WeightsError) as caught:
-        resnet18(weights=ResNet18_Weights.DEFAULT)
+        resnet18(weights=MEMBER)
     message = str(caught.value)
     assert "\n" not in message
     assert message.startswith(f"{URL}: ")
@@ -100,5 +124,6 @@ def test_a_damaged_copy_is_not_used(cached_file, caplog):
         stream.seek(1_000_000)
         stream.write(b"damage")
     with pytest.raises(WeightsError, match="cannot be reached"):
-        resnet18(weights=ResNet18_Weights.DEFAULT)
+        resnet18(weights=MEMBER)
     assert f"{cached_file}: not used" in caplog.text
+    assert ResNet18_Weights.DEFAULT is BUNDLED

@@ -80,7 +80,7 @@ def test_random_weights_touch_neither_hub_nor_manifest():
 
 def test_an_unknown_name_lists_the_known_ones():
     assert refusal("nonsense").startswith(
-        "nonsense: no such weights or file; known names are random[:SEED], imagenet1k-v1, "
+        "nonsense: no such weights or file; known names are default, random[:SEED], emoji1k, imagenet1k-v1, "
     )
 
 

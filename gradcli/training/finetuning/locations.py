@@ -11,17 +11,21 @@ from typing import Any
 from gradcli.data.known_datasets import known_datasets
 from gradcli.data.sources import BUNDLED_DATASETS
 from gradcli.hub.manifest import known_weights
+from gradcli.models.weights_source import DEFAULT_WEIGHTS, default_weights
 from gradcli.training.finetuning.settings import FinetuneSettings
 
 
 def with_absolute_paths(settings: FinetuneSettings) -> FinetuneSettings:
     """The same settings, with data and weights that are files or folders by their absolute paths.
 
-    Names that are known stay names, and what isn't there stays as it was written, for the message that says so.
+    Weights left out get the name of those that they stand for now. Names that are known stay names, and what isn't
+    there stays as it was written, for the message that says so.
     """
     data, weights = settings.data, settings.weights
     if data not in BUNDLED_DATASETS and data not in known_datasets():
         data = _absolute_if_there(data)
+    if weights == DEFAULT_WEIGHTS:
+        weights = default_weights(verify=settings.verify)
     if weights.partition(":")[0] != "random" and weights not in known_weights():
         weights = _absolute_if_there(weights)
     return replace(settings, data=data, weights=weights)
