@@ -144,11 +144,8 @@ REFUSED = [
     ("photos -w NAMED -o none/a.csv", 3, "none/a.csv: cannot be written: there is no folder none"),
     ("photos -w NAMED -o a.npy", 2, "--output a.npy: .npy is no format of this command"),
     ("photos -w NAMED --top 0", 2, "Invalid value for '--top'"),
-    (
-        "photos -w random:0",
-        4,
-        "random:0: has 1000 outputs without names, and photos 3 classes; expected weights trained on",
-    ),
+    ("photos -w random:0", 4, "random:0: has 1000 outputs without names, and photos 3 classes; expected weights"),
+    ("photos", 3, "photos: class 'class0' is unknown; expected only the classes"),
     ("photos -w MODEL", 4, "outputs without names, and photos 3 classes"),
     ("photos -w OVERFLOWING", 4, "outputs without names"),
     ("digits -w OVERFLOWING", 5, "the prediction for digits[0] is not finite"),
