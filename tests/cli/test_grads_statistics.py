@@ -121,7 +121,7 @@ def test_gradients_that_fail_are_named_after_the_output(gradcli: Run, common: tu
 
 
 def test_sound_gradients_pass(gradcli: Run, common: tuple[object, ...]) -> None:
-    result = gradcli(*common, "--fail-on", "nonfinite", "--fail-on", "zero, vanishing", "--top", 1)
+    result = gradcli(*common, "--fail-on", "nonfinite", "--fail-on", "zero, vanishing", "--top", 1, "-q")
     assert (result.exit_code, result.stderr) == (0, "")
 
 
