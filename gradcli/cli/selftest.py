@@ -9,6 +9,7 @@ from gradcli.cli.option_groups import OutputOptions
 from gradcli.cli.options import FORMAT, NoVerifyOption, SeedOption, Shape, WeightsOption, shape_option
 from gradcli.cli.progress import progress
 from gradcli.cli.tables import Column
+from gradcli.models.weights_source import DEFAULT_WEIGHTS
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ COLUMNS = [
 
 def selftest(
     output: OutputOptions,
-    weights: WeightsOption = "random:0",
+    weights: WeightsOption = DEFAULT_WEIGHTS,
     no_verify: NoVerifyOption = False,
     shape: Annotated[Shape | None, shape_option("4,3,64,64")] = None,
     seed: SeedOption = 0,

@@ -14,6 +14,7 @@ from gradcli.cli.option_groups import OutputOptions
 from gradcli.cli.options import FORMAT, SeedOption, WeightsOption
 from gradcli.cli.plain_values import without_control_characters
 from gradcli.cli.tables import Column
+from gradcli.models.weights_source import DEFAULT_WEIGHTS, default_weights
 
 if TYPE_CHECKING:
     from gradcli.inspection.tutorial.cells import ComparedFormula, SectionResult
@@ -59,7 +60,7 @@ def tutorial(
             show_default=False,
         ),
     ] = None,
-    weights: WeightsOption = "random:0",
+    weights: WeightsOption = DEFAULT_WEIGHTS,
     seed: SeedOption = 0,
     format: Annotated[TutorialFormat | None, FORMAT] = None,
 ) -> None:
@@ -77,6 +78,7 @@ def tutorial(
     from gradcli.inspection.tutorial.cells import require_agreement, run_section
     from gradcli.inspection.tutorial.sections import SECTIONS
 
+    weights = default_weights() if weights == DEFAULT_WEIGHTS else weights
     chosen = [each for each in SECTIONS if not section or each.name in section]
     results = [run_section(each, weights=weights, seed=seed) for each in chosen]
     records = [
