@@ -167,8 +167,10 @@ class Output:
             yield write
             if not heading_written:
                 self._write_heading(file, columns)
-        if caption and self.format in ("table", "csv"):
-            logger.info("%s", caption)
+        if self.format in ("table", "csv"):
+            text = caption([]) if callable(caption) else caption
+            if text:
+                logger.info("%s", text)
 
     def _write_heading(self, file: TextIO, columns: Sequence[Column]) -> None:
         if self.format == "table":

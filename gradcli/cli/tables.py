@@ -32,7 +32,7 @@ class Column:
 
 
 Caption = str | Callable[[Sequence[Column]], str]
-"""What stands below a table on a terminal; a function makes it of the columns that the terminal had no room for."""
+"""What stands below a table; a function makes it of the columns that the terminal had no room for."""
 
 
 def name_hidden_columns(hidden: Sequence[Column]) -> str:
