@@ -96,7 +96,8 @@ def check(
 
     steps = sorted(set(step or STEPS), reverse=True)
     settings = CheckSettings(samples=samples, steps=steps, tolerance=tolerance, seed=options.seed)
-    model_check = ModelCheck(prepare(options.settings()), settings, param or (), wrt_input=wrt_input)
+    run = prepare(options.settings())
+    model_check = ModelCheck(run, settings, param or (), wrt_input=wrt_input)
     names, passes = model_check.names, model_check.passes
     logger.info(
         "gradients to check: %d; %s forward passes in float64, of at most %.3g s each",
@@ -134,11 +135,12 @@ def check(
         records_field="parameters",
     )
     logger.info(
-        "%s comparisons: %s agree, %s differ%s",
+        "%s comparisons: %s agree, %s differ%s; %s",
         f"{verdicts.total():,}",
         f"{verdicts['agrees']:,}",
         f"{verdicts['differs']:,}",
         "" if best is None else f"; step {best:g} agreed best",
+        run.describe(),
     )
     with_kinks = [result for result in checks if result.kinks]
     if with_kinks:

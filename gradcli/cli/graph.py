@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import shutil
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
@@ -14,6 +15,8 @@ from gradcli.cli.output import Output
 
 if TYPE_CHECKING:
     from gradcli.inspection.graphs.recorded import RecordedGraph
+
+logger = logging.getLogger(__name__)
 
 GraphFormat = Literal["tree", "dot", "mermaid", "json", "svg", "png"]
 
@@ -74,6 +77,7 @@ def graph(
         )
     else:
         write_graph(destination, shown)
+        logger.info("loss %.6g, %s", recorded.loss, run.describe())
 
 
 def write_graph(destination: Output, graph: RecordedGraph) -> None:

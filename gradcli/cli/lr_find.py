@@ -159,7 +159,7 @@ def lr_find(
             },
             records_field="points",
         )
-    logger.info("%s", _summary(found))
+    logger.info("%s; weights %s, %s kernels", _summary(found), weights, kernels)
 
 
 def _summary(found: RangeTest) -> str:

@@ -95,8 +95,7 @@ def trace(
         records_field="tensors",
         caption=name_hidden_columns,
     )
-    if traced.finite:
-        logger.info("%s", traced.describe())
+    logger.info("%s", f"{traced.describe()}; {run.describe()}" if traced.finite else run.describe())
     if len(records) < len(traced.records):
         logger.info("%d more results are reached; --format json has them", len(traced.records) - len(records))
     traced.check()

@@ -97,7 +97,7 @@ def tutorial(
             document={"weights": weights, "seed": seed, "ok": agreeing == len(records)},
             records_field="sections",
         )
-    logger.info("%d of %d values are what their formulas give", agreeing, len(records))
+    logger.info("%d of %d values are what their formulas give; weights %s", agreeing, len(records), weights)
     require_agreement(results)
 
 

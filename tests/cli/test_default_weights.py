@@ -28,6 +28,12 @@ PASSES = [
     "backward --shape 2,3,32,32",
     "step --shape 2,3,32,32",
     "grads --param fc.bias --shape 2,3,32,32",
+    "grads --why --shape 2,3,32,32",
+    "grads --activations --shape 2,3,32,32",
+    "trace --shape 2,3,32,32",
+    "check --param fc.bias --samples 1 --shape 2,3,32,32",
+    "landscape --points 3 --shape 2,3,32,32",
+    "lr-find --steps 10 --shape 2,3,32,32",
     "freeze",
     "summary",
 ]
@@ -83,6 +89,23 @@ def test_rows_are_followed_by_a_line_on_standard_error_that_names_them(
     line = line.replace("PICTURE", picture)
     assert f"weights {BUNDLED_WEIGHTS}" in run(gradcli, line, "--format", form).stderr
     assert run(gradcli, line, "--format", form, "-q").stderr == ""
+
+
+def test_graphs_and_reports_name_them_too(gradcli: Run) -> None:
+    result = run(gradcli, "graph --shape 2,3,32,32")
+    assert f"weights {BUNDLED_WEIGHTS}" in result.stderr
+    assert json.loads(run(gradcli, "graph --shape 2,3,32,32 --json").stdout)["weights"] == BUNDLED_WEIGHTS
+    run(gradcli, "report --shape 2,3,32,32 -o report.html")
+    assert BUNDLED_WEIGHTS in Path("report.html").read_text(encoding="utf-8")
+
+
+def test_the_tutorial_and_selftest_name_them(gradcli: Run) -> None:
+    result = run(gradcli, "tutorial --section training-step --json")
+    assert json.loads(result.stdout)["weights"] == BUNDLED_WEIGHTS
+    assert f"weights {BUNDLED_WEIGHTS}" in result.stderr
+    result = run(gradcli, "selftest --shape 2,3,32,32 --json")
+    assert json.loads(result.stdout)["weights"] == BUNDLED_WEIGHTS
+    assert f"hold for {BUNDLED_WEIGHTS}" in result.stderr
 
 
 def test_arrays_are_too(gradcli: Run, picture: str) -> None:
