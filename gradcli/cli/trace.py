@@ -95,7 +95,10 @@ def trace(
         records_field="tensors",
         caption=name_hidden_columns,
     )
-    logger.info("%s", f"{traced.describe()}; {run.describe()}" if traced.finite else run.describe())
+    if traced.finite:
+        logger.info("%s; %s", traced.describe(), run.describe())
+    elif destination.format != "json":
+        logger.info("%s", run.describe())
     if len(records) < len(traced.records):
         logger.info("%d more results are reached; --format json has them", len(traced.records) - len(records))
     traced.check()

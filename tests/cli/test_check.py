@@ -86,7 +86,8 @@ def test_rows_and_what_is_told_beside(gradcli: Run, model_file: Path) -> None:
     assert [row["name"] for row in table] == ["fc.bias", "fc.weight"]
     first, *_, last = result.stderr.splitlines()
     assert first.startswith("gradients to check: 2; 9 forward passes in float64, of at most ")
-    assert last == "4 comparisons: 4 agree, 0 differ; step 1e-06 agreed best"
+    told = "4 comparisons: 4 agree, 0 differ; step 1e-06 agreed best"
+    assert last == f"{told}; weights {model_file}, train mode, exact kernels"
     rows = list(csv.DictReader(io.StringIO(gradcli(*arguments, "--format", "csv").stdout)))
     assert rows == table
     (line,) = gradcli(*arguments, "--format", "jsonl", "--sort", "name", "--top", 1).stdout.splitlines()

@@ -27,7 +27,7 @@ def test_code_formula_and_number_stand_together(gradcli: Run) -> None:
     assert ">>> Q = 3*a**3 - b**2" in lines
     assert "    a.grad   [36, 81]" in lines
     assert "    formula  [36, 81]  dQ/da = 9a^2  [ok]" in lines
-    assert result.stderr == "4 of 4 values are what their formulas give\n"
+    assert result.stderr == "4 of 4 values are what their formulas give; weights emoji1k\n"
 
 
 def test_json_has_cells_and_their_comparisons(gradcli_json: Run) -> None:
