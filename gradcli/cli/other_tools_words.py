@@ -41,7 +41,6 @@ OPTIONS: Final[Mapping[str, str]] = {
     "--label": "--target",
     "--labels": "--target",
     "--layer": "--param",
-    "--layers": "--param",
     "--learning-rate": "--lr",
     "--learning_rate": "--lr",
     "--log-dir": "--run",

@@ -20,7 +20,7 @@ ORDERS = [
         ["--unfreeze=x", "--seed", "3", "--freeze-backbone", "--unfreeze", "layer4.*", "--freeze=y"],
         [["unfreeze", "x"], ["freeze-backbone", ""], ["unfreeze", "layer4.*"], ["freeze", "y"]],
     ),
-    (["--freeze", "--freeze"], [["freeze", "--freeze"]]),
+    (["--freeze=--freeze"], [["freeze", "--freeze"]]),
 ]
 
 

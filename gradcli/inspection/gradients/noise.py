@@ -15,13 +15,16 @@ from gradcli.autograd import Tensor
 from gradcli.data.batches import batch_indices, epoch_order
 from gradcli.data.dataset import Dataset
 from gradcli.data.loader import Loader
+from gradcli.data.sources import open_dataset
 from gradcli.errors import DataError
 from gradcli.inspection.gradients.collection import collect_gradients
 from gradcli.inspection.model_data import choose_split, match_classes, open_for_model
 from gradcli.kernels.statistics import Array, sum_of_squares
 from gradcli.models import LoadedModel, load_model
+from gradcli.models.loading import replace_head
 from gradcli.ops.random import manual_seed
 from gradcli.training.batch_norms import resting_frozen_statistics, set_mode
+from gradcli.training.finetuning.data import own_size_if_small
 from gradcli.training.freezing import apply_freeze_rules
 from gradcli.training.passes import Pass, PassSettings, check_finite_loss
 
@@ -76,15 +79,22 @@ class BatchSource:
 def open_batches(settings: PassSettings, data: str, *, batch_size: int, batches: int | None = None) -> BatchSource:
     """The first so many batches (all by default) of the training part of a data set, in an order drawn from the seed.
 
-    Of weights that name no classes and have another number of outputs, the head is drawn anew, as finetuning starts. A
-    last batch with fewer images is left out. DataError for data that has not as many batches, or only one.
+    Of weights for other classes, or that name none and have another number of outputs, the head is drawn anew, as
+    finetuning starts. A last batch with fewer images is left out. DataError for data that has not as many batches, or
+    only one.
     """
     manual_seed(settings.seed)
     loaded = load_model(settings.weights, verify=settings.verify)
     dataset = open_for_model(data, loaded)
-    if loaded.classes is None and loaded.num_classes != len(dataset.classes):
-        logger.info("%s: a new head for the %d classes of %s", loaded.weights, len(dataset.classes), data)
-        loaded = load_model(settings.weights, len(dataset.classes), verify=settings.verify)
+    count = len(dataset.classes)
+    names_none = loaded.classes is None and loaded.num_classes != count
+    if names_none or (loaded.classes is not None and not set(loaded.classes) & set(dataset.classes)):
+        logger.info("%s: a new head for the %d classes of %s", loaded.weights, count, data)
+        if names_none:
+            loaded = load_model(settings.weights, count, verify=settings.verify)
+        else:
+            replace_head(loaded.model, count)
+            dataset = dataset.with_preprocessing(own_size_if_small(dataset.preprocessing, open_dataset(data)))
         loaded = replace(loaded, classes=list(dataset.classes))
     dataset = choose_split(match_classes(dataset, loaded), loaded, "train")[1]["train"]
     found = batch_indices(epoch_order(len(dataset), settings.seed, 0), batch_size, drop_last=True)

@@ -27,7 +27,7 @@ def open_finetuning_data(settings: FinetuneSettings, loaded: LoadedModel) -> tup
     if loaded.preprocessing is not None:
         preprocessing = Preprocessing.from_dict(loaded.preprocessing, loaded.weights)
         if loaded.classes != data.classes:
-            preprocessing = _without_enlarging(preprocessing, data.preprocessing)
+            preprocessing = own_size_if_small(preprocessing, data)
         data = data.with_preprocessing(preprocessing)
     size = settings.validation_size
     if size is not None:
@@ -45,13 +45,14 @@ def open_finetuning_data(settings: FinetuneSettings, loaded: LoadedModel) -> tup
     return split(data, settings.validation_split, settings.seed)
 
 
-def _without_enlarging(preprocessing: Preprocessing, own: Preprocessing) -> Preprocessing:
+def own_size_if_small(preprocessing: Preprocessing, data: Dataset) -> Preprocessing:
     """The preprocessing of weights for other classes, but for small images in the geometry of the data's own.
 
     Weights for photographs would have 8x8 digits made 28 times as large, at 49 times the work of their own 32x32, and
     would cut off their edges. Nor do features of 64x64 drawings tell digits apart that are spread to that size: 86 %
     were right then, 98 % at 32x32.
     """
+    own = data.preprocessing
     if own.resize is None and max(own.size) < max(preprocessing.size):
         return replace(preprocessing, size=own.size, resize=None)
     return preprocessing

@@ -108,8 +108,15 @@ def test_a_gradient_that_is_not_finite_ends_it(source: BatchSource) -> None:
     try:
         with pytest.raises(
             DivergedError,
-            match=r"the loss is nan: 1 of the 9408 values of conv1\.weight \(first at 0,0,0,0\) in random:0",
+            match=r"the loss is nan: 1 of the 9408 values of conv1\.weight \(first at 0,0,0,0\) in emoji1k",
         ):
             gradient_noise(source, CHOSEN)
     finally:
         weight[0, 0, 0, 0] = before
+
+
+def test_weights_for_other_classes_get_a_new_head_and_leave_small_images_small() -> None:
+    source = open_batches(PassSettings(), "digits", batch_size=4, batches=2)
+    assert source.loaded.model.fc.out_features == 10
+    assert source.loaded.classes == source.dataset.classes
+    assert source.dataset.preprocessing.size == (32, 32)
