@@ -30,10 +30,7 @@ def backward(
         norms_by_layer(gradients.arrays),
         COLUMNS,
         document={
-            "weights": gradients.weights,
-            "mode": gradients.mode,
-            "frozen_batch_norms": gradients.frozen_batch_norms,
-            "kernels": gradients.kernels,
+            **run.heading(),
             "loss": gradients.loss,
             "grad_norm": grad_norm,
             "seconds": gradients.seconds,

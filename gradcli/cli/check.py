@@ -119,10 +119,7 @@ def check(
         COLUMNS,
         document={
             "ok": all(result.ok for result in checks),
-            "weights": gradients.weights,
-            "mode": gradients.mode,
-            "frozen_batch_norms": gradients.frozen_batch_norms,
-            "kernels": gradients.kernels,
+            **run.heading(),
             "loss": gradients.loss,
             "samples": samples,
             "steps": steps,

@@ -45,10 +45,7 @@ def forward(
         destination.write_arrays({"prediction": prediction.array}, caption=caption)
     else:
         document = {
-            "weights": run.loaded.weights,
-            "mode": run.mode,
-            "frozen_batch_norms": run.frozen_batch_norms,
-            "kernels": run.settings.kernels,
+            **run.heading(),
             "shape": list(prediction.shape),
             "loss": loss,
             "seconds": seconds,

@@ -162,10 +162,7 @@ def grads(
         gradients = collect_gradients(run, param or (), wrt_input=wrt_input)
     failing = failing_gradients(gradients, conditions, checks.thresholds())
     document: dict[str, Any] = {
-        "weights": gradients.weights,
-        "mode": gradients.mode,
-        "frozen_batch_norms": gradients.frozen_batch_norms,
-        "kernels": gradients.kernels,
+        **run.heading(),
         "loss": gradients.loss,
         "seconds": gradients.seconds,
     }

@@ -63,10 +63,7 @@ def graph(
             [node.record() for node in shown.nodes],
             [],
             document={
-                "weights": run.loaded.weights,
-                "mode": run.mode,
-                "frozen_batch_norms": run.frozen_batch_norms,
-                "kernels": run.settings.kernels,
+                **run.heading(),
                 "loss": recorded.loss,
                 "depth": depth,
                 "saved_bytes": shown.saved_bytes,

@@ -76,10 +76,7 @@ def landscape(
             found.points,
             COLUMNS,
             document={
-                "weights": run.loaded.weights,
-                "mode": run.mode,
-                "frozen_batch_norms": run.frozen_batch_norms,
-                "kernels": run.settings.kernels,
+                **run.heading(),
                 "grid": grid,
                 **totals,
             },

@@ -11,6 +11,7 @@ from gradcli.data.sources import open_dataset
 from gradcli.data.split_names import Split
 from gradcli.errors import DataError, WeightsError
 from gradcli.models import LoadedModel
+from gradcli.training.finetuning.data import weights_preprocessing
 from gradcli.training.finetuning.held_out import parts_of_run
 
 logger = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ def file_preprocessing(loaded: LoadedModel, image_size: int | None = None) -> Pr
 
     `image_size` pixels are the height and width instead of what that says.
     """
-    preprocessing = _own_preprocessing(loaded) or Preprocessing()
+    preprocessing = weights_preprocessing(loaded) or Preprocessing()
     return preprocessing if image_size is None else preprocessing.with_size(image_size, image_size)
 
 
@@ -30,7 +31,7 @@ def open_for_model(data: str, loaded: LoadedModel, *, image_size: int | None = N
 
     `image_size` as above.
     """
-    dataset = open_dataset(data, _own_preprocessing(loaded))
+    dataset = open_dataset(data, weights_preprocessing(loaded))
     if image_size is not None:
         dataset = dataset.with_preprocessing(dataset.preprocessing.with_size(image_size, image_size))
     return dataset
@@ -96,7 +97,3 @@ def choose_split(dataset: Dataset, loaded: LoadedModel, split: Split | None = No
             "validation" if split == "validation" else "training",
         )
     return split, {split: splits[split]}
-
-
-def _own_preprocessing(loaded: LoadedModel) -> Preprocessing | None:
-    return None if loaded.preprocessing is None else Preprocessing.from_dict(loaded.preprocessing, loaded.weights)

@@ -88,6 +88,15 @@ class Pass:
             text += f", {self.frozen_batch_norms} frozen batch norms keep their statistics"
         return text
 
+    def heading(self) -> dict[str, Any]:
+        """What `describe` says as fields of JSON, which the documents of all passes have."""
+        return {
+            "weights": self.loaded.weights,
+            "mode": self.mode,
+            "frozen_batch_norms": self.frozen_batch_norms,
+            "kernels": self.settings.kernels,
+        }
+
     def forward(self) -> Tensor:
         """The prediction (N, classes)."""
         prediction: Tensor = self.model(self.data)

@@ -32,7 +32,6 @@ class Gradients:
     seconds: float
     weights: str
     mode: str
-    frozen_batch_norms: int
     kernels: Kernels
 
     def check_finite(self) -> None:
@@ -95,7 +94,6 @@ def gradients_of_pass(run: Pass, loss: float, seconds: float, names: Sequence[st
         seconds=seconds,
         weights=run.loaded.weights,
         mode=run.mode,
-        frozen_batch_norms=run.frozen_batch_norms,
         kernels=run.settings.kernels,
     )
 

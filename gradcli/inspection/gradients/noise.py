@@ -18,13 +18,13 @@ from gradcli.data.loader import Loader
 from gradcli.data.sources import open_dataset
 from gradcli.errors import DataError
 from gradcli.inspection.gradients.collection import collect_gradients
-from gradcli.inspection.model_data import choose_split, match_classes, open_for_model
+from gradcli.inspection.model_data import choose_split, match_classes
 from gradcli.kernels.statistics import Array, sum_of_squares
 from gradcli.models import LoadedModel, load_model
 from gradcli.models.loading import replace_head
 from gradcli.ops.random import manual_seed
 from gradcli.training.batch_norms import resting_frozen_statistics, set_mode
-from gradcli.training.finetuning.data import own_size_if_small
+from gradcli.training.finetuning.data import own_size_if_small, weights_preprocessing
 from gradcli.training.freezing import apply_freeze_rules
 from gradcli.training.passes import Pass, PassSettings, check_finite_loss
 
@@ -85,7 +85,7 @@ def open_batches(settings: PassSettings, data: str, *, batch_size: int, batches:
     """
     manual_seed(settings.seed)
     loaded = load_model(settings.weights, verify=settings.verify)
-    dataset = open_for_model(data, loaded)
+    dataset, preprocessing = open_dataset(data), weights_preprocessing(loaded)
     count = len(dataset.classes)
     names_none = loaded.classes is None and loaded.num_classes != count
     if names_none or (loaded.classes is not None and not set(loaded.classes) & set(dataset.classes)):
@@ -94,8 +94,11 @@ def open_batches(settings: PassSettings, data: str, *, batch_size: int, batches:
             loaded = load_model(settings.weights, count, verify=settings.verify)
         else:
             replace_head(loaded.model, count)
-            dataset = dataset.with_preprocessing(own_size_if_small(dataset.preprocessing, open_dataset(data)))
+            if preprocessing is not None:
+                preprocessing = own_size_if_small(preprocessing, dataset)
         loaded = replace(loaded, classes=list(dataset.classes))
+    if preprocessing is not None:
+        dataset = dataset.with_preprocessing(preprocessing)
     dataset = choose_split(match_classes(dataset, loaded), loaded, "train")[1]["train"]
     found = batch_indices(epoch_order(len(dataset), settings.seed, 0), batch_size, drop_last=True)
     if len(found) < max(2, batches or 0):

@@ -23,9 +23,8 @@ logger = logging.getLogger(__name__)
 def open_finetuning_data(settings: FinetuneSettings, loaded: LoadedModel) -> tuple[Dataset, Dataset]:
     """The training and the validation part, under the preprocessing of the weights as far as that fits the data."""
     data = open_dataset(settings.data)
-    preprocessing = None
-    if loaded.preprocessing is not None:
-        preprocessing = Preprocessing.from_dict(loaded.preprocessing, loaded.weights)
+    preprocessing = weights_preprocessing(loaded)
+    if preprocessing is not None:
         if loaded.classes != data.classes:
             preprocessing = own_size_if_small(preprocessing, data)
         data = data.with_preprocessing(preprocessing)
@@ -43,6 +42,11 @@ def open_finetuning_data(settings: FinetuneSettings, loaded: LoadedModel) -> tup
     if len(data) < 2:
         raise DataError(f"{settings.data}: {len(data)} image; expected at least two, one to train and one to validate")
     return split(data, settings.validation_split, settings.seed)
+
+
+def weights_preprocessing(loaded: LoadedModel) -> Preprocessing | None:
+    """What the weights say that images go through; None where they say nothing."""
+    return None if loaded.preprocessing is None else Preprocessing.from_dict(loaded.preprocessing, loaded.weights)
 
 
 def own_size_if_small(preprocessing: Preprocessing, data: Dataset) -> Preprocessing:

@@ -21,10 +21,6 @@ def gradients_of() -> Callable[..., Gradients]:
         if parameters is None:
             parameters = {name: np.ones_like(array) for name, array in arrays.items() if name != "input"}
         others = {"unreached": [], "loss": 1.0, "seconds": 0.1, "weights": "random:0", "mode": "train"}
-        return Gradients(
-            **{"arrays": arrays, "parameters": parameters, "frozen_batch_norms": 0, "kernels": "exact"}
-            | others
-            | fields
-        )
+        return Gradients(**{"arrays": arrays, "parameters": parameters, "kernels": "exact"} | others | fields)
 
     return build

@@ -70,7 +70,6 @@ def test_numbers_that_are_not_finite_are_found_by_name() -> None:
         seconds=0.1,
         weights="random:0",
         mode="train",
-        frozen_batch_norms=0,
         kernels="exact",
     )
     with pytest.raises(DivergedError, match="the gradient of b is not finite"):
