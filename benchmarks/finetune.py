@@ -73,13 +73,15 @@ class Programs:
             result = self._folder / "pytorch.json"
             script, data = str(HERE / "pytorch_finetune.py"), str(self._folder / "digits.npz")
             command = [self._pytorch, script, weights, data, str(epochs), str(BATCH_SIZE), str(result), *freeze]
+            result.with_suffix(".pth").unlink(missing_ok=True)
             sample = run_process(command, self._environment)
             values = json.loads(result.read_text())
             return Run(sample, values["seconds"], values["val_accuracy"])
         if program == GRADCLI:
             shutil.rmtree(self._home, ignore_errors=True)
         run = self._folder / "run"
-        options = ["-w", weights, "--epochs", str(epochs), "-b", str(BATCH_SIZE), "--run", str(run), "--force", *freeze]
+        shutil.rmtree(run, ignore_errors=True)
+        options = ["-w", weights, "--epochs", str(epochs), "-b", str(BATCH_SIZE), "--run", str(run), *freeze]
         sample = run_process([*self._gradcli, "finetune", "digits", *options], self._environment)
         summary = json.loads((run / "summary.json").read_text())
         return Run(sample, summary["seconds"], summary["records"][-1]["val_accuracy"])

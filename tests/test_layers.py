@@ -59,7 +59,7 @@ ALLOWED = {
         "kernels.sgd",
         "errors",
     },
-    "data": {"hub", "checkpoints", "kernels.threads", "errors"},
+    "data": {"hub", "checkpoints", "kernels.memory", "kernels.threads", "errors"},
     "checkpoints": {"kernels.statistics", "errors"},
     "hub": {"checkpoints", "errors", "__init__"},
     "models": {"nn", "ops", "autograd", "deferred", "kernels.random", "hub", "checkpoints", "errors"},

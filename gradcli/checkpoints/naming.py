@@ -170,28 +170,33 @@ def names_in(style: str, names: Iterable[str]) -> dict[str, str]:
 
 
 def _match(name: str) -> _Match | None:
-    for style, pattern, other, offset in _patterns():
+    for pattern, _ in _torchvision_patterns():
         if match := pattern.fullmatch(name):
-            found = name[match.end("prefix") :] if style == "torchvision" else _filled(other, match, offset)
-            return _Match(style, match["prefix"], found)
+            return _Match("torchvision", match["prefix"], name[match.end("prefix") :])
+    for pattern, torchvision in _hugging_face_patterns():
+        if match := pattern.fullmatch(name):
+            return _Match("hf", match["prefix"], _filled(torchvision, match, +1))
     return None
 
 
 def _hugging_face_name(name: str) -> str:
-    for style, pattern, other, offset in _patterns():
-        if style == "torchvision" and (match := pattern.fullmatch(name)) and not match["prefix"]:
-            return _filled(other, match, offset)
+    for pattern, hugging_face in _torchvision_patterns():
+        if (match := pattern.fullmatch(name)) and not match["prefix"]:
+            return _filled(hugging_face, match, -1)
     return name
 
 
+# Apart, since to compile those of a style takes longer than most files' names take to match.
 @cache
-def _patterns() -> tuple[tuple[Style, re.Pattern[str], str, int], ...]:
-    """Each side of each rule: its style, its pattern, the other side, and what to add to numbers on the way there."""
-    patterns: list[tuple[Style, re.Pattern[str], str, int]] = []
-    for torchvision, hugging_face in _RULES:
-        patterns.append(("torchvision", _compiled(torchvision, _FROM_ONE), hugging_face, -1))
-        patterns.append(("hf", _compiled(hugging_face, _FROM_ZERO), torchvision, +1))
-    return tuple(patterns)
+def _torchvision_patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """The torchvision side of each rule as a pattern, and the other side."""
+    return tuple((_compiled(torchvision, _FROM_ONE), hugging_face) for torchvision, hugging_face in _RULES)
+
+
+@cache
+def _hugging_face_patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Hugging Face's side of each rule as a pattern, and the other side."""
+    return tuple((_compiled(hugging_face, _FROM_ZERO), torchvision) for torchvision, hugging_face in _RULES)
 
 
 def _compiled(template: str, numbers: dict[str, str]) -> re.Pattern[str]:

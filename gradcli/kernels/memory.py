@@ -30,6 +30,8 @@ SMALLEST_BLOCK = 1 << 16  # bytes; smaller arrays are left to NumPy, whose own a
 MOST_WORKSPACES = 512  # of each thread
 FINENESS = 8  # block sizes between two powers of two, so that arrays of nearly the same size share blocks
 
+_MADV_POPULATE_WRITE = 23  # of Linux; Python has no name for it
+
 
 class Arena:
     """A stock of memory blocks. `empty` lends one; it comes back by itself when no array uses it any more."""
@@ -64,9 +66,10 @@ class Arena:
         count = math.prod(shape)
         if count * kind.itemsize < SMALLEST_BLOCK:
             return np.empty(shape, kind)
-        size = _block_size(count * kind.itemsize)
+        needed = count * kind.itemsize
+        size = _block_size(needed)
         self._take_back()
-        block = self._take(size)
+        block = self._take(size, needed)
         owner = np.frombuffer(block, kind, count)
         # Views of `owner` hold it and not the block, so it lives exactly as long as one of them does.
         loan = weakref.ref(owner, self._gone.append)
@@ -74,7 +77,7 @@ class Arena:
         self._bytes_on_loan += size
         return owner.reshape(shape)
 
-    def _take(self, size: int) -> mmap.mmap:
+    def _take(self, size: int, needed: int) -> mmap.mmap:
         blocks = self._stock.get(size)
         try:
             if blocks:
@@ -86,11 +89,11 @@ class Arena:
         if self._bytes_in_stock > self._bytes_on_loan:
             self.clear()  # what is in stock was for another batch size
         try:
-            return _map_memory(size)
+            return _map_memory(size, needed)
         except (OSError, OverflowError):
             self.clear()
         try:
-            return _map_memory(size)
+            return _map_memory(size, needed)
         except (OSError, OverflowError):
             raise MemoryError(f"unable to allocate {size / 2**30:.2f} GiB") from None
 
@@ -120,13 +123,16 @@ def _block_size(size: int) -> int:
     return -(-size // step) * step
 
 
-def _map_memory(size: int) -> mmap.mmap:
+def _map_memory(size: int, needed: int) -> mmap.mmap:
+    """A new block of `size` bytes, of which the first `needed` will be touched."""
     if not hasattr(mmap, "MAP_PRIVATE"):
         return mmap.mmap(-1, size)
     block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):  # a system without them
             block.madvise(mmap.MADV_HUGEPAGE)  # the first touch costs a fifth of what small pages do
+        with contextlib.suppress(OSError):  # a system before Linux 5.14
+            block.madvise(_MADV_POPULATE_WRITE, 0, needed)  # at one go: half of what touching page by page costs
     return block
 
 

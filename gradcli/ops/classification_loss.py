@@ -97,15 +97,20 @@ def _picked(
     if len(input_shape) == 1:
         target = target.reshape(())
     classes = input_shape[min(len(input_shape) - 1, 1)]
-    ignored = target == ignore_index
-    outside = ~ignored & ((target < 0) | (target >= classes))
-    if outside.any():
-        raise IndexError(f"Target {np.extract(outside, target)[0]} is out of bounds.")
-    chosen = np.where(ignored, 0, target)
-    scale = np.ones(target.shape, np.float64) if weight is None else weight[chosen].astype(np.float64)
-    scale = np.where(ignored, 0, scale)
-    if reduction == "mean":
-        scale = scale / scale.sum()
+    inside = (target >= 0) & (target < classes)
+    if weight is None and not 0 <= ignore_index < classes and inside.all():  # all count alike, as nearly always
+        chosen = target
+        scale = np.full(target.shape, 1 / max(target.size, 1) if reduction == "mean" else 1.0)
+    else:
+        ignored = target == ignore_index
+        outside = ~(inside | ignored)
+        if outside.any():
+            raise IndexError(f"Target {np.extract(outside, target)[0]} is out of bounds.")
+        chosen = np.where(ignored, 0, target)
+        scale = np.ones(target.shape, np.float64) if weight is None else weight[chosen].astype(np.float64)
+        scale = np.where(ignored, 0, scale)
+        if reduction == "mean":
+            scale = scale / scale.sum()
     if target.ndim == 1:
         return (np.arange(len(target)), chosen), scale
     grid = np.indices(target.shape, sparse=True)

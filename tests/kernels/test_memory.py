@@ -71,6 +71,13 @@ def test_large_arrays_start_at_a_cache_line(shape, dtype):
         assert array.ctypes.data % memory.ALIGNMENT == 0
 
 
+def test_a_system_that_makes_no_pages_ahead(monkeypatch):
+    monkeypatch.setattr(memory, "_MADV_POPULATE_WRITE", 12345)  # no advice that any system knows
+    array = Arena().empty(LARGE, np.float32)
+    array.fill(7)
+    assert np.array_equal(array, np.full(LARGE, 7, np.float32))
+
+
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0, 5), (7,)])
 def test_small_and_empty_shapes(shape):
     assert memory.empty(shape, np.float32).shape == shape

@@ -104,7 +104,7 @@ class TrainingLoop:
         log = self._gradient_log
         measured = None if log is None else log.measured(place.epoch, place.step, lr=place.lr, loss=of_step.mean_loss)
         with measured or nullcontext():
-            if self._settings.clip_norm is not None:
+            if self._settings.clip_norm is not None and norm is not None:
                 clip_grads_with_norm_(self._trainable, self._settings.clip_norm, norm)
             self._optimizer.step()
         if self._scheduler is not None:
@@ -128,20 +128,24 @@ class TrainingLoop:
         for tally in tallies:
             tally.add(value, weight, scores.array, labels)
 
-    def _finish_gradients(self, total: float, place: _Place) -> Tensor:
+    def _finish_gradients(self, total: float, place: _Place) -> Tensor | None:
         """Make the sum of several batches' gradients their mean; DivergedError for what isn't finite.
 
-        Returns the norm of all gradients with `--clip-norm`, of the watched ones without.
+        Returns the norm of all gradients where that is asked for, with `--clip-norm`.
         """
         gradients = [parameter.grad for parameter in self._trainable if parameter.grad is not None]
         if self._settings.accumulate > 1:
             with no_grad():
                 for gradient in gradients:
                     gradient.mul_(1 / total)
-        if self._settings.clip_norm is None:
-            gradients = [parameter.grad for parameter in self._watched if parameter.grad is not None]
-        norm = get_total_norm(gradients)
-        if not math.isfinite(norm.item()):
+        if self._settings.clip_norm is not None:
+            norm = get_total_norm(gradients)
+            is_finite = math.isfinite(norm.item())
+        else:
+            norm = None
+            watched = [parameter.grad.array for parameter in self._watched if parameter.grad is not None]
+            is_finite = not watched or bool(np.isfinite(np.concatenate(watched)).all())
+        if not is_finite:
             name = first_non_finite_gradient(self._model)
             what = (
                 "the norm of the gradients is beyond float32"
