@@ -100,7 +100,8 @@ class DataOptions:
             panel=DATA_PANEL,
             metavar="A,B,…",
             parser=_parse_sizes_option,
-            help="Pixels of each side in training, batch by batch in turn. Left out: always --image-size.",
+            help="Pixels of each side in training, batch by batch in turn; batch norm's running statistics become a "
+            "mixture of theirs. Left out: always --image-size.",
         ),
     ] = None
     num_classes: Annotated[
