@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -37,7 +38,9 @@ class RunResults:
         self._finetuning = finetuning
         self._folder = folder
         self._written: int | None = None  # the epoch whose weights are in the file of the best ones
-        self._sha256 = _start_sha256(finetuning.settings.weights)
+        executor = ThreadPoolExecutor(1)
+        self._sha256 = executor.submit(_start_sha256, finetuning.settings.weights)  # while the run makes its start
+        executor.shutdown(wait=False)
 
     def save_weights(
         self,
@@ -96,7 +99,7 @@ class RunResults:
             },
             "weights": {
                 "name": finetuning.loaded.weights,
-                "sha256": self._sha256,
+                "sha256": self._sha256.result(),
                 "state_sha256": started_from,
                 "new_head": finetuning.new_head,
             },
