@@ -65,13 +65,14 @@ def features(
     source = FeatureSource.open(data, loaded, split=split, image_size=image_size, separator=b"\0" if null else b"\n")
     with progress("computing features", len(source)) as advance:
         table = source.compute(loaded, strict=strict, kernels=kernels, keep=not no_feature_cache, on_batch=advance)
+    caption = f"weights {loaded.weights}, {kernels} kernels"
     if destination.format in ("npy", "npz"):
-        destination.write_rows("features", table.shape, table.blocks(), table.columns())
+        destination.write_rows("features", table.shape, table.blocks(), table.columns(), caption=caption)
     else:
         count = table.shape[1]
         named = ["split", "label", "class"] if table.labelled else []
         columns = [Column(name) for name in ("path", *named, *(f"feature_{index}" for index in range(count)))]
-        with destination.record_writer(columns) as write:
+        with destination.record_writer(columns, caption=caption) as write:
             for record in table.records():
                 about: dict[str, Any] = {"path": record.path}
                 if destination.format != "csv":
@@ -82,8 +83,6 @@ def features(
                     write(about | {f"feature_{index}": value for index, value in enumerate(record.features)})
                 else:
                     write(about | {"features": record.features})
-    if destination.format not in ("json", "jsonl"):
-        logger.info("weights %s, %s kernels", loaded.weights, kernels)
     if table.skipped:
         if not table.labelled:
             raise DataError(f"{len(table.skipped)} of {len(source)} images can't be read: {some_names(table.skipped)}")

@@ -216,11 +216,17 @@ class Output:
             file.write(buffer.getbuffer())
 
     def write_rows(
-        self, name: str, shape: tuple[int, ...], blocks: Iterable[np.ndarray], others: Mapping[str, np.ndarray]
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        blocks: Iterable[np.ndarray],
+        others: Mapping[str, np.ndarray],
+        *,
+        caption: str | None = None,
     ) -> None:
         """Write one float32 array, whose rows come block by block, as `npy`, or with `others` as `npz`.
 
-        Each block is written as it comes: they need not fit into memory together.
+        Each block is written as it comes: they need not fit into memory together. `caption` goes to standard error.
         """
         from gradcli.cli.array_rows import write_npy, write_npz
 
@@ -231,6 +237,8 @@ class Output:
                 write_npy(file, shape, blocks)
             else:
                 write_npz(file, name, shape, blocks, others)
+        if caption:
+            logger.info("%s", caption)
 
     def _write_safetensors(self, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None) -> None:
         from gradcli.checkpoints.safetensors_writer import save_safetensors

@@ -14,7 +14,7 @@ from gradcli.cli.option_groups import OutputOptions
 from gradcli.cli.options import FORMAT, SeedOption, WeightsOption
 from gradcli.cli.plain_values import without_control_characters
 from gradcli.cli.tables import Column
-from gradcli.models.weights_source import DEFAULT_WEIGHTS, default_weights
+from gradcli.models.weights_source import DEFAULT_WEIGHTS, weights_name
 
 if TYPE_CHECKING:
     from gradcli.inspection.tutorial.cells import ComparedFormula, SectionResult
@@ -78,7 +78,7 @@ def tutorial(
     from gradcli.inspection.tutorial.cells import require_agreement, run_section
     from gradcli.inspection.tutorial.sections import SECTIONS
 
-    weights = default_weights() if weights == DEFAULT_WEIGHTS else weights
+    weights = weights_name(weights)
     chosen = [each for each in SECTIONS if not section or each.name in section]
     results = [run_section(each, weights=weights, seed=seed) for each in chosen]
     records = [

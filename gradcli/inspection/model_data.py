@@ -11,8 +11,8 @@ from gradcli.data.sources import open_dataset
 from gradcli.data.split_names import Split
 from gradcli.errors import DataError, WeightsError
 from gradcli.models import LoadedModel
-from gradcli.training.finetuning.data import weights_preprocessing
 from gradcli.training.finetuning.held_out import parts_of_run
+from gradcli.training.preprocessing import weights_preprocessing
 
 logger = logging.getLogger(__name__)
 

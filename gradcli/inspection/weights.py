@@ -27,7 +27,7 @@ from gradcli.hub.weights import fetch_weights, find_weights
 from gradcli.inspection.differences.parameter_order import network_order
 from gradcli.inspection.differences.tensor_pairs import chosen_names
 from gradcli.models.architecture import recognise_architecture
-from gradcli.models.weights_source import DEFAULT_WEIGHTS, find_source, known_origin, weights_file
+from gradcli.models.weights_source import find_source, known_origin, weights_file, weights_name
 
 Place = Literal["bundled", "cached", "downloaded", "torch.hub", "not here"]
 
@@ -151,8 +151,8 @@ def convert_weights(
 
     The rest is as `gradcli.checkpoints.convert_checkpoint` says.
     """
-    named = name == DEFAULT_WEIGHTS or name in known_weights()
-    source = find_source(name).path if named else Path(name)
+    name = weights_name(name)
+    source = find_source(name).path if name in known_weights() else Path(name)
     return convert_checkpoint(source, destination, dtype=dtype, naming=naming)
 
 

@@ -21,11 +21,10 @@ from gradcli.models.pretrained import ResNet18_Weights
 from gradcli.models.resnet import ResNet, build_resnet18
 from gradcli.models.weights_metadata import class_list_entry, names_entry, preprocessing_entry
 from gradcli.models.weights_source import (
-    DEFAULT_WEIGHTS,
     WeightsSource,
-    default_weights,
     find_source,
     known_origin,
+    weights_name,
 )
 from gradcli.ops import random
 
@@ -102,8 +101,7 @@ def load_model(
     name = os.fspath(weights)
     if name == "random" or name.startswith("random:"):
         return _random_model(name, num_classes)
-    if name == DEFAULT_WEIGHTS:
-        name = default_weights(verify=verify)
+    name = weights_name(name, verify=verify)
     return _model_of(find_source(name, verify=verify), name, num_classes, needs_head)
 
 

@@ -50,6 +50,11 @@ def default_weights(*, verify: bool = True) -> str:
     return BUNDLED_WEIGHTS if find_weights(PHOTOGRAPH_WEIGHTS, verify=verify) is None else PHOTOGRAPH_WEIGHTS
 
 
+def weights_name(name: str, *, verify: bool = True) -> str:
+    """The name itself, but for `default` that of the known weights that it stands for, as `default_weights` says."""
+    return default_weights(verify=verify) if name == DEFAULT_WEIGHTS else name
+
+
 def find_source(name: str, *, verify: bool = True) -> WeightsSource:
     """The file that `--weights NAME` means, fetched if it is known by that name and not here yet.
 
@@ -59,8 +64,7 @@ def find_source(name: str, *, verify: bool = True) -> WeightsSource:
     """
     from gradcli.hub.manifest import known_weights
 
-    if name == DEFAULT_WEIGHTS:
-        name = default_weights(verify=verify)
+    name = weights_name(name, verify=verify)
     known = known_weights().get(name)
     if known is not None:
         from gradcli.hub.weights import fetch_weights, find_weights

@@ -28,6 +28,7 @@ from gradcli.training.batch_norms import (
 from gradcli.training.freezing import FreezeRule, apply_freeze_rules, count_parameters
 from gradcli.training.losses import LOSSES, LossName, takes_class_indices
 from gradcli.training.non_finite import non_finite_weights
+from gradcli.training.preprocessing import weights_preprocessing
 
 logger = logging.getLogger(__name__)
 
@@ -226,10 +227,7 @@ def _load_or_draw_input(settings: PassSettings, loaded: LoadedModel) -> tuple[np
     if settings.input is None:
         shape = checked_shape(settings.shape)
         return rand(shape).array, [f"random[{index}]" for index in range(shape[0])]
-    preprocessing = Preprocessing()
-    if loaded.preprocessing is not None:
-        preprocessing = Preprocessing.from_dict(loaded.preprocessing, loaded.weights)
-    return load_input(settings.input, preprocessing)
+    return load_input(settings.input, weights_preprocessing(loaded) or Preprocessing())
 
 
 def _draw_target(loss: LossName, shape: tuple[int, ...]) -> Tensor:

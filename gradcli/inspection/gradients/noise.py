@@ -24,9 +24,10 @@ from gradcli.models import LoadedModel, load_model
 from gradcli.models.loading import replace_head
 from gradcli.ops.random import manual_seed
 from gradcli.training.batch_norms import resting_frozen_statistics, set_mode
-from gradcli.training.finetuning.data import own_size_if_small, weights_preprocessing
+from gradcli.training.finetuning.data import own_size_if_small
 from gradcli.training.freezing import apply_freeze_rules
 from gradcli.training.passes import Pass, PassSettings, check_finite_loss
+from gradcli.training.preprocessing import weights_preprocessing
 
 logger = logging.getLogger(__name__)
 

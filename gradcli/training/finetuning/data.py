@@ -16,6 +16,7 @@ from gradcli.data.sources import open_dataset, split
 from gradcli.errors import DataError
 from gradcli.models import LoadedModel
 from gradcli.training.finetuning.settings import FinetuneSettings
+from gradcli.training.preprocessing import weights_preprocessing
 
 logger = logging.getLogger(__name__)
 
@@ -42,11 +43,6 @@ def open_finetuning_data(settings: FinetuneSettings, loaded: LoadedModel) -> tup
     if len(data) < 2:
         raise DataError(f"{settings.data}: {len(data)} image; expected at least two, one to train and one to validate")
     return split(data, settings.validation_split, settings.seed)
-
-
-def weights_preprocessing(loaded: LoadedModel) -> Preprocessing | None:
-    """What the weights say that images go through; None where they say nothing."""
-    return None if loaded.preprocessing is None else Preprocessing.from_dict(loaded.preprocessing, loaded.weights)
 
 
 def own_size_if_small(preprocessing: Preprocessing, data: Dataset) -> Preprocessing:

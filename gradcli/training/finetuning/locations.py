@@ -11,7 +11,7 @@ from typing import Any
 from gradcli.data.known_datasets import known_datasets
 from gradcli.data.sources import BUNDLED_DATASETS
 from gradcli.hub.manifest import known_weights
-from gradcli.models.weights_source import DEFAULT_WEIGHTS, default_weights
+from gradcli.models.weights_source import weights_name
 from gradcli.training.finetuning.settings import FinetuneSettings
 
 
@@ -21,11 +21,9 @@ def with_absolute_paths(settings: FinetuneSettings) -> FinetuneSettings:
     Weights left out get the name of those that they stand for now. Names that are known stay names, and what isn't
     there stays as it was written, for the message that says so.
     """
-    data, weights = settings.data, settings.weights
+    data, weights = settings.data, weights_name(settings.weights, verify=settings.verify)
     if data not in BUNDLED_DATASETS and data not in known_datasets():
         data = _absolute_if_there(data)
-    if weights == DEFAULT_WEIGHTS:
-        weights = default_weights(verify=settings.verify)
     if weights.partition(":")[0] != "random" and weights not in known_weights():
         weights = _absolute_if_there(weights)
     return replace(settings, data=data, weights=weights)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gradcli.autograd import Tensor, no_grad
 from gradcli.errors import DivergedError
+from gradcli.kernels.statistics import first_non_finite
 from gradcli.nn.functional import cross_entropy
 from gradcli.nn.utils import clip_grads_with_norm_, get_total_norm
 from gradcli.optim import Optimizer
@@ -143,8 +144,8 @@ class TrainingLoop:
             is_finite = math.isfinite(norm.item())
         else:
             norm = None
-            watched = [parameter.grad.array for parameter in self._watched if parameter.grad is not None]
-            is_finite = not watched or bool(np.isfinite(np.concatenate(watched)).all())
+            watched = (parameter.grad.array for parameter in self._watched if parameter.grad is not None)
+            is_finite = all(first_non_finite(gradient) is None for gradient in watched)
         if not is_finite:
             name = first_non_finite_gradient(self._model)
             what = (
