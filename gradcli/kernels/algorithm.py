@@ -34,8 +34,8 @@ class ConvGradients(NamedTuple):
     filters: Array | LowRankGradient | None
 
 
-class ConvAlgorithm(Protocol):
-    """A way to compute a convolution and its gradients, shared among the threads.
+class ForwardAlgorithm(Protocol):
+    """A way to compute a convolution, shared among the threads.
 
     All arrays are C-contiguous, of one dtype. Sums are added in an order that depends on the geometry only, so that
     results don't change with the number of threads, nor from run to run.
@@ -61,6 +61,10 @@ class ConvAlgorithm(Protocol):
         With `keep`, returns what it would like to have for the gradients, or None.
         """
         ...
+
+
+class ConvAlgorithm(ForwardAlgorithm, Protocol):
+    """One that computes the gradients as well, which may use what it kept."""
 
     def gradients(
         self,

@@ -12,9 +12,9 @@ import numpy as np
 
 from gradcli.deferred import DeferredArray
 from gradcli.kernels import memory
-from gradcli.kernels.algorithm import Epilogue
+from gradcli.kernels.algorithm import Epilogue, ForwardAlgorithm
 from gradcli.kernels.channel_expression import ChannelExpression, PieceTask, UnfinishedImages
-from gradcli.kernels.convolution_choice import choose_algorithm
+from gradcli.kernels.convolution_choice import choose_algorithm, choose_forward_algorithm
 from gradcli.kernels.geometry import ConvGeometry, conv_geometry
 from gradcli.kernels.layout import Array, Pair, Shape4, as_nhwc, from_nhwc
 from gradcli.kernels.low_rank import LowRankGradient
@@ -24,44 +24,57 @@ from gradcli.kernels.rows import ImageRows
 Gradient = Array | DeferredArray
 
 
-class Convolution(UnfinishedImages):
+class UndifferentiatedConvolution(UnfinishedImages):
     """The result (N, O, OH, OW) of a convolution, over channels-last memory.
 
-    Whoever computes it may have a task done with each piece of it while that is in the cache. It remembers how it was
-    computed, and what its algorithm would like to have for the gradients.
+    Whoever computes it may have a task done with each piece of it while that is in the cache.
     """
 
     reads_arguments = True
 
-    def __init__(self, geometry: ConvGeometry, images: Array, filters: Array, keep: bool) -> None:
+    def __init__(self, geometry: ConvGeometry, algorithm: ForwardAlgorithm, images: Array, filters: Array) -> None:
         n, height, width, channels = geometry.out_shape
         super().__init__((n, channels, height, width), geometry.dtype)
         self.geometry = geometry
-        self.algorithm = choose_algorithm(geometry, get_kernels())
-        self.kept: Any = None
+        self._algorithm = algorithm
         self._operands: tuple[Array, Array] | None = (images, filters)
+
+    def finished_by(self, task: PieceTask) -> Array:
+        return self._convolve(task, keep=False)[0]
+
+    def _compute(self) -> Array:
+        out, _ = self._convolve(None, keep=False)
+        self._operands = None
+        return from_nhwc(out)
+
+    def _convolve(self, epilogue: Epilogue | None, keep: bool) -> tuple[Array, Any]:
+        """The result (N, OH, OW, O), and what the algorithm kept."""
+        assert self._operands is not None
+        out = memory.empty(self.geometry.out_shape, self.dtype)
+        return out, self._algorithm.forward(self.geometry, *self._operands, out, epilogue, keep)
+
+
+class Convolution(UndifferentiatedConvolution):
+    """One whose gradients may be asked for: it remembers how it was computed, and what its algorithm kept for them."""
+
+    def __init__(self, geometry: ConvGeometry, images: Array, filters: Array, keep: bool) -> None:
+        self.algorithm = choose_algorithm(geometry, get_kernels())
+        super().__init__(geometry, self.algorithm, images, filters)
+        self.kept: Any = None
         self._keep_for_gradients = keep
 
     def compute(self, epilogue: Epilogue) -> Array:
         """The result, whose rows of channels `epilogue` sees, piece by piece; only while it is not computed yet."""
-        out = self._convolve(epilogue, self._keep_for_gradients)
-        self._keep(from_nhwc(out))
-        self._operands = None
+        self._keep(self._compute_with(epilogue))
         return self.array()
 
-    def finished_by(self, task: PieceTask) -> Array:
-        return self._convolve(task, keep=False)
-
     def _compute(self) -> Array:
-        out = self._convolve(None, self._keep_for_gradients)
+        return self._compute_with(None)
+
+    def _compute_with(self, epilogue: Epilogue | None) -> Array:
+        out, self.kept = self._convolve(epilogue, self._keep_for_gradients)
         self._operands = None
         return from_nhwc(out)
-
-    def _convolve(self, epilogue: Epilogue | None, keep: bool) -> Array:
-        assert self._operands is not None
-        out = memory.empty(self.geometry.out_shape, self.dtype)
-        self.kept = self.algorithm.forward(self.geometry, *self._operands, out, epilogue, keep)
-        return out
 
 
 def conv2d(
@@ -72,9 +85,23 @@ def conv2d(
     The result has the dtype that both share; with `keep` it may hold on to intermediate results that save time in
     `conv2d_gradients`. Raises RuntimeError for shapes or dtypes that don't go together.
     """
-    _check_same_dtype("input", x, "weight", weight)
-    geometry = conv_geometry(x.shape, weight.shape, stride, padding, dilation, groups, x.dtype)
+    geometry = geometry_of(x, weight, stride, padding, dilation, groups)
     return Convolution(geometry, as_nhwc(x), as_nhwc(weight), keep)
+
+
+def undifferentiated_conv2d(
+    x: Array, weight: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> UndifferentiatedConvolution:
+    """As `conv2d`, where nobody will ask for gradients: `fast` kernels may be others then."""
+    geometry = geometry_of(x, weight, stride, padding, dilation, groups)
+    algorithm = choose_forward_algorithm(geometry, get_kernels())
+    return UndifferentiatedConvolution(geometry, algorithm, as_nhwc(x), as_nhwc(weight))
+
+
+def geometry_of(x: Array, weight: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> ConvGeometry:
+    """The geometry of a convolution of `x` (N, C, H, W); RuntimeError for shapes or dtypes that don't go together."""
+    _check_same_dtype("input", x, "weight", weight)
+    return conv_geometry(x.shape, weight.shape, stride, padding, dilation, groups, x.dtype)
 
 
 def conv2d_gradients(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from gradcli.kernels.algorithm import ConvAlgorithm
+from gradcli.kernels.algorithm import ConvAlgorithm, ForwardAlgorithm
 from gradcli.kernels.direct import Direct
 from gradcli.kernels.few_pixels import FewPixels
 from gradcli.kernels.geometry import ConvGeometry
@@ -12,6 +12,7 @@ from gradcli.kernels.pointwise import Pointwise
 from gradcli.kernels.policy import Kernels
 from gradcli.kernels.small_map import SmallMap
 from gradcli.kernels.strided import StridedByParity
+from gradcli.kernels.toeplitz import Toeplitz
 from gradcli.kernels.window_products import WindowProducts
 from gradcli.kernels.winograd import Winograd
 from gradcli.kernels.winograd_transforms import TILE
@@ -20,6 +21,7 @@ WINOGRAD, SMALL_MAP = Winograd(), SmallMap()
 FEW_PIXELS, FEW_PIXELS_DEFERRED = FewPixels(), FewPixels(deferred=True)
 WINDOW_PRODUCTS, WINDOW_PRODUCTS_DEFERRED = WindowProducts(), WindowProducts(deferred=True)
 POINTWISE, STRIDED, DIRECT = Pointwise(), StridedByParity(), Direct()
+TOEPLITZ = Toeplitz()
 
 ALGORITHMS: tuple[ConvAlgorithm, ...] = (
     WINOGRAD,
@@ -42,6 +44,9 @@ SMALLEST_FILL = 0.7  # of the tiles with pixels of the output: what hangs over t
 WINDOW_IMAGES = {4: range(4, 32), 9: range(3, 17), 16: range(3, 12)}
 WINDOW_CHANNELS = 64  # at least: with fewer, the products are too small
 FEWEST_SMALL_MAPS = {1: 1, 2: 2, 4: 12, 9: 9, 16: 9}  # images by pixels of each
+# With stride 2 the same by pixels of the output. Only the convolution itself gains, not its gradients.
+STRIDED_WINDOW_IMAGES = {1: range(2, 513), 4: range(8, 49), 16: range(6, 33)}
+FEWEST_TOEPLITZ_MAPS = 64
 MOST_FEW_PIXELS = 200  # beyond, columns of all pixels at once leave the caches
 MOST_STRIDED_IMAGES = 3  # with more, a thread takes whole ones
 MOST_POINTS = 16  # the same for 1x1 windows, whose pixels are columns already
@@ -70,6 +75,27 @@ def choose_algorithm(geometry: ConvGeometry, kernels: Kernels) -> ConvAlgorithm:
     if STRIDED.supports(geometry) and geometry.batch <= MOST_STRIDED_IMAGES:
         return STRIDED  # pieces of an image don't overlap, so that threads can share one
     return DIRECT
+
+
+@functools.lru_cache(maxsize=1024)
+def choose_forward_algorithm(geometry: ConvGeometry, kernels: Kernels) -> ForwardAlgorithm:
+    """As `choose_algorithm`, where nobody will ask for gradients, which some of the fast algorithms don't have."""
+    if kernels == "fast":
+        if TOEPLITZ.supports(geometry) and geometry.batch >= FEWEST_TOEPLITZ_MAPS:
+            return TOEPLITZ  # nine products instead of sixteen
+        if _suits_strided_window_products(geometry):
+            return WINDOW_PRODUCTS
+    return choose_algorithm(geometry, kernels)
+
+
+def _suits_strided_window_products(geometry: ConvGeometry) -> bool:
+    images = STRIDED_WINDOW_IMAGES.get(geometry.out_height * geometry.out_width, range(0))
+    return (
+        (geometry.kernel, geometry.stride, geometry.padding) == ((3, 3), (2, 2), (1, 1))
+        and WINDOW_PRODUCTS.supports(geometry)
+        and geometry.batch in images
+        and min(geometry.channels, geometry.out_channels) >= WINDOW_CHANNELS
+    )
 
 
 def _suits_window_products(geometry: ConvGeometry) -> bool:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from gradcli.kernels.algorithm import ConvGradients, Epilogue
 from gradcli.kernels.columns import Windows, col2im, im2col, multiply_columns
 from gradcli.kernels.geometry import ConvGeometry
 from gradcli.kernels.layout import Array, Pair
-from gradcli.kernels.pieces import Piece, cut_into_pieces, for_each_piece, sum_over_pieces
+from gradcli.kernels.pieces import Piece, cut_into_pieces, for_each_piece, piece_of, sum_over_pieces
 from gradcli.kernels.rows import ImageRows, StoredRows
 from gradcli.kernels.slices import for_each_slice
 from gradcli.kernels.threads import parallel
@@ -51,21 +52,16 @@ class Direct:
         epilogue: Epilogue | None = None,
         keep: bool = False,
     ) -> None:
-        windows, pieces = _image_plan(geometry, COLUMN_BYTES)
-        source = StoredRows(images)
-        matrices = _filter_matrices(geometry, filters).transpose(0, 2, 1)  # (g, O/g, K) -> (g, K, O/g)
-        if matrices.size <= geometry.pixels * PIXELS_PER_COPY:
-            matrices = np.ascontiguousarray(matrices)
+        convolution = ConvolvedRows(geometry, StoredRows(images), filters)
         out_rows = out.reshape(geometry.pixels, geometry.out_channels)
 
         def convolve(piece: Piece) -> None:
-            columns = im2col(source, windows, piece)
             rows = out_rows[piece.span]
-            multiply_columns(columns, matrices, _by_group(rows, geometry.groups))
+            convolution.compute(piece, rows)
             if epilogue is not None:
                 epilogue(piece.first_pixel, rows)
 
-        for_each_piece(convolve, pieces)
+        for_each_piece(convolve, _image_plan(geometry, COLUMN_BYTES)[1])
 
     def gradients(
         self,
@@ -85,6 +81,33 @@ class Direct:
             _image_gradient(geometry, grad, filters) if needs_images else None,
             _filter_gradient(geometry, grad, images) if needs_filters else None,
         )
+
+
+class ConvolvedRows:
+    """The rows of a convolution, computed when somebody reads them: each time anew, by the thread that reads."""
+
+    def __init__(self, geometry: ConvGeometry, images: ImageRows, filters: Array) -> None:
+        self._geometry = geometry
+        self._windows, _ = _image_plan(geometry, COLUMN_BYTES)
+        self._images = images
+        self._matrices = _filter_matrices(geometry, filters).transpose(0, 2, 1)  # (g, O/g, K) -> (g, K, O/g)
+        if self._matrices.size <= geometry.pixels * PIXELS_PER_COPY:
+            self._matrices = np.ascontiguousarray(self._matrices)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._geometry.dtype
+
+    def write(self, target: Array, images: slice, rows: slice) -> None:
+        """Fill C-contiguous `target` (n, r, OW, O) with the given rows of the given images."""
+        size = self._geometry.out_height, self._geometry.out_width
+        piece = piece_of(images.start, images.stop, rows.start, rows.stop, *size)
+        self.compute(piece, target.reshape(piece.pixels, self._geometry.out_channels))
+
+    def compute(self, piece: Piece, rows: Array) -> None:
+        """Fill `rows` (P', O) with the output pixels of a piece."""
+        columns = im2col(self._images, self._windows, piece)
+        multiply_columns(columns, self._matrices, _by_group(rows, self._geometry.groups))
 
 
 def _gradients_by_mirrored_filters(

@@ -24,6 +24,7 @@ from gradcli.kernels import memory
 from gradcli.kernels.channel_expression import ChannelExpression
 from gradcli.kernels.layout import Array, Pair, as_nhwc, from_nhwc
 from gradcli.kernels.pieces import Piece, cut_into_pieces, for_each_piece
+from gradcli.kernels.rows import RowSource
 from gradcli.kernels.windows import pool_output_size, tap_overlap
 
 PIECE_BYTES = 1 << 19  # of results at a time: calls long enough for two threads, on arrays that the cache about holds
@@ -91,7 +92,7 @@ def max_pool2d(
     number, the last one over other NaNs, as in PyTorch. An expression that isn't computed yet stays so. Raises
     RuntimeError when the window or padding doesn't fit, or a dilated window steps over the whole input.
     """
-    pooling = _pooling(x.shape[2:], kernel, stride, padding, dilation, ceil_mode)
+    pooling = pooling_of(x.shape[2:], kernel, stride, padding, dilation, ceil_mode)
     values = memory.empty((x.shape[0], *pooling.output_size, x.shape[1]), x.dtype)
     positions = memory.empty(values.shape, np.min_scalar_type(kernel[0] * kernel[1] - 1))
     images = _images(x)
@@ -106,7 +107,7 @@ def max_pool2d_values(
     x: Array | ChannelExpression, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
 ) -> Array:
     """The values of `max_pool2d` without the positions, in less than half of the time."""
-    pooling = _pooling(x.shape[2:], kernel, stride, padding, dilation, ceil_mode)
+    pooling = pooling_of(x.shape[2:], kernel, stride, padding, dilation, ceil_mode)
     values = memory.empty((x.shape[0], *pooling.output_size, x.shape[1]), x.dtype)
     _pool(_images(x), pooling, values, None)
     return from_nhwc(values)
@@ -137,7 +138,8 @@ def _images(x: Array | ChannelExpression) -> Array | ChannelExpression:
 
 
 @lru_cache(maxsize=64)
-def _pooling(size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool) -> Pooling:
+def pooling_of(size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool) -> Pooling:
+    """The pooling of planes of that size; RuntimeError where it is none that `max_pool2d` computes."""
     output_size = (
         pool_output_size(size[0], kernel[0], stride[0], padding[0], dilation[0], ceil_mode),
         pool_output_size(size[1], kernel[1], stride[1], padding[1], dilation[1], ceil_mode),
@@ -163,29 +165,34 @@ def _first_inside(pooling: Pooling, axis: int) -> Array:
 def _pool(images: Array | ChannelExpression, pooling: Pooling, values: Array, positions: Array | None) -> None:
     """Fill `values` and, unless None, `positions` (N, OH, OW, C) with the pooling of `images` (N, H, W, C)."""
     n, height, width, channels = values.shape
-    defaults = None if positions is None else _default_positions(pooling, positions.dtype)
-
-    def pool(piece: Piece) -> None:
-        part = piece.images, piece.rows
-        plan = _piece_plan(pooling, piece.rows.start, piece.rows.stop)
-        source = _read(images, piece.images, plan.rows)
-        if positions is None or defaults is None:
-            _pool_values(source, plan, values[part])
-        else:
-            _pool_with_positions(source, plan, pooling.kernel[1], values[part], positions[part], defaults[piece.rows])
-
     work = channels * WORK_PER_ELEMENT
-    for_each_piece(pool, cut_into_pieces(n, height, width, channels * values.itemsize, work, PIECE_BYTES))
+    pieces = cut_into_pieces(n, height, width, channels * values.itemsize, work, PIECE_BYTES)
+    for_each_piece(lambda piece: pool_piece(images, pooling, piece, values, positions), pieces)
 
 
-def _read(images: Array | ChannelExpression, some: slice, rows: slice) -> Array:
+def pool_piece(
+    images: Array | RowSource, pooling: Pooling, piece: Piece, values: Array, positions: Array | None = None
+) -> None:
+    """Fill in a piece of the results, as `max_pool2d` has them, by the calling thread alone.
+
+    `images` is (N, H, W, C), `values` and `positions` are (N, OH, OW, C).
+    """
+    part = piece.images, piece.rows
+    plan = _piece_plan(pooling, piece.rows.start, piece.rows.stop)
+    source = _read(images, pooling, piece.images, plan.rows, values.shape[3])
+    if positions is None:
+        _pool_values(source, plan, values[part])
+    else:
+        defaults = _default_positions(pooling, positions.dtype)[piece.rows]
+        _pool_with_positions(source, plan, pooling.kernel[1], values[part], positions[part], defaults)
+
+
+def _read(images: Array | RowSource, pooling: Pooling, some: slice, rows: slice, channels: int) -> Array:
     """Some rows of some images (n, r, W, C)."""
     if isinstance(images, np.ndarray):
         return images[some, rows]
-    _, channels, _, width = images.shape  # of the expression: (N, C, H, W)
-    source = memory.scratch(
-        "max_pooling.source", (some.stop - some.start, rows.stop - rows.start, width, channels), images.dtype
-    )
+    shape = some.stop - some.start, rows.stop - rows.start, pooling.size[1], channels
+    source = memory.scratch("max_pooling.source", shape, images.dtype)
     images.write(source, some, rows)
     return source
 

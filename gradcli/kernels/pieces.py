@@ -65,18 +65,19 @@ def cut_into_pieces(
     count += count % 2 if count > 1 else 0
     if count <= batch:
         return tuple(
-            _piece(batch * number // count, batch * (number + 1) // count, 0, height, height, width)
+            piece_of(batch * number // count, batch * (number + 1) // count, 0, height, height, width)
             for number in range(count)
         )
     count = min(height, -(-count // max(1, batch)))
     return tuple(
-        _piece(image, image + 1, height * number // count, height * (number + 1) // count, height, width)
+        piece_of(image, image + 1, height * number // count, height * (number + 1) // count, height, width)
         for image in range(batch)
         for number in range(count)
     )
 
 
-def _piece(first_image: int, last_image: int, first_row: int, last_row: int, height: int, width: int) -> Piece:
+def piece_of(first_image: int, last_image: int, first_row: int, last_row: int, height: int, width: int) -> Piece:
+    """Some rows of some images of height x width; its pixels follow one another if all rows or one image."""
     images, rows = last_image - first_image, last_row - first_row
     return Piece(
         images=slice(first_image, last_image),

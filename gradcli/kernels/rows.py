@@ -9,8 +9,8 @@ import numpy as np
 from gradcli.kernels.layout import Array, Shape4
 
 
-class ImageRows(Protocol):
-    """Images (N, H, W, C) that can be had piece by piece."""
+class RowSource(Protocol):
+    """Where rows of images (N, H, W, C) come from."""
 
     @property
     def dtype(self) -> np.dtype[Any]: ...
@@ -21,6 +21,10 @@ class ImageRows(Protocol):
         Called by several threads at once.
         """
         ...
+
+
+class ImageRows(RowSource, Protocol):
+    """Images (N, H, W, C) that can be had piece by piece, or as a whole."""
 
     def images(self) -> Array:
         """All of them as one C-contiguous array (N, H, W, C), not to be changed."""

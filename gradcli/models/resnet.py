@@ -12,7 +12,7 @@ from gradcli.autograd import Tensor
 from gradcli.deferred import puts_off
 from gradcli.models.stages import Stage, run_stages
 from gradcli.nn import init
-from gradcli.nn.inference import conv_bn, conv_bn_relu
+from gradcli.nn.inference import conv_bn, conv_bn_relu, conv_bn_relu_pool
 
 
 def _conv3x3(in_planes: int, out_planes: int, stride: int = 1) -> nn.Conv2d:
@@ -80,7 +80,7 @@ class ResNet(nn.Module):
         ]
 
     def _stem(self, x: Tensor) -> Any:
-        return self.maxpool(conv_bn_relu(self.conv1, self.bn1, self.relu, x))
+        return conv_bn_relu_pool(self.conv1, self.bn1, self.relu, self.maxpool, x)
 
     def _pooled(self, x: Tensor) -> Any:
         return self.avgpool(x).flatten(1)

@@ -92,6 +92,24 @@ def check_every_use(algorithm, geometry, tolerance, rounds=ROUNDS):
     rows and of an expression that is computed while it is read, with and without what forward kept. All ways to ask for
     the same give the same bits; `tolerance` bounds their distance from the definition, relative to the largest value.
     """
+    out, images, filters = _case(geometry).expected
+    expected = {
+        "out": out,
+        "images of both": images,
+        "filters of both": filters,
+        "images alone": images,
+        "filters alone": filters,
+    }
+    _check(algorithm, geometry, tolerance, rounds, expected)
+
+
+def check_forward(algorithm, geometry, tolerance):
+    """As `check_every_use`, for an algorithm that computes the convolution only."""
+    rounds = [(count, ()) for count, _ in ROUNDS]
+    _check(algorithm, geometry, tolerance, rounds, {"out": _case(geometry).expected[0]})
+
+
+def _check(algorithm, geometry, tolerance, rounds, expected):
     assert algorithm.supports(geometry)
     case = _case(geometry)
     before = threads.get_num_threads()
@@ -104,14 +122,6 @@ def check_every_use(algorithm, geometry, tolerance, rounds=ROUNDS):
                 assert equal, f"{name} with {count} threads has other bits than before"
     finally:
         threads.set_num_threads(before)
-    out, images, filters = case.expected
-    expected = {
-        "out": out,
-        "images of both": images,
-        "filters of both": filters,
-        "images alone": images,
-        "filters alone": filters,
-    }
     assert first.keys() == expected.keys()
     for name, correct in expected.items():
         computed = first[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradcli.kernels.convolution_choice import ALGORITHMS, WINOGRAD, choose_algorithm
+from gradcli.kernels.convolution_choice import ALGORITHMS, WINOGRAD, choose_algorithm, choose_forward_algorithm
 from gradcli.kernels.geometry import conv_geometry
 
 
@@ -45,6 +45,26 @@ def test_the_sizes_of_resnet18(arguments, exact, fast):
     assert choose_algorithm(geometry(*arguments), "fast").name == fast
 
 
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ((256, 2, 256, 256, 3, 1, 1), "toeplitz"),
+        ((8, 2, 512, 512, 3, 1, 1), "window-products"),
+        ((8, 4, 256, 512, 3, 2, 1), "window-products"),
+        ((256, 2, 256, 512, 3, 2, 1), "window-products"),
+        ((256, 4, 128, 256, 3, 2, 1), "direct"),
+        ((1, 4, 256, 512, 3, 2, 1), "few-pixels"),
+        ((8, 4, 8, 8, 3, 2, 1), "few-pixels"),
+    ],
+)
+def test_fast_kernels_may_be_others_where_no_gradient_is_wanted(arguments, name):
+    case = geometry(*arguments)
+    algorithm = choose_forward_algorithm(case, "fast")
+    assert algorithm.name == name
+    assert algorithm.supports(case)
+    assert choose_forward_algorithm(case, "exact") is choose_algorithm(case, "exact")
+
+
 @pytest.mark.parametrize("kernels", ["exact", "fast"])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("batch", [0, 1, 5, 64])
@@ -59,3 +79,4 @@ def test_what_is_chosen_supports_the_convolution(kernels, dtype, batch):
                 assert algorithm in ALGORITHMS
                 assert algorithm.supports(case)
                 assert kernels == "fast" or algorithm is not WINOGRAD
+                assert choose_forward_algorithm(case, kernels).supports(case)

@@ -9,8 +9,9 @@ import gradcli
 from gradcli import nn
 from gradcli.autograd import Tensor
 from gradcli.deferred import puts_off
+from gradcli.kernels.policy import using_kernels
 from gradcli.nn import inference
-from gradcli.nn.inference import conv_bn, conv_bn_relu
+from gradcli.nn.inference import conv_bn, conv_bn_relu, conv_bn_relu_pool
 
 
 class Block(nn.Module):
@@ -267,3 +268,130 @@ def test_half_precision_is_left_to_the_layers_and_double_is_not(dtype, numpy_dty
     assert out.dtype is dtype
     np.testing.assert_allclose(out.array, expected.array, rtol=tolerance, atol=tolerance)
     assert len(calls) == count
+
+
+# --- with a pooling ---------------------------------------------------------------------------------------------------
+
+
+class Stem(nn.Module):
+    """What a residual network begins with."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 7, stride=2, padding=3, bias=False)
+        self.bn = nn.BatchNorm2d(4)
+        self.relu = nn.ReLU()
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+
+    @puts_off
+    def forward(self, x):
+        return conv_bn_relu_pool(self.conv, self.bn, self.relu, self.maxpool, x)
+
+
+def stem_separately(stem, x):
+    return stem.maxpool(stem.relu(stem.bn(stem.conv(x))))
+
+
+@pytest.fixture
+def photo():
+    return gradcli.randn(2, 3, 40, 36)
+
+
+@pytest.fixture
+def pooled_calls(monkeypatch):
+    """How often layers were computed in one call along with their pooling."""
+    counted = []
+    one_call = inference.conv2d_batch_norm_max_pool2d
+    monkeypatch.setattr(inference, "conv2d_batch_norm_max_pool2d", lambda *args: counted.append(1) or one_call(*args))
+    return counted
+
+
+@pytest.mark.parametrize(("kernels", "tolerance"), [("exact", 0), ("fast", 1e-5)])
+@pytest.mark.parametrize(
+    "maxpool",
+    [nn.MaxPool2d(3, stride=2, padding=1), nn.MaxPool2d((3, 2)), nn.MaxPool2d(2, stride=[3, 1], ceil_mode=True)],
+)
+def test_a_stem_that_nobody_looks_into_is_one_call(maxpool, kernels, tolerance, photo, pooled_calls):
+    stem = drawn(Stem())
+    stem.maxpool = maxpool
+    stem.bn.weight.array[1] *= -1
+    with gradcli.no_grad(), using_kernels(kernels):
+        out, expected = stem(photo), stem_separately(stem, photo)
+    assert len(pooled_calls) == 1
+    assert out.grad_fn is None
+    np.testing.assert_allclose(out.array, expected.array, rtol=tolerance, atol=tolerance)
+
+
+class OwnMaxPool(nn.MaxPool2d):
+    def forward(self, input):
+        return super().forward(input) * 2
+
+
+OTHER_STEMS = {
+    "a pooling of another class": ("maxpool", lambda: OwnMaxPool(3, stride=2)),
+    "a pooling with a forward of its own": ("maxpool", lambda: with_own_forward(nn.MaxPool2d(3, stride=2))),
+    "another pooling": ("maxpool", lambda: nn.AvgPool2d(3, stride=2)),
+    "no pooling": ("maxpool", nn.Identity),
+    "another activation": ("relu", nn.Tanh),
+    "batch norm in training": ("bn", lambda: nn.BatchNorm2d(4, momentum=0.0).train()),
+    "convolution with bias": ("conv", lambda: nn.Conv2d(3, 4, 7, stride=2)),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_STEMS)
+def test_other_layers_of_a_stem_are_called_themselves(name, photo, pooled_calls):
+    place, make = OTHER_STEMS[name]
+    stem = drawn(Stem())
+    setattr(stem, place, make())
+    with gradcli.no_grad():
+        out, expected = stem(photo), stem_separately(stem, photo)
+    np.testing.assert_array_equal(out.array, expected.array)
+    assert not pooled_calls
+
+
+def test_a_pooling_that_gives_indices_gives_them(photo, pooled_calls):
+    stem = drawn(Stem())
+    stem.maxpool.return_indices = True
+    with gradcli.no_grad():
+        for found, expected in zip(stem(photo), stem_separately(stem, photo), strict=True):
+            np.testing.assert_array_equal(found.array, expected.array)
+    assert not pooled_calls
+
+
+@pytest.mark.parametrize("place", ["conv", "bn", "relu", "maxpool"])
+def test_hooks_see_and_replace_what_a_stem_gives(place, photo, pooled_calls):
+    stem = drawn(Stem())
+    module, seen = stem.get_submodule(place), []
+    double = module.register_forward_hook(lambda module, args, result: seen.append(result) or result * 2)
+    with gradcli.no_grad(), double:
+        replaced, expected = stem(photo), stem_separately(stem, photo)
+    assert len(seen) == 2
+    assert not pooled_calls
+    np.testing.assert_array_equal(replaced.array, expected.array)
+
+
+@pytest.mark.parametrize("trained", ["input", "conv.weight", "bn.bias"])
+def test_a_graph_of_a_stem_is_recorded_where_somebody_trains(trained, photo, pooled_calls):
+    stem = drawn(Stem()).requires_grad_(False)
+    leaf = photo if trained == "input" else dict(stem.named_parameters())[trained]
+    leaf.requires_grad_()
+    stem(photo).sum().backward()
+    assert leaf.grad is not None
+    assert not pooled_calls
+
+
+@pytest.mark.parametrize("kernels", ["exact", "fast"])
+@pytest.mark.parametrize("shape", [(3, 40, 36), (2, 4, 40, 36), (2, 3, 1, 36), (2, 3, 0, 36)])
+def test_bad_inputs_of_a_stem_are_refused_in_the_layers_words(shape, kernels):
+    stem, x = drawn(Stem()), gradcli.zeros(*shape)
+    with gradcli.no_grad(), using_kernels(kernels):
+        expected = outcome(stem_separately, stem, x)
+        assert outcome(Stem.__call__, stem, x) == expected
+
+
+def outcome(function, *arguments):
+    """The shape of what a function returns, or type and words of what it raises."""
+    try:
+        return tuple(function(*arguments).shape)
+    except (RuntimeError, ValueError) as error:
+        return type(error), str(error)

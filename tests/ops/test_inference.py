@@ -1,4 +1,4 @@
-"""Convolution, batch norm, shortcut and ReLU in one call: the values of the separate operations, bit for bit."""
+"""Convolution, batch norm and what follows in one call: the values of the separate operations, bit for bit if exact."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from gradcli.deferred import puts_off, settled
 from gradcli.kernels.policy import using_kernels
 from gradcli.ops.activation import relu
 from gradcli.ops.convolution import conv2d
-from gradcli.ops.inference import RunningBatchNorm, conv2d_batch_norm
+from gradcli.ops.inference import (
+    PoolingWindows,
+    RunningBatchNorm,
+    conv2d_batch_norm,
+    conv2d_batch_norm_max_pool2d,
+)
+from gradcli.ops.max_pooling import max_pool2d
 from gradcli.ops.normalization import batch_norm
 
 # Input and weight; stride, padding, dilation, groups: as in ResNet-18, and odd ones.
@@ -104,4 +110,78 @@ def test_what_is_refused_is_refused_in_the_same_words(input_shape, input_dtype, 
         separately(*arguments)
     with pytest.raises(RuntimeError) as together:
         in_one_call(*arguments)
+    assert str(together.value) == str(separate.value)
+
+
+@pytest.mark.parametrize(("with_shortcut", "rectify"), [(False, True), (True, True), (True, False)])
+@pytest.mark.parametrize(
+    ("input_shape", "weight_shape", "stride"),
+    [((64, 16, 2, 2), (70, 16, 3, 3), (1, 1)), ((8, 64, 4, 4), (72, 64, 3, 3), (2, 2))],
+)
+def test_fast_kernels_without_gradients_stay_close(input_shape, weight_shape, stride, with_shortcut, rectify):
+    input, weight, norm = draw(np.float32, input_shape, weight_shape)
+    norm.mean[1] = 1  # where all digits of the difference count
+    options = stride, (1, 1), (1, 1), 1
+    shortcut = None
+    if with_shortcut:
+        shape = separately(input, weight, options, norm, None, False).shape
+        shortcut = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+    expected = separately(input, weight, options, norm, shortcut, rectify)
+    with using_kernels("fast"):
+        found = in_one_call(input, weight, options, norm, shortcut, rectify)
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+# --- with a pooling ---------------------------------------------------------------------------------------------------
+
+WINDOWS = PoolingWindows((3, 3), (2, 2), (1, 1), (1, 1), False)
+
+
+@puts_off
+def pooled_in_one_call(input, weight, options, norm, windows=WINDOWS):
+    return conv2d_batch_norm_max_pool2d(input, weight, *options, norm, windows)
+
+
+def pooled_separately(input, weight, options, norm, windows=WINDOWS):
+    return max_pool2d(Tensor(separately(input, weight, options, norm, None, True)), *windows).array
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("input_shape", "weight_shape", "options"), CONVOLUTIONS)
+def test_exact_kernels_pool_what_they_have_rectified(input_shape, weight_shape, options, dtype):
+    input, weight, norm = draw(dtype, input_shape, weight_shape)
+    found = pooled_in_one_call(input, weight, options, norm)
+    np.testing.assert_array_equal(found, pooled_separately(input, weight, options, norm))
+
+
+@pytest.mark.parametrize("scales", ["positive", "of both signs", "negative", "zero"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-13)])
+@pytest.mark.parametrize(("input_shape", "weight_shape", "options"), CONVOLUTIONS)
+def test_fast_kernels_may_pool_first(input_shape, weight_shape, options, dtype, tolerance, scales):
+    input, weight, norm = draw(dtype, input_shape, weight_shape)
+    norm.mean[1] = 1  # where all digits of the difference count
+    size = np.abs(norm.weight)
+    changed = {"positive": size, "of both signs": norm.weight, "negative": -size, "zero": 0 * size}[scales]
+    norm = norm._replace(weight=changed)
+    before = [array.copy() for array in (input, weight, *norm[:4])]
+    expected = pooled_separately(input, weight, options, norm)
+    with using_kernels("fast"):
+        found = pooled_in_one_call(input, weight, options, norm)
+    assert found.dtype == dtype
+    assert np.abs(found - expected).max() <= tolerance * np.abs(expected).max(initial=1)
+    for array, original in zip((input, weight, *norm[:4]), before, strict=True):
+        np.testing.assert_array_equal(array, original)
+
+
+@pytest.mark.parametrize("kernels", ["exact", "fast"])
+@pytest.mark.parametrize(
+    "windows", [WINDOWS._replace(padding=(2, 2)), WINDOWS._replace(kernel=(90, 3), padding=(0, 0))]
+)
+def test_a_pooling_that_does_not_fit_is_refused_in_the_same_words(windows, kernels):
+    arguments = *draw(np.float32, *CONVOLUTIONS[0][:2])[:2], CONVOLUTIONS[0][2]
+    norm = draw(np.float32, *CONVOLUTIONS[0][:2])[2]
+    with pytest.raises(RuntimeError) as separate:
+        pooled_separately(*arguments, norm, windows)
+    with using_kernels(kernels), pytest.raises(RuntimeError) as together:
+        pooled_in_one_call(*arguments, norm, windows)
     assert str(together.value) == str(separate.value)
