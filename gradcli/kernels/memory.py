@@ -27,6 +27,9 @@ Ts = TypeVarTuple("Ts")
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 SMALLEST_BLOCK = 1 << 16  # bytes; smaller arrays are left to NumPy, whose own allocator keeps them
+# Small pages were another process's a moment ago. Two megabytes in a row are more likely memory that the host of a
+# virtual machine has taken back, and takes some milliseconds to find again: a process that needs few is faster without.
+SMALLEST_HUGE_BLOCK = 32 << 20  # bytes
 MOST_WORKSPACES = 512  # of each thread
 FINENESS = 8  # block sizes between two powers of two, so that arrays of nearly the same size share blocks
 
@@ -128,9 +131,10 @@ def _map_memory(size: int, needed: int) -> mmap.mmap:
     if not hasattr(mmap, "MAP_PRIVATE"):
         return mmap.mmap(-1, size)
     block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        with contextlib.suppress(OSError):  # a system without them
-            block.madvise(mmap.MADV_HUGEPAGE)  # the first touch costs a fifth of what small pages do
+    if hasattr(mmap, "MADV_HUGEPAGE"):  # Linux
+        if size >= SMALLEST_HUGE_BLOCK:
+            with contextlib.suppress(OSError):  # a system without them
+                block.madvise(mmap.MADV_HUGEPAGE)  # the first touch costs a third of what small pages do
         with contextlib.suppress(OSError):  # a system before Linux 5.14
             block.madvise(_MADV_POPULATE_WRITE, 0, needed)  # at one go: half of what touching page by page costs
     return block
