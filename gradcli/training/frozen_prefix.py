@@ -38,8 +38,8 @@ class CutModel:
         return run_stages(self._rest, features)
 
     def feature_shape(self, image_size: tuple[int, int]) -> tuple[int, ...]:
-        """The shape of the features of one image of (height, width) pixels, found out with an empty one."""
-        return tuple(self.prefix(Tensor(np.zeros((1, 3, *image_size), np.float32))).shape[1:])
+        """The shape of the features of one image of (height, width) pixels, found out with a batch of none."""
+        return tuple(self.prefix(Tensor(np.zeros((0, 3, *image_size), np.float32))).shape[1:])
 
     def prefix_state(self) -> dict[str, np.ndarray[Any, Any]]:
         """The parameters and buffers that features depend on, by their names in the model."""

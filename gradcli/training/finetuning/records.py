@@ -54,6 +54,13 @@ class Tally:
         self.hits += int(np.count_nonzero(scores.argmax(axis=1) == labels))
         self.images += len(labels)
 
+    def include(self, other: Tally) -> None:
+        """Add another's sums."""
+        self.loss += other.loss
+        self.weight += other.weight
+        self.hits += other.hits
+        self.images += other.images
+
     @property
     def mean_loss(self) -> float:
         """The mean loss of all images."""

@@ -126,8 +126,10 @@ class TrainingLoop:
         if self._settings.accumulate > 1:
             loss = loss * weight
         loss.backward()
+        of_batch = Tally()
+        of_batch.add(value, weight, scores.array, labels)
         for tally in tallies:
-            tally.add(value, weight, scores.array, labels)
+            tally.include(of_batch)
 
     def _finish_gradients(self, total: float, place: _Place) -> Tensor | None:
         """Make the sum of several batches' gradients their mean; DivergedError for what isn't finite.

@@ -66,3 +66,6 @@ def test_a_tally_is_the_mean_over_images() -> None:
     tally.add(1.0, 3.0, scores, np.array([0, 1, 1]))
     tally.add(2.0, 1.0, scores[:1], np.array([1]))
     assert (tally.mean_loss, tally.accuracy) == (1.25, 0.5)
+    both = Tally(4.0, 2.0, 2, 2)
+    both.include(tally)
+    assert both == Tally(9.0, 6.0, 4, 6)
