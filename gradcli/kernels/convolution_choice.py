@@ -46,7 +46,7 @@ WINDOW_CHANNELS = 64  # at least: with fewer, the products are too small
 FEWEST_SMALL_MAPS = {1: 1, 2: 2, 4: 12, 9: 9, 16: 9}  # images by pixels of each
 # With stride 2 the same by pixels of the output. Only the convolution itself gains, not its gradients.
 STRIDED_WINDOW_IMAGES = {1: range(2, 513), 4: range(8, 49), 16: range(6, 33)}
-FEWEST_TOEPLITZ_MAPS = 64
+FEWEST_TOEPLITZ_MAPS = 64  # with fewer, forming sums takes what the products save
 MOST_FEW_PIXELS = 200  # beyond, columns of all pixels at once leave the caches
 MOST_STRIDED_IMAGES = 3  # with more, a thread takes whole ones
 MOST_POINTS = 16  # the same for 1x1 windows, whose pixels are columns already

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 Kernels = Literal["exact", "fast"]
 """`exact`: every product is formed as the definition has it. `fast`: Winograd convolution is allowed, whose gradients
-agree with the exact ones to about 1e-4 of their norm."""
+agree with the exact ones to about 1e-4 of their norm, and passes without gradients may be computed in other steps."""
 
 KERNELS: tuple[Kernels, ...] = get_args(Kernels)
 
