@@ -21,7 +21,7 @@ from gradcli.training.freezing import FreezeRule, apply_freeze_rules
 from gradcli.training.frozen_prefix import CutModel, cut_model
 
 COUNT = 40
-SMALL_BATCH = 14
+SMALL_BATCH = 16
 
 
 @functools.cache

@@ -190,8 +190,6 @@ def workspace(make: Callable[[Unpack[Ts]], R], *args: *Ts) -> R:
 
 
 def _aligned(count: int, dtype: np.dtype[Any]) -> Array:
-    if count * dtype.itemsize >= SMALLEST_BLOCK:
-        return empty((count,), dtype)
     raw = np.empty(count * dtype.itemsize + ALIGNMENT, np.uint8)
     offset = -raw.ctypes.data % ALIGNMENT
     return raw[offset : offset + count * dtype.itemsize].view(dtype)

@@ -87,14 +87,9 @@ def features_folder() -> Path:
     return home() / "features"
 
 
-def feature_batch_size(image_size: tuple[int, int], count: int) -> int:
-    """How many of `count` images of (height, width) pixels to compute features of at once.
-
-    As many as is quick, and such that no few are left for the last batch.
-    """
-    most = min(max(_PIXELS_PER_BATCH // math.prod(image_size), _BATCH_SIZES.start), _BATCH_SIZES.stop - 1)
-    batches = max(1, -(-count // most))
-    return max(1, -(-count // batches))
+def feature_batch_size(image_size: tuple[int, int]) -> int:
+    """How many images of (height, width) pixels to compute features of at once: as many as is quick."""
+    return min(max(_PIXELS_PER_BATCH // math.prod(image_size), _BATCH_SIZES.start), _BATCH_SIZES.stop - 1)
 
 
 def cached_features(
@@ -120,8 +115,8 @@ def cached_features(
     reports it, or refuses it. DataError where the data changed meanwhile, or no image can be read.
 
     An image's features don't depend on the images computed along with it nor on the number of threads, but by rounding
-    on how many they are (5e-7 of the largest feature was found), and so on the size of the data set. After an
-    interruption the batches that were done are found in the cache.
+    on how many they are (5e-7 of the largest feature was found), and so, in the last batch, on the size of the data
+    set. After an interruption the batches that were done are found in the cache.
     """
     dataset = loader.dataset
     views = views if loader.augmentation else 1
@@ -245,8 +240,7 @@ def _fill(
     progress: _Progress,
 ) -> None:
     """Compute and write the blocks that are missing."""
-    count = len(loader.dataset)
-    size = feature_batch_size(loader.dataset.preprocessing.size, count)
+    count, size = len(loader.dataset), feature_batch_size(loader.dataset.preprocessing.size)
     _forget_readable(store, loader, view)
     there = {(block.start, block.stop) for block in store.blocks}
     blocks = [(start, min(start + size, count)) for start in range(0, count, size)]
@@ -265,7 +259,7 @@ def _forget_readable(store: FeatureStore | MemoryStore, loader: Loader, view: in
     """Read the images again that could not be read when their blocks were computed; a block with one that can, goes."""
     suspects = np.array(sorted(row for block in store.blocks for row in block.empty), np.int64)
     if suspects.size:
-        size = feature_batch_size(loader.dataset.preprocessing.size, len(loader.dataset))
+        size = feature_batch_size(loader.dataset.preprocessing.size)
         batches = [suspects[start : start + size] for start in range(0, len(suspects), size)]
         readable = {int(row) for batch in loader.batches(batches, view) for row in batch.indices}
         store.forget([block for block in store.blocks if readable & set(block.empty)])
@@ -283,7 +277,7 @@ def _description(cut: CutModel, loader: Loader, kernels: Kernels) -> dict[str, A
         "augmentation": augmentation.to_dict() if augmentation else None,
         "seed": loader.seed if augmentation else None,
         "kernels": kernels,
-        "batch_size": feature_batch_size(dataset.preprocessing.size, len(dataset)),
+        "batch_size": feature_batch_size(dataset.preprocessing.size),
         "stage": cut.stage,
     }
 
