@@ -263,7 +263,7 @@ def _products_at_once(tiles: Array, filters: FilterFrequencies) -> Array:
         # As many filters at a time as are transformed at a time, or as BLAS multiplies without copying them.
         at_once = max(1, min(FILTERS_AT_ONCE, SMALL_PRODUCT // max(1, count)) // channels)
         for_each_slice(
-            lambda some: np.matmul(tiles, filters.some(some), out=products[..., some]),
+            lambda some: np.matmul(tiles, filters.some(some, count), out=products[..., some]),
             out_channels,
             -(-out_channels // at_once),
         )

@@ -22,10 +22,11 @@ from gradcli.kernels.winograd_transforms import (
     READ,
     TO_FILTERS,
     Map,
-    by_line,
 )
 
 FILTERS_AT_ONCE = 1 << 13  # pairs of channels whose filters are transformed at a time, in the second-level cache
+# BLAS multiplies with frequencies more slowly where they are in the order of the filters, but those need not be copied.
+MOST_ROWS_IN_THEIR_ORDER = 32  # of a product: with more, the copy pays
 
 
 class FilterFrequencies:
@@ -47,10 +48,16 @@ class FilterFrequencies:
         result = memory.empty((FREQUENCIES, *self.shape), DTYPE)
         return result, Preparation(*self._parts(result))
 
-    def some(self, part: slice) -> Array:
-        """Those (36, P, Q') of a part of Q, in this thread's scratch memory."""
-        result = memory.scratch("winograd.filters", (FREQUENCIES, self.shape[0], part.stop - part.start), DTYPE)
-        _transform(self._map, self._filters[..., part], result)
+    def some(self, part: slice, rows: int) -> Array:
+        """Those (36, P, Q') of a part of Q, for a product with so many rows, in this thread's scratch memory."""
+        filters = self._filters[..., part]
+        _, _, p, q = filters.shape
+        if rows <= MOST_ROWS_IN_THEIR_ORDER and filters.strides[2] == DTYPE.itemsize:  # that of forward: (Q, 3, 3, P)
+            result = memory.scratch("winograd.filters", (FREQUENCIES, q, p), DTYPE)
+            _transform_in_their_order(self._map, filters.transpose(3, 0, 1, 2), result)
+            return result.transpose(0, 2, 1)  # (36, Q', P) -> (36, P, Q')
+        result = memory.scratch("winograd.filters", (FREQUENCIES, p, q), DTYPE)
+        _transform(self._map, filters, result)
         return result
 
     def _parts(self, result: Array) -> tuple[Task, int]:
@@ -103,14 +110,30 @@ def _transform(map: Map, filters: Array, out: Array) -> None:
     np.copyto(taps.reshape(filters.shape), filters)
     vertical = memory.scratch("winograd.vertical", (READ, 3 * p * q), DTYPE)
     np.matmul(map.matrix, taps, out=vertical)
-    np.matmul(map.matrix, vertical.reshape(READ, 3, p * q), out=by_line(out))  # (v, j, P*Q) -> (v, h, P*Q)
+    np.matmul(map.matrix, vertical.reshape(READ, 3, p * q), out=_by_line(out))  # (v, j, P*Q) -> (v, h, P*Q)
+
+
+def _transform_in_their_order(map: Map, filters: Array, out: Array) -> None:
+    """As `_transform`, of C-contiguous filters (Q, 3, 3, P) to `out` (36, Q, P), C-contiguous: nothing is copied."""
+    q, _, _, p = filters.shape
+    vertical = memory.scratch("winograd.vertical", (q, READ, 3 * p), DTYPE)
+    np.matmul(map.matrix, filters.reshape(q, 3, 3 * p), out=vertical)  # (i, j*P) -> (v, j*P), for each of Q
+    # (j, P) -> (h, P), for each of Q and v
+    by_filter = out.reshape(READ, READ, q, p).transpose(2, 1, 0, 3)  # (h, v, Q, P) -> (Q, v, h, P)
+    np.matmul(map.matrix, vertical.reshape(q, READ, 3, p), out=by_filter)
 
 
 def _inverse(frequencies: Array, out: Array) -> None:
     """The transpose of `_transform` with FROM_FILTERS: from (36, P, Q) to `out` (3, 3, P, Q), of any strides."""
     _, p, q = frequencies.shape
     horizontal = memory.scratch("winograd.vertical", (READ, 3, p * q), DTYPE)
-    np.matmul(TO_FILTERS.matrix, by_line(frequencies), out=horizontal)  # (v, h, P*Q) -> (v, j, P*Q)
+    np.matmul(TO_FILTERS.matrix, _by_line(frequencies), out=horizontal)  # (v, h, P*Q) -> (v, j, P*Q)
     taps = memory.scratch("winograd.apart", (3, 3 * p * q), DTYPE)
     np.matmul(TO_FILTERS.matrix, horizontal.reshape(READ, 3 * p * q), out=taps)
     np.copyto(out, taps.reshape(out.shape))
+
+
+def _by_line(frequencies: Array) -> Array:
+    """Frequencies (36, P, Q), contiguous in P and Q, as the view (6 vertical, 6 horizontal, P*Q)."""
+    # (h * v, P, Q) -> (h, v, P*Q) -> (v, h, P*Q)
+    return frequencies.reshape(READ, READ, frequencies.shape[1] * frequencies.shape[2]).transpose(1, 0, 2)

@@ -1,11 +1,13 @@
 """Tiles of images on their way to Winograd's frequencies and back, a piece of the batch at a time.
 
 The maps of winograd_transforms are applied to the rows of a tile first and then to its columns, as products of a matrix
-with at most 6x6 numbers and rows that are as long as can be: whole image rows, then all tiles and channels side by
-side. Applying both at once, as a 36x36 matrix, takes three times as long.
+with at most 6x6 numbers. Rows are as long as can be: whole image rows. Columns are one small product for each row of
+each tile, of all its channels, read and written where they lie: a copy that puts tiles side by side, for the sake of
+fewer and longer products, takes longer than that saves. Applying both at once, as a 36x36 matrix, takes three times as
+long.
 
-A piece is a few such products and copies, of some ten microseconds each. So the views that they work on are made once
-for each thread and shape, and kept as workspaces.
+A piece is a few such products, of some ten microseconds each. So the views that they work on are made once for each
+thread and shape, and kept as workspaces.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from gradcli.kernels import memory
 from gradcli.kernels.layout import Array, Pair, Shape4
 from gradcli.kernels.memory import workspace
 from gradcli.kernels.rows import ImageRows
-from gradcli.kernels.winograd_transforms import DTYPE, READ, TILE, TO_OUTPUTS, Map, by_line
+from gradcli.kernels.winograd_transforms import DTYPE, READ, TILE, TO_OUTPUTS, Map
 
 
 class Window(NamedTuple):
@@ -77,7 +79,7 @@ class Block:
         if inside.shape[2] == window.width:
             source.write(inside, window.images, window.rows)
         elif inside.size:  # padding that takes pixels away: the gradient of a convolution padded by more than 2
-            lines = memory.scratch("winograd.lines", (*inside.shape[:2], window.width, inside.shape[3]), DTYPE)
+            lines = memory.scratch("winograd.pixels", (*inside.shape[:2], window.width, inside.shape[3]), DTYPE)
             source.write(lines, window.images, window.rows)
             np.copyto(inside, lines[:, :, window.columns])
         # Only now: to compute its pixels, the source may have used this memory for a convolution of its own.
@@ -116,23 +118,22 @@ class _TileTransform:
             (first[0] * columns + first[1]) * channels * item,
             (rows * row_step, TILE * row_step, row_step, item),
         )
-        self._vertical = memory.scratch("winograd.vertical", (n, down, READ, line), DTYPE)
-        # Columns: first the overlapping tiles apart, (n, down, v, 4 * across + s', C) -> (s, v, n, down, across, C)
-        line_step = line * item
-        self._overlapping: Array = np.ndarray(
-            (size, READ, n, down, across, channels),
+        self._vertical = memory.scratch("winograd.lines", (n, down, READ, line), DTYPE)
+        # Columns: the overlapping tiles of a line, (n, down, v, 4 * across + s', C) -> (n, down, v, across, s, C)
+        self._columns: Array = np.ndarray(
+            (n, down, READ, across, size, channels),
             DTYPE,
             self._vertical,
             0,
-            (channels * item, line_step, down * READ * line_step, READ * line_step, TILE * channels * item, item),
+            (*self._vertical.strides[:3], TILE * channels * item, channels * item, item),
         )
-        self._apart = memory.scratch("winograd.apart", self._overlapping.shape, DTYPE)
-        self._columns = self._apart.reshape(size, READ, -1).transpose(1, 0, 2)  # (s, v, T*C) -> (v, s, T*C)
 
     def write(self, out: Array) -> None:
+        n, down, _, across, _, channels = self._columns.shape
         np.matmul(self._matrix, self._rows, out=self._vertical)
-        np.copyto(self._apart, self._overlapping)
-        np.matmul(self._matrix, self._columns, out=by_line(out))  # (v, s, T*C) -> (v, h, T*C)
+        tiles = out.reshape(READ, READ, n, down, across, channels)
+        # (h, v, n, down, across, C) -> (n, down, v, across, h, C)
+        np.matmul(self._matrix, self._columns, out=tiles.transpose(2, 3, 1, 4, 0, 5))
 
 
 class TileInverse:
@@ -143,26 +144,20 @@ class TileInverse:
 
     def __init__(self, n: int, tiles: Pair, channels: int) -> None:
         down, across = tiles
-        self._horizontal = memory.scratch("winograd.apart", (READ, TILE, n * down * across * channels), DTYPE)
-        together = memory.scratch("winograd.vertical", (n, down, READ, across, TILE, channels), DTYPE)
-        # (v, q, n, down, across, C) -> (n, down, v, across, q, C)
-        self._tiles = self._horizontal.reshape(READ, TILE, n, down, across, channels).transpose(2, 3, 0, 4, 1, 5)
-        self._together = together
-        # Now (n, down, 6, 4 * across * C) and columns in order: the last product writes whole pixel rows.
-        self._lines = together.reshape(n, down, READ, across * TILE * channels)
+        vertical = memory.scratch("winograd.lines", (READ, TILE, n, down, across, channels), DTYPE)
+        self._vertical = vertical.reshape(READ, TILE, n * down * across * channels)
+        self._columns = vertical.transpose(2, 3, 1, 4, 0, 5)  # (h, p, n, down, across, C) -> (n, down, p, across, h, C)
+        self._shape = n, TILE * down, TILE * across, channels
+        self._by_tile = n, down, TILE, across, TILE, channels
 
     def write(self, products: Array, out: Array) -> None:
         """Fill `out` (n, H, W, C) from `products` (36, n * tiles, C), contiguous but for its first axis.
 
         Rows and columns that tiles have beyond `out` are dropped.
         """
-        n, height, width, channels = out.shape
-        np.matmul(TO_OUTPUTS.matrix, by_line(products), out=self._horizontal)  # (v, h, T*C) -> (v, q, T*C)
-        np.copyto(self._together, self._tiles)
-        lines = self._lines[..., : width * channels]
-        whole, rest = divmod(height, TILE)
-        whole_tiles = out[:, : whole * TILE].reshape(n, whole, TILE, width * channels)
-        np.matmul(TO_OUTPUTS.matrix, lines[:, :whole], out=whole_tiles)
-        if rest:
-            cut_tiles = out[:, whole * TILE :].reshape(n, rest, width * channels)
-            np.matmul(TO_OUTPUTS.matrix[:rest], lines[:, whole], out=cut_tiles)
+        np.matmul(TO_OUTPUTS.matrix, products.reshape(READ, READ, -1), out=self._vertical)  # (h, v, T*C) -> (h, p, T*C)
+        whole = out if out.shape == self._shape else memory.scratch("winograd.pixels", self._shape, DTYPE)
+        # (n, down, p, across, h, C) -> (n, down, p, across, q, C)
+        np.matmul(TO_OUTPUTS.matrix, self._columns, out=whole.reshape(self._by_tile))
+        if whole is not out:
+            np.copyto(out, whole[:, : out.shape[1], : out.shape[2]])

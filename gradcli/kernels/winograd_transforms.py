@@ -56,9 +56,3 @@ def _matrices() -> tuple[Array, Array, Array]:
 _PIXELS, _FILTERS, _OUTPUTS = _matrices()
 FROM_PIXELS, FROM_FILTERS, FROM_MIRRORED_FILTERS = Map(_PIXELS), Map(_FILTERS), Map(_FILTERS[:, ::-1])
 FROM_OUTPUTS, TO_OUTPUTS, TO_FILTERS = Map(_OUTPUTS), Map(_OUTPUTS.T), Map(_FILTERS.T)
-
-
-def by_line(frequencies: Array) -> Array:
-    """Frequencies (36, R, C), contiguous in R and C, as the view (6 vertical, 6 horizontal, R*C)."""
-    # (h * v, R, C) -> (h, v, R*C) -> (v, h, R*C)
-    return frequencies.reshape(READ, READ, frequencies.shape[1] * frequencies.shape[2]).transpose(1, 0, 2)
