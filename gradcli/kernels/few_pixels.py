@@ -26,12 +26,13 @@ from gradcli.kernels.low_rank import MOST_PIXELS, low_rank_gradient
 from gradcli.kernels.pieces import Piece, cut_into_pieces, for_each_piece
 from gradcli.kernels.rows import ImageRows, StoredRows
 from gradcli.kernels.slices import for_each_slice
-from gradcli.kernels.thin_products import BLOCK_ROWS, FEW_TO_READ, rows_times_matrix, rows_times_transpose
+from gradcli.kernels.thin_products import BLOCK_ROWS, rows_times_matrix, rows_times_transpose
 from gradcli.kernels.threads import parallel
 from gradcli.kernels.windows import Tap, window_taps
 
 SLICE_WORK = 1 << 21  # multiplications in a piece of any kind: some 50 us
 MOST_SLICES = 4
+MOST_PIXELS_BY_FILTER = 64  # with more, threads share the pixels
 READ_WORK = 8  # reading an element of the filters takes as long as that many multiplications
 COLUMNS_AT_ONCE = 512  # of the filters, read by one thread: shorter rows come slower from memory
 PIECE_PIXELS = 64  # where they are shared: with fewer, arranging the filters for BLAS takes too large a part
@@ -127,7 +128,7 @@ def _plan(geometry: ConvGeometry) -> _Plan:
     size, out_size = (geometry.height, geometry.width), (geometry.out_height, geometry.out_width)
     kernel, stride, padding, dilation = geometry.kernel, geometry.stride, geometry.padding, geometry.dilation
     count = 1
-    if geometry.pixels > FEW_TO_READ:
+    if geometry.pixels > MOST_PIXELS_BY_FILTER:
         count = max(1, min(_work(geometry) // SLICE_WORK, max(2, geometry.pixels // PIECE_PIXELS)))
     return _Plan(
         Windows(size, geometry.channels, out_size, kernel, stride, padding, dilation, groups=1),

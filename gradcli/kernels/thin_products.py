@@ -18,10 +18,11 @@ from gradcli.kernels.layout import Array
 from gradcli.kernels.memory import scratch
 
 SMALL_PRODUCT = 1_000_000  # multiplications below which OpenBLAS multiplies without copying first
+MOST_RESULTS = 1200  # the same for products that sum along the rows of both operands
 BLOCK_ROWS = 8  # more rows of thousands of elements, read side by side, get in each other's way in the first cache
+WIDE_BLOCK_ROWS = 16  # the same where each is multiplied with so many others that memory no longer sets the pace
 MOST_BLOCK_ROWS = 128  # the same where only some hundred columns are read of each row
-BLOCK_DEPTH = 512  # longest sum within a block, which also keeps rounding errors short
-LONGEST_SUM = 576  # the same in general products, which cost more the more of them are added up
+BLOCK_DEPTH = 576  # longest sum within a block, which also keeps rounding errors short
 FEW = 16  # with more rows than this the general product is as fast
 FEW_TO_READ = 32  # the same for the product that sums along the large matrix's rows
 
@@ -29,21 +30,23 @@ FEW_TO_READ = 32  # the same for the product that sums along the large matrix's 
 def rows_times_transpose(few: Array, matrix: Array, out: Array) -> None:
     """`out` (P, M) = `few` (P, K) times the transpose of `matrix` (M, K), which is read once, row after row."""
     count, depth = few.shape
-    part = divisor_below(depth, BLOCK_DEPTH if count <= FEW_TO_READ else LONGEST_SUM)
-    rows = len(matrix) - len(matrix) % BLOCK_ROWS
-    if count > FEW_TO_READ or count * BLOCK_ROWS * part >= SMALL_PRODUCT:
+    part = divisor_below(depth, BLOCK_DEPTH)
+    block = WIDE_BLOCK_ROWS if FEW_TO_READ <= count <= MOST_RESULTS // WIDE_BLOCK_ROWS else BLOCK_ROWS
+    rows = len(matrix) - len(matrix) % block
+    if count * block > MOST_RESULTS or count * block * part >= SMALL_PRODUCT:
         rows = 0
-    columns = few.reshape(count, depth // part, part).transpose(1, 2, 0)  # (P, K) -> (K/k, k, P)
     if rows:
-        # (M, K) -> (M/8, K/k, 8, k)
-        blocks = matrix[:rows].reshape(rows // BLOCK_ROWS, BLOCK_ROWS, depth // part, part).transpose(0, 2, 1, 3)
-        sums = scratch("thin_products.sums", (*blocks.shape[:3], count), out.dtype)
-        np.matmul(blocks, columns, out=sums)
-        # (M/8, K/k, 8, P) -> (M/8, 8, P)
-        target = out[:, :rows].reshape(count, rows // BLOCK_ROWS, BLOCK_ROWS).transpose(1, 2, 0)
+        # (P, K) -> (K/k, P, k) and (M, K) -> (M/m, K/k, k, m)
+        pieces = few.reshape(count, depth // part, part).transpose(1, 0, 2)
+        blocks = matrix[:rows].reshape(rows // block, block, depth // part, part).transpose(0, 2, 3, 1)
+        sums = scratch("thin_products.sums", (*blocks.shape[:2], count, block), out.dtype)
+        np.matmul(pieces, blocks, out=sums)
+        # (M/m, K/k, P, m) -> (M/m, P, m)
+        target = out[:, :rows].reshape(count, rows // block, block).transpose(1, 0, 2)
         np.add.reduce(sums, axis=1, out=target)
     if rows < len(matrix):
-        # With few rows the other operand is better off as the first one: (K/k, M, P) = (K/k, M, k) times (K/k, k, P).
+        # The general product is better off with the large matrix first: (K/k, M, P) = (K/k, M, k) times (K/k, k, P).
+        columns = few.reshape(count, depth // part, part).transpose(1, 2, 0)  # (P, K) -> (K/k, k, P)
         parts = matrix[rows:].reshape(-1, depth // part, part).transpose(1, 0, 2)
         sums = scratch("thin_products.sums", (*parts.shape[:2], count), out.dtype)
         np.matmul(parts, columns, out=sums)
