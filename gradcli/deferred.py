@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from gradcli.floating_point import aloud, network_quietly, quietly
+from gradcli.numpy_settings import aloud, network_quietly, quietly
 
 P = ParamSpec("P")
 R = TypeVar("R")

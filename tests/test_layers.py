@@ -8,7 +8,7 @@
     ops
     autograd   kernels
 
-`errors` may be imported from everywhere, and `deferred` and `floating_point` are what autograd and kernels have in
+`errors` may be imported from everywhere, and `deferred` and `numpy_settings` are what autograd and kernels have in
 common. A layer may import any layer below it that its row of the table names; a module with a row of its own stands on
 another floor than its package.
 """
@@ -30,19 +30,19 @@ PACKAGE = Path(gradcli.__file__).parent
 # What the modules of a package, or one module, may import besides their own package: packages or modules.
 ALLOWED = {
     "errors": set(),
-    "floating_point": set(),
-    "deferred": {"floating_point"},
-    "autograd": {"errors", "deferred", "floating_point"},
+    "numpy_settings": set(),
+    "deferred": {"numpy_settings"},
+    "autograd": {"errors", "deferred", "numpy_settings"},
     "autograd.functional": {"ops", "autograd"},
     "func": {"autograd", "autograd.functional"},
     "cuda": set(),
-    "kernels": {"errors", "deferred"},
+    "kernels": {"errors", "deferred", "numpy_settings"},
     "ops": {"autograd", "kernels", "errors", "deferred"},
     "nn": {
         "ops",
         "autograd",
         "deferred",
-        "floating_point",
+        "numpy_settings",
         "kernels.clipping",
         "kernels.layout",
         "kernels.memory",

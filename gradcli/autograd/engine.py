@@ -17,7 +17,7 @@ from gradcli.autograd.graph import Edge, Gradient, Node
 from gradcli.autograd.operation import tensor_method
 from gradcli.autograd.tensor import Tensor
 from gradcli.deferred import settled
-from gradcli.floating_point import quietly
+from gradcli.numpy_settings import quietly
 
 Tensors = Tensor | Sequence[Tensor]
 Place = tuple[Node, int]

@@ -12,7 +12,7 @@ import numpy as np
 from gradcli.autograd.dtypes import Array, Size
 from gradcli.autograd.tensor import Tensor
 from gradcli.deferred import settle_deferred
-from gradcli.floating_point import quietly
+from gradcli.numpy_settings import quietly
 
 Place = tuple[int, ...] | EllipsisType
 """Where an array is perturbed: at one element, or everywhere."""

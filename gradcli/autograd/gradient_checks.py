@@ -16,7 +16,7 @@ from gradcli.autograd.engine import grad
 from gradcli.autograd.finite_differences import Numbered, difference_quotients, is_float, numerical_jacobians
 from gradcli.autograd.formatting import format_tensor
 from gradcli.autograd.tensor import Tensor
-from gradcli.floating_point import quietly
+from gradcli.numpy_settings import quietly
 
 Function = Callable[..., Any]
 

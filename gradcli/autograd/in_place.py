@@ -25,7 +25,7 @@ from gradcli.autograd.tensor import Tensor
 from gradcli.autograd.versions import memory_owner, record_change
 from gradcli.autograd.views import Base, Step, View, refuse_change, replay
 from gradcli.deferred import settle_deferred, settled
-from gradcli.floating_point import quietly
+from gradcli.numpy_settings import quietly
 
 _CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2}  # of NumPy's kinds; a higher one doesn't go into a lower one
 

@@ -52,7 +52,7 @@ from gradcli.autograd.rules import GradientRules, Rule, parameters_of
 from gradcli.autograd.tensor import Tensor
 from gradcli.autograd.views import make_view
 from gradcli.deferred import DeferredArray, settled
-from gradcli.floating_point import compute
+from gradcli.numpy_settings import compute
 
 F = TypeVar("F", bound=Callable[..., Any])
 

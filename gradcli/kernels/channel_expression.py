@@ -19,7 +19,8 @@ from gradcli.deferred import DeferredArray, settled
 from gradcli.kernels import memory
 from gradcli.kernels.elementwise import mask_block
 from gradcli.kernels.layout import Array, as_nhwc, from_nhwc
-from gradcli.kernels.threads import parallel, short_buffers
+from gradcli.kernels.threads import parallel
+from gradcli.numpy_settings import short_buffers
 
 # Elements computed at a time. Between two NumPy calls a thread may have to wait for another to leave Python, for
 # about as long as a call on 64 K elements takes: with fewer, two threads are slower than one.

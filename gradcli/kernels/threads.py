@@ -16,12 +16,9 @@ from collections.abc import Callable
 import numpy as np
 
 from gradcli.kernels.blas import single_threaded_blas
+from gradcli.numpy_settings import BUFFER_ELEMENTS, short_buffers
 
 Task = Callable[[int], None]
-
-# NumPy takes operands that are strided or broadcast through buffers. With its own 8192 elements, those of three
-# operands exceed the first-level cache: scaling images by a factor per channel takes half as long again.
-BUFFER_ELEMENTS = 1024
 
 
 def available_cores() -> int:
@@ -46,16 +43,6 @@ def set_num_threads(count: int) -> None:
     if count < 1:
         raise ValueError(f"the number of threads must be at least 1, but got {count}")
     _thread_count = count
-
-
-class short_buffers:  # noqa: N801 - used like contextlib's functions, which take several times as long
-    """NumPy's buffers are of BUFFER_ELEMENTS for the length of a `with` block, afterwards as long as before."""
-
-    def __enter__(self) -> None:
-        self._before = np.setbufsize(BUFFER_ELEMENTS)
-
-    def __exit__(self, *_: object) -> None:
-        np.setbufsize(self._before)
 
 
 def parallel(task: Task, count: int) -> None:

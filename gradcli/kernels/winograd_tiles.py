@@ -12,6 +12,7 @@ thread and shape, and kept as workspaces.
 
 from __future__ import annotations
 
+import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -60,6 +61,15 @@ def load_block(source: ImageRows, window: Window) -> Block:
     return block
 
 
+class _Thread(threading.local):
+    """All blocks of a thread share their memory: the zeros of the last one are still there."""
+
+    last_loaded: Block | None = None
+
+
+_thread = _Thread()
+
+
 class Block:
     """Pixels (n, rows, columns, C): what is inside of the images, and around it zeros. Made by `load_block`."""
 
@@ -82,9 +92,11 @@ class Block:
             lines = memory.scratch("winograd.pixels", (*inside.shape[:2], window.width, inside.shape[3]), DTYPE)
             source.write(lines, window.images, window.rows)
             np.copyto(inside, lines[:, :, window.columns])
-        # Only now: to compute its pixels, the source may have used this memory for a convolution of its own.
-        for border in self._borders:
-            border.fill(0)
+        # Only now: to compute its pixels, the source may have loaded another block, for a convolution of its own.
+        if _thread.last_loaded is not self:
+            for border in self._borders:
+                border.fill(0)
+            _thread.last_loaded = self
 
     def transform(self, map: Map, first: Pair, tiles: Pair, out: Array) -> None:
         """Take tiles (s, s) to frequencies: matrix (6, s) times tile times its transpose, each channel by itself.

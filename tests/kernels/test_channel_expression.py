@@ -10,7 +10,8 @@ import pytest
 
 from gradcli.kernels import channel_expression
 from gradcli.kernels.channel_expression import ChannelExpression, Term, UnfinishedImages
-from gradcli.kernels.threads import BUFFER_ELEMENTS, get_num_threads, set_num_threads
+from gradcli.kernels.threads import get_num_threads, set_num_threads
+from gradcli.numpy_settings import BUFFER_ELEMENTS
 from tests.kernels.references import MEMORY_LAYOUTS, random_array
 
 SHAPE = (3, 6, 5, 4)

@@ -12,6 +12,7 @@ import pytest
 
 from gradcli.kernels import threads
 from gradcli.kernels.threads import Preparation, get_num_threads, parallel, set_num_threads
+from gradcli.numpy_settings import BUFFER_ELEMENTS
 
 
 @pytest.fixture(params=[1, 2, 5])
@@ -237,5 +238,5 @@ def test_every_thread_works_with_short_buffers_and_the_callers_own_return(thread
     before = np.getbufsize()
     sizes = []
     parallel(lambda number: sizes.append(np.getbufsize()), 16)
-    assert set(sizes) == {threads.BUFFER_ELEMENTS}
+    assert set(sizes) == {BUFFER_ELEMENTS}
     assert np.getbufsize() == before

@@ -15,8 +15,8 @@ import numpy as np
 from gradcli.autograd import Tensor, no_grad
 from gradcli.autograd.versions import record_change
 from gradcli.deferred import DeferredArray, computed, settle_deferred
-from gradcli.floating_point import quietly
 from gradcli.kernels.clipping import clamp, scale, sums_of_squares
+from gradcli.numpy_settings import quietly
 from gradcli.ops.norms import vector_norm
 
 Tensors = Tensor | Iterable[Tensor]

@@ -1,4 +1,4 @@
-"""NumPy's warnings are off while gradcli computes, and as they were before and after, and for a user's hooks."""
+"""While gradcli computes NumPy doesn't warn and has short buffers; before, after and for hooks all is the user's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import gradcli
 from gradcli import nn
 from gradcli.deferred import puts_off
-from gradcli.floating_point import aloud, network_quietly, quietly
+from gradcli.numpy_settings import BUFFER_ELEMENTS, aloud, compute, network_quietly, quietly, short_buffers
 from gradcli.ops.exponential import exp
 
 
@@ -100,6 +100,51 @@ def test_a_network_in_a_hook_leaves_the_settings_of_the_next_hook():
     with np.errstate(all="warn"):
         net(gradcli.tensor([1000.0]))
         assert settings == [np.geterr()]
+
+
+@pytest.fixture
+def own_buffers():
+    before = np.setbufsize(4096)
+    yield 4096
+    np.setbufsize(before)
+
+
+def computed(function, *args):
+    return compute(function, args, {})
+
+
+@pytest.mark.parametrize("call", [quietly, network_quietly, computed])
+def test_buffers_are_short_within_and_the_users_own_afterwards(call, own_buffers):
+    assert call(np.getbufsize) == call(call, np.getbufsize) == BUFFER_ELEMENTS
+    with pytest.raises(ZeroDivisionError):
+        call(lambda: 1 // 0)
+    assert np.getbufsize() == own_buffers
+
+
+def test_short_buffers_within_leave_them_short(own_buffers):
+    def within():
+        with short_buffers():
+            sizes.append(np.getbufsize())
+        sizes.append(np.getbufsize())
+
+    sizes = []
+    quietly(within)
+    within()
+    assert sizes == [BUFFER_ELEMENTS, BUFFER_ELEMENTS, BUFFER_ELEMENTS, own_buffers]
+
+
+def test_a_users_code_within_has_the_users_buffers(own_buffers):
+    sizes = []
+
+    def hook(module, arguments, result):
+        sizes.append(np.getbufsize())
+        sizes.append(quietly(np.getbufsize))
+
+    net = Net(nn.ReLU())
+    net.layer.register_forward_hook(hook)
+    net.register_forward_hook(hook)
+    net(gradcli.tensor([1.0]))
+    assert sizes == [own_buffers, BUFFER_ELEMENTS] * 2
 
 
 def test_any_name_of_a_keyword_reaches_the_function():
