@@ -22,7 +22,14 @@ import numpy as np
 
 from gradcli.kernels import memory
 from gradcli.kernels.algorithm import ConvGradients, Epilogue
-from gradcli.kernels.columns import Windows, col2im, im2col, multiply_columns
+from gradcli.kernels.columns import (
+    Windows,
+    col2im,
+    im2col,
+    multiply_columns,
+    multiply_shared_columns,
+    shares_columns,
+)
 from gradcli.kernels.geometry import ConvGeometry
 from gradcli.kernels.layout import Array, Pair
 from gradcli.kernels.pieces import Piece, cut_into_pieces, for_each_piece, piece_of, sum_over_pieces
@@ -106,6 +113,9 @@ class ConvolvedRows:
 
     def compute(self, piece: Piece, rows: Array) -> None:
         """Fill `rows` (P', O) with the output pixels of a piece."""
+        if shares_columns(self._windows):
+            multiply_shared_columns(self._images, self._windows, piece, self._matrices[0], rows)
+            return
         columns = im2col(self._images, self._windows, piece)
         multiply_columns(columns, self._matrices, _by_group(rows, self._geometry.groups))
 

@@ -7,7 +7,15 @@ import itertools
 import numpy as np
 import pytest
 
-from gradcli.kernels.columns import Windows, col2im, im2col, multiply_columns
+from gradcli.kernels import columns as columns_module
+from gradcli.kernels.columns import (
+    Windows,
+    col2im,
+    im2col,
+    multiply_columns,
+    multiply_shared_columns,
+    shares_columns,
+)
 from gradcli.kernels.matrix_product import DEEPEST_SUM, LONGEST_RUN
 from gradcli.kernels.pieces import cut_into_pieces
 from gradcli.kernels.rows import StoredRows
@@ -41,6 +49,42 @@ def naive_columns(images, windows):
         if 0 <= row < windows.image_size[0] and 0 <= column < windows.image_size[1]:
             columns[group, image, y, x, i, j] = images[image, row, column, group * depth : (group + 1) * depth]
     return columns
+
+
+SHARED = [
+    *(geometry for geometry in GEOMETRIES if geometry[1][0] > geometry[2][0] and geometry[4] == (1, 1)),
+    ((9, 12), (5, 3), (2, 2), (2, 1), (1, 1)),
+    ((12, 7), (3, 5), (1, 3), (1, 2), (1, 1)),
+    ((3, 64), (3, 3), (1, 1), (1, 1), (1, 1)),
+]
+
+
+@pytest.mark.parametrize("arguments", SHARED)
+@pytest.mark.parametrize("budget", [1, 7, 1 << 20])
+@pytest.mark.parametrize("small_product", [1, 3000, 1 << 20])
+def test_products_of_shared_columns_are_those_of_columns(arguments, budget, small_product, monkeypatch):
+    monkeypatch.setattr(columns_module, "SMALL_PRODUCT", small_product)
+    random = np.random.RandomState(1)
+    images = random.standard_normal((3, *arguments[0], CHANNELS))
+    windows, pieces = windows_and_pieces(3, *arguments, 1, budget)
+    assert shares_columns(windows)
+    matrix = random.standard_normal((windows.depth, 5))
+    for piece in pieces:
+        out = np.full((piece.pixels, 5), np.nan)
+        multiply_shared_columns(StoredRows(images), windows, piece, matrix, out)
+        expected = im2col(StoredRows(images), windows, piece)[0] @ matrix
+        np.testing.assert_allclose(out, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"groups": 2}, {"dilation": (1, 2)}, {"stride": (3, 1)}, {"channels": 17}],
+    ids=["groups", "dilation", "no-overlap", "long-sums"],
+)
+def test_other_windows_share_no_columns(other):
+    windows = Windows((9, 9), CHANNELS, (5, 5), (3, 3), (1, 1), (1, 1), (1, 1), 1)
+    assert shares_columns(windows)
+    assert not shares_columns(windows._replace(**other))
 
 
 @pytest.mark.parametrize("arguments", GEOMETRIES)
