@@ -19,7 +19,7 @@ from gradcli.kernels.pieces import Piece, cut_into_pieces, for_each_piece
 from gradcli.kernels.policy import get_kernels
 from gradcli.kernels.rows import StoredRows
 
-PIECE_BYTES = 2 << 20  # of a piece's columns: rows at the edge of a piece are computed twice
+PIECE_BYTES = 4 << 20  # of a piece's columns, if none were shared: rows at the edge of a piece are computed twice
 
 
 class PooledConvolution(UnfinishedImages):
