@@ -18,7 +18,7 @@ from gradcli.kernels.layout import Array
 from gradcli.kernels.memory import scratch
 
 SMALL_PRODUCT = 1_000_000  # multiplications below which OpenBLAS multiplies without copying first
-MOST_RESULTS = 1200  # the same for products that sum along the rows of both operands
+MOST_RESULTS = 1200  # the same, where rows are multiplied with rows
 BLOCK_ROWS = 8  # more rows of thousands of elements, read side by side, get in each other's way in the first cache
 WIDE_BLOCK_ROWS = 16  # the same where each is multiplied with so many others that memory no longer sets the pace
 MOST_BLOCK_ROWS = 128  # the same where only some hundred columns are read of each row
