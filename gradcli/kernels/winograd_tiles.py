@@ -85,6 +85,18 @@ class Block:
 
     def load(self, source: ImageRows, window: Window) -> None:
         """Take over a window's pixels."""
+        try:
+            self._read(source, window)
+            # Only now: to compute its pixels, the source may have loaded another block, for a convolution of its own.
+            if _thread.last_loaded is not self:
+                for border in self._borders:
+                    border.fill(0)
+                _thread.last_loaded = self
+        except BaseException:
+            _thread.last_loaded = None  # this one's pixels may be where another has its zeros
+            raise
+
+    def _read(self, source: ImageRows, window: Window) -> None:
         inside = self._inside
         if inside.shape[2] == window.width:
             source.write(inside, window.images, window.rows)
@@ -92,11 +104,6 @@ class Block:
             lines = memory.scratch("winograd.pixels", (*inside.shape[:2], window.width, inside.shape[3]), DTYPE)
             source.write(lines, window.images, window.rows)
             np.copyto(inside, lines[:, :, window.columns])
-        # Only now: to compute its pixels, the source may have loaded another block, for a convolution of its own.
-        if _thread.last_loaded is not self:
-            for border in self._borders:
-                border.fill(0)
-            _thread.last_loaded = self
 
     def transform(self, map: Map, first: Pair, tiles: Pair, out: Array) -> None:
         """Take tiles (s, s) to frequencies: matrix (6, s) times tile times its transpose, each channel by itself.

@@ -91,3 +91,21 @@ def test_a_source_may_load_another_block_meanwhile():
         seen = window(images.shape, slice(0, 2), (-1, -1), (TILE + OVERLAP, TILE + OVERLAP))
         load_block(Source(images), seen).transform(FROM_PIXELS, (0, 0), (1, 1), out)
         np.testing.assert_array_equal(out, expected)
+
+
+def test_after_a_source_that_fails_there_are_zeros_again():
+    smaller = random_array((2, 4, 4, CHANNELS), 5, np.float32)
+    expected = frequencies_of(smaller, (-1, -1))
+
+    class FailingSource(StoredRows):
+        def write(self, target, images, rows):
+            frequencies_of(smaller, (-1, -1))  # the block that is loaded again below
+            super().write(target, images, rows)
+            raise ZeroDivisionError
+
+    ones = np.ones((2, TILE + OVERLAP, TILE + OVERLAP, CHANNELS), np.float32)
+    whole = window(ones.shape, slice(0, 2), (0, 0), ones.shape[1:3])
+    load_block(StoredRows(ones), whole)  # so that its memory is there
+    with pytest.raises(ZeroDivisionError):
+        load_block(FailingSource(ones), whole)
+    np.testing.assert_array_equal(frequencies_of(smaller, (-1, -1)), expected)
