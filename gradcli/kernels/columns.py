@@ -141,7 +141,7 @@ def multiply_shared_columns(images: ImageRows, windows: Windows, piece: Piece, m
     # As many windows at a time as BLAS multiplies without copying first: (n, R, OW/w, w, K), overlapping
     some = divisor_below(width, max(1, SMALL_PRODUCT // max(1, depth * columns)))
     image_step, window_step, row_step, item = shared.strides
-    shape = count, piece.row_count, width // max(1, some), some
+    shape = count, piece.row_count, width // some, some
     rows: Array = np.ndarray(
         (*shape, depth),
         shared.dtype,

@@ -13,7 +13,7 @@ import numpy as np
 
 from gradcli.kernels import memory
 from gradcli.kernels.layout import Array
-from gradcli.kernels.thin_products import FEW_TO_READ, rows_times_transpose
+from gradcli.kernels.thin_products import rows_times_transpose
 from gradcli.kernels.threads import parallel
 
 LONGEST_RUN = 150  # products that are added up one after the other
@@ -24,6 +24,7 @@ DEEPEST_SUM = 1152  # BLAS itself cuts deeper sums, and here they would take man
 PIECE_WORK = 4 << 20  # multiplications, some 100 us: the least that makes up for handing over and narrower products
 LITTLE_WORK = 1 << 15  # multiplications that no BLAS shares among threads
 NARROWEST_PIECE = 128  # rows or columns: BLAS loses too much on fewer
+FEW_ROWS = 32  # of the left matrix: up to as many, the right one is read where it lies
 
 
 def matmul_in_runs(left: Array, right: Array, out: Array | None, runs: int) -> Array:
@@ -76,7 +77,7 @@ def shared_matmul(left: Array, right: Array) -> Array:
     runs = _runs(rows, depth, columns)
     if runs == 1 and not turned and out.size * depth <= LITTLE_WORK:
         return np.matmul(left, right, out=out)
-    few = turned and depth > 0 and not stack and 1 < rows <= FEW_TO_READ and left.dtype in (np.float32, np.float64)
+    few = turned and depth > 0 and not stack and 1 < rows <= FEW_ROWS and left.dtype in (np.float32, np.float64)
     work = out.size * depth * (4 if few else 1) // PIECE_WORK  # reading the other matrix takes longer
     side = 0 if stack and stack[0] >= work else -2 if rows >= columns else -1
     length = out.shape[side]

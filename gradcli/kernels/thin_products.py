@@ -18,20 +18,20 @@ from gradcli.kernels.layout import Array
 from gradcli.kernels.memory import scratch
 
 SMALL_PRODUCT = 1_000_000  # multiplications below which OpenBLAS multiplies without copying first
-MOST_RESULTS = 1200  # the same, where rows are multiplied with rows
+MOST_RESULTS = 1200  # numbers that such a product may have, where rows are multiplied with rows
 BLOCK_ROWS = 8  # more rows of thousands of elements, read side by side, get in each other's way in the first cache
-WIDE_BLOCK_ROWS = 16  # the same where each is multiplied with so many others that memory no longer sets the pace
 MOST_BLOCK_ROWS = 128  # the same where only some hundred columns are read of each row
+WIDE_BLOCK_ROWS = 16  # the same for a product with WIDE_FROM rows or more, where memory no longer sets the pace
+WIDE_FROM = 32
 BLOCK_DEPTH = 576  # longest sum within a block, which also keeps rounding errors short
 FEW = 16  # with more rows than this the general product is as fast
-FEW_TO_READ = 32  # the same for the product that sums along the large matrix's rows
 
 
 def rows_times_transpose(few: Array, matrix: Array, out: Array) -> None:
     """`out` (P, M) = `few` (P, K) times the transpose of `matrix` (M, K), which is read once, row after row."""
     count, depth = few.shape
     part = divisor_below(depth, BLOCK_DEPTH)
-    block = WIDE_BLOCK_ROWS if FEW_TO_READ <= count <= MOST_RESULTS // WIDE_BLOCK_ROWS else BLOCK_ROWS
+    block = WIDE_BLOCK_ROWS if WIDE_FROM <= count <= MOST_RESULTS // WIDE_BLOCK_ROWS else BLOCK_ROWS
     rows = len(matrix) - len(matrix) % block
     if count * block > MOST_RESULTS or count * block * part >= SMALL_PRODUCT:
         rows = 0
