@@ -17,7 +17,7 @@ from gradcli.kernels.window_products import WindowProducts
 from gradcli.kernels.winograd import Winograd
 from gradcli.kernels.winograd_transforms import TILE
 
-WINOGRAD, SMALL_MAP = Winograd(), SmallMap()
+WINOGRAD, WINOGRAD_FORWARD, SMALL_MAP = Winograd(), Winograd(joins_pieces=True), SmallMap()
 FEW_PIXELS, FEW_PIXELS_DEFERRED = FewPixels(), FewPixels(deferred=True)
 WINDOW_PRODUCTS, WINDOW_PRODUCTS_DEFERRED = WindowProducts(), WindowProducts(deferred=True)
 POINTWISE, STRIDED, DIRECT = Pointwise(), StridedByParity(), Direct()
@@ -85,7 +85,8 @@ def choose_forward_algorithm(geometry: ConvGeometry, kernels: Kernels) -> Forwar
             return TOEPLITZ  # nine products instead of sixteen
         if _suits_strided_window_products(geometry):
             return WINDOW_PRODUCTS
-    return choose_algorithm(geometry, kernels)
+    algorithm = choose_algorithm(geometry, kernels)
+    return WINOGRAD_FORWARD if algorithm is WINOGRAD else algorithm  # what follows works on each value by itself
 
 
 def _suits_strided_window_products(geometry: ConvGeometry) -> bool:

@@ -89,6 +89,11 @@ def piece_of(first_image: int, last_image: int, first_row: int, last_row: int, h
     )
 
 
+def joined_pieces(first: Piece, last: Piece, height: int, width: int) -> Piece:
+    """Everything from `first` to `last`, either rows of one image of height x width or whole images."""
+    return piece_of(first.images.start, last.images.stop, first.rows.start, last.rows.stop, height, width)
+
+
 def for_each_piece(task: Callable[[AnyPiece], object], pieces: Sequence[AnyPiece]) -> None:
     """Run `task` for every piece, shared among the threads."""
 

@@ -16,7 +16,7 @@ many tiles that they are larger, it goes by frequency: one thread forms all prod
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,11 +26,18 @@ from gradcli.kernels.algorithm import ConvGradients, Epilogue
 from gradcli.kernels.geometry import ConvGeometry
 from gradcli.kernels.layout import Array, Pair
 from gradcli.kernels.memory import workspace
-from gradcli.kernels.pieces import Piece, cut_into_pieces, for_each_piece, sums_of_pieces
+from gradcli.kernels.pieces import (
+    FEWEST_PIECES,
+    Piece,
+    cut_into_pieces,
+    for_each_piece,
+    joined_pieces,
+    sums_of_pieces,
+)
 from gradcli.kernels.rows import ImageRows, StoredRows
 from gradcli.kernels.slices import for_each_slice
 from gradcli.kernels.thin_products import SMALL_PRODUCT
-from gradcli.kernels.threads import Preparation
+from gradcli.kernels.threads import Preparation, get_num_threads
 from gradcli.kernels.winograd_filters import (
     FILTERS_AT_ONCE,
     FilterFrequencies,
@@ -51,6 +58,9 @@ from gradcli.kernels.winograd_transforms import (
 PIECE_BYTES = 1 << 20  # of a piece's frequencies
 FEWEST_TILES = 16  # of a piece: each reads all filters
 SMALLEST_WORK = 8 << 20  # multiplications of a piece, some 200 us; with less, threads wait for each other too often
+# More threads need all pieces. Fewer take half as many: a piece is ten calls of NumPy, and after every third of these
+# two threads keep each other waiting for Python.
+MOST_JOINING_THREADS = 2
 LARGEST_PRODUCT_BY_PIECE = 128 * 128  # channels C * O: each piece reads the frequencies of all filters
 LARGEST_SUM_BY_PIECE = 64 * 64  # the same where each piece adds to those of the filters' gradient
 MOST_TILES_BY_FILTER = 5 << 20  # bytes of the frequencies of all tiles: they are read anew for each part of the filters
@@ -61,10 +71,14 @@ class Winograd:
     """3x3 convolutions in float32, without stride, dilation and groups; any padding.
 
     Results are within some 3e-6 of the largest value, where direct convolution is within 5e-7. An infinity turns its
-    whole tile into NaNs.
+    whole tile into NaNs. With `joins_pieces`, where epilogues are passed fewer and larger pieces depends on the number
+    of threads: they must do the same with each value, wherever the cuts are.
     """
 
     name = "winograd"
+
+    def __init__(self, joins_pieces: bool = False) -> None:
+        self.joins_pieces = joins_pieces
 
     def supports(self, geometry: ConvGeometry) -> bool:
         return geometry.kernel == (3, 3) and geometry.stride == (1, 1) and geometry.plain and geometry.dtype == DTYPE
@@ -82,7 +96,7 @@ class Winograd:
 
         Where they are not, computing them again takes no longer than writing and reading them would.
         """
-        plan = _plan(geometry)
+        plan = _plan(geometry, self.joins_pieces and get_num_threads() <= MOST_JOINING_THREADS)
         convolution = _TileProducts(plan, filter_frequencies(filters), out, epilogue)
         source = StoredRows(images)
 
@@ -105,7 +119,7 @@ class Winograd:
         needs_images: bool,
         needs_filters: bool,
     ) -> ConvGradients:
-        plan = _plan(geometry)
+        plan = _plan(geometry, joined=False)
         image_gradient: Array | None = None
         convolution: _TileProducts | None = None
         if needs_images:
@@ -142,6 +156,7 @@ class _TilePiece(NamedTuple):
     """Some tiles of some images: rows and pixels of `piece` are rows of tiles and tiles."""
 
     piece: Piece
+    parts: tuple[Pair, ...]  # first and last of its tiles that are multiplied at once, which decides how BLAS rounds
     tiles: Pair  # rows and columns of tiles in each image
     pixels: Window  # that the tiles' outputs read
     gradients: Window  # of the tiles' outputs, and of all outputs that read the tiles' images
@@ -155,8 +170,11 @@ class _Plan(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1024)
-def _plan(geometry: ConvGeometry) -> _Plan:
-    """Tiles that cover the outputs as well as the images: the same ones serve the convolution and both gradients."""
+def _plan(geometry: ConvGeometry, joined: bool) -> _Plan:
+    """Tiles that cover the outputs as well as the images: the same ones serve the convolution and both gradients.
+
+    If `joined`, the fewest pieces that there are for any number of threads are half as many, each of two parts.
+    """
     down = -(-max(geometry.height, geometry.out_height) // TILE)
     across = -(-max(geometry.width, geometry.out_width) // TILE)
     pieces = cut_into_pieces(
@@ -169,21 +187,28 @@ def _plan(geometry: ConvGeometry) -> _Plan:
         fewest_pixels=FEWEST_TILES,
         smallest_work=SMALLEST_WORK,
     )
+    step = 2 if joined and len(pieces) == FEWEST_PIECES else 1
+    groups = [pieces[first : first + step] for first in range(0, len(pieces), step)]
     # Image row y is read by outputs y + padding - 2 to y + padding.
     above, left = (min(0, padding - OVERLAP) for padding in geometry.padding)
     return _Plan(
         geometry.batch * down * across,
-        tuple(_tile_piece(geometry, piece, across, (above, left)) for piece in pieces),
+        tuple(_tile_piece(geometry, group, (down, across), (above, left)) for group in groups),
         (geometry.padding[0] - OVERLAP - above, geometry.padding[1] - OVERLAP - left),
         (-above, -left),
     )
 
 
-def _tile_piece(geometry: ConvGeometry, piece: Piece, across: int, before: Pair) -> _TilePiece:
-    """`before` is where the first row and column of gradients is that tiles of images read, if that is before 0."""
+def _tile_piece(geometry: ConvGeometry, parts: Sequence[Piece], tiles: Pair, before: Pair) -> _TilePiece:
+    """Some of the `tiles` (down, across) of each image, in parts that follow one another.
+
+    `before` is where the first row and column of gradients is that tiles of images read, if that is before 0.
+    """
+    piece, across = joined_pieces(parts[0], parts[-1], *tiles), tiles[1]
     padding, row, rows, columns = geometry.padding, TILE * piece.rows.start, TILE * piece.row_count, TILE * across
     return _TilePiece(
         piece,
+        tuple((part.first_pixel - piece.first_pixel, part.span.stop - piece.first_pixel) for part in parts),
         (piece.row_count, across),
         window(
             geometry.image_shape, piece.images, (row - padding[0], -padding[1]), (rows + OVERLAP, columns + OVERLAP)
@@ -231,7 +256,8 @@ class _TileProducts:
             products = _piece_scratch("winograd.products", piece, self._filters.shape[1])
             filters, preparation = self._all_filters
             preparation.wait()
-            np.matmul(tiles, filters, out=products)
+            for first, last in piece.parts:
+                np.matmul(tiles[:, first:last], filters, out=products[:, first:last])
             self._write(piece, products)
 
     def finish(self) -> None:
@@ -246,7 +272,7 @@ class _TileProducts:
         images, rows = piece.piece.images, piece.piece.rows
         first, last = min(TILE * rows.start, height), min(TILE * rows.stop, height)
         pixels = self._out[images, first:last]
-        workspace(TileInverse, piece.piece.image_count, piece.tiles, channels).write(products, pixels)
+        workspace(TileInverse, piece.piece.image_count, piece.tiles, channels, piece.parts).write(products, pixels)
         if self._epilogue is not None and pixels.size:
             self._epilogue((images.start * height + first) * width, pixels.reshape(-1, channels))
 

@@ -158,13 +158,17 @@ class _TileTransform:
 class TileInverse:
     """Takes frequencies of n images' tiles to pixels: A^T (4, 6) times frequencies times A.
 
-    Use it as a `workspace`.
+    Tiles are multiplied in parts, given by their first and last ones, on which BLAS's rounding may depend. Use it as a
+    `workspace`.
     """
 
-    def __init__(self, n: int, tiles: Pair, channels: int) -> None:
+    def __init__(self, n: int, tiles: Pair, channels: int, parts: tuple[Pair, ...]) -> None:
         down, across = tiles
         vertical = memory.scratch("winograd.lines", (READ, TILE, n, down, across, channels), DTYPE)
-        self._vertical = vertical.reshape(READ, TILE, n * down * across * channels)
+        self._parts = [
+            (first, last, vertical.reshape(READ, TILE, -1)[:, :, first * channels : last * channels])
+            for first, last in parts
+        ]
         self._columns = vertical.transpose(2, 3, 1, 4, 0, 5)  # (h, p, n, down, across, C) -> (n, down, p, across, h, C)
         self._shape = n, TILE * down, TILE * across, channels
         self._by_tile = n, down, TILE, across, TILE, channels
@@ -174,7 +178,9 @@ class TileInverse:
 
         Rows and columns that tiles have beyond `out` are dropped.
         """
-        np.matmul(TO_OUTPUTS.matrix, products.reshape(READ, READ, -1), out=self._vertical)  # (h, v, T*C) -> (h, p, T*C)
+        for first, last, vertical in self._parts:
+            # (h, v, T'*C) -> (h, p, T'*C)
+            np.matmul(TO_OUTPUTS.matrix, products[:, first:last].reshape(READ, READ, -1), out=vertical)
         whole = out if out.shape == self._shape else memory.scratch("winograd.pixels", self._shape, DTYPE)
         # (n, down, p, across, h, C) -> (n, down, p, across, q, C)
         np.matmul(TO_OUTPUTS.matrix, self._columns, out=whole.reshape(self._by_tile))

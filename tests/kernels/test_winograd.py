@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
-from gradcli.kernels import winograd
+from gradcli.kernels import threads, winograd
+from gradcli.kernels.pieces import FEWEST_PIECES
 from gradcli.kernels.rows import StoredRows
 from gradcli.kernels.winograd import Winograd
 from gradcli.kernels.winograd_transforms import FROM_FILTERS, FROM_PIXELS, TO_OUTPUTS
@@ -45,6 +48,36 @@ def test_frequencies_of_tiles_are_kept_where_they_are_there_as_a_whole(way):
     out = np.empty(geometry.out_shape, np.float32)
     kept = Winograd().forward(geometry, images, filters, out, keep=True)
     assert (kept is not None) == (way != "by piece")
+
+
+@pytest.mark.parametrize(
+    ("shape", "out_channels"),
+    [((1, 56, 56, 61), 63), ((1, 44, 61, 64), 64), ((2, 37, 44, 64), 96), ((4, 28, 28, 64), 64)],
+)
+def test_fewer_pieces_for_few_threads_have_the_same_bits(shape, out_channels, monkeypatch):
+    geometry = three_by_three(shape, out_channels)
+    images, filters, _ = random_arguments(geometry)
+
+    def convolved(algorithm, count):
+        monkeypatch.setattr(threads, "_thread_count", count)
+        out, seen = np.empty(geometry.out_shape, np.float32), []
+
+        def negate(first, rows):
+            seen.append((first, len(rows)))
+            np.negative(rows, out=rows)
+
+        algorithm.forward(geometry, images, filters, out, negate)
+        firsts, lengths = zip(*sorted(seen), strict=True)
+        assert firsts == (0, *itertools.accumulate(lengths[:-1]))
+        assert sum(lengths) == geometry.pixels
+        return len(seen), out
+
+    pieces, expected = convolved(Winograd(), 1)
+    assert pieces == FEWEST_PIECES
+    for count, seen in ((1, 2), (2, 2), (3, 4), (4, 4)):
+        pieces, out = convolved(Winograd(joins_pieces=True), count)
+        assert pieces == seen
+        np.testing.assert_array_equal(out, expected)
 
 
 def test_the_gradient_of_the_output_is_read_by_rows_and_never_asked_for_as_a_whole(way):

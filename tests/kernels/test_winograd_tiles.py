@@ -50,7 +50,9 @@ def test_the_way_back_drops_what_hangs_over(height, width):
     down, across = 2, 3
     frequencies = random_array((FREQUENCIES, N * down * across, CHANNELS), 2, np.float32)
     out = np.full((N, height, width, CHANNELS), np.nan, np.float32)
-    TileInverse(N, (down, across), CHANNELS).write(frequencies, out)
+    count = N * down * across
+    parts = (0, count // 2), (count // 2, count)
+    TileInverse(N, (down, across), CHANNELS, parts).write(frequencies, out)
     tiles = frequencies.reshape(READ, READ, N, down, across, CHANNELS)
     matrix = TO_OUTPUTS.matrix
     expected = np.einsum("pv,qh,hvnyxc->nypxqc", matrix, matrix, tiles)
