@@ -103,7 +103,7 @@ class FewPixels:
         columns = _columns(geometry, images) if kept is None else kept
         if self.deferred and np.may_share_memory(columns, images):
             columns = columns.copy()  # a deferred gradient's factors are its own
-        left = np.array(rows.T, order="C")  # (P, O) -> (O, P); a copy, as the gradient of the output may not stay
+        left = rows.copy().T  # (P, O) -> (O, P); a copy, as the gradient of the output may not stay
         return ConvGradients(image_gradient, low_rank_gradient([(left, columns)], geometry, self.deferred))
 
 

@@ -297,14 +297,12 @@ def _pixel_products(geometry: ConvGeometry, some: slice, down: _Run, across: _Ru
 def _tap_factors(geometry: ConvGeometry, grad: Array, images: Array, tap: Tap) -> tuple[Array, Array]:
     """The factors (O, P') and (P', C) of one tap's gradient, where P' counts the outputs at which it meets a pixel.
 
-    They are copies: a deferred gradient's factors are its own.
+    They are copies: a deferred gradient's factors are its own. The left one is stored by rows of the outputs, since a
+    product reads it transposed as fast, and turning it round would take longer than the copies.
     """
-    left, right = grad[tap.outputs], images[tap.elements]
+    left, right = np.array(grad[tap.outputs], order="C"), np.array(images[tap.elements], order="C")
     met = math.prod(left.shape[:3])
-    return (
-        np.array(left.transpose(3, 0, 1, 2), order="C").reshape(geometry.out_channels, met),  # (n, y, x, O) -> (O, P')
-        np.array(right, order="C").reshape(met, geometry.channels),
-    )
+    return left.reshape(met, geometry.out_channels).T, right.reshape(met, geometry.channels)
 
 
 def _view(
