@@ -72,6 +72,10 @@ def shared_matmul(left: Array, right: Array) -> Array:
     out = memory.empty((*stack, rows, columns), left.dtype)
     if depth == 1:  # BLAS takes its time over these
         return np.multiply(left, right, out=out)
+    # NumPy doesn't pass on vectors that repeat one number, such as the gradient of a sum: its own loop takes 20 times
+    # as long.
+    left = np.ascontiguousarray(left) if rows == 1 else left
+    right = np.ascontiguousarray(right) if columns == 1 else right
     # Few rows are computed as columns: BLAS would first rearrange all of a matrix that is stored by columns.
     turned = rows < columns and abs(right.strides[-2]) < abs(right.strides[-1])
     runs = _runs(rows, depth, columns)

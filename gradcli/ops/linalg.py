@@ -59,7 +59,7 @@ dot.gradient(input=lambda grad, tensor: grad * tensor, tensor=lambda grad, input
 def mv(input: Array, vec: Array) -> Array:
     """Matrix (n, m) times vector (m,)."""
     _check("mv", input, vec, (2, 1))
-    return np.asarray(input @ vec)
+    return np.asarray(input @ np.ascontiguousarray(vec))  # one that repeats a number would not go through BLAS
 
 
 mv.gradient(

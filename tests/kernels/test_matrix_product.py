@@ -90,6 +90,14 @@ def test_a_shared_product_is_the_product_on_any_number_of_threads(size, by_colum
     np.testing.assert_allclose(product, left @ right, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("stack", [(), (3,)])
+def test_a_repeated_number_multiplies_like_a_stored_one(stack):
+    matrix = random_array((*stack, 300, 40), 1, np.float32)
+    row, column = (np.broadcast_to(np.float32(0.1), (*stack, *shape)) for shape in ((1, 300), (40, 1)))
+    assert (shared_matmul(row, matrix) == shared_matmul(row.copy(), matrix)).all()
+    assert (shared_matmul(matrix, column) == shared_matmul(matrix, column.copy())).all()
+
+
 def test_sums_of_nothing_cut_from_larger_arrays_are_zero():
     left, right = np.ones((3, 10))[:, :0], np.ones((50, 10))[:, :0].T
     np.testing.assert_array_equal(shared_matmul(left, right), np.zeros((3, 50)))
