@@ -17,7 +17,7 @@ from gradcli.kernels.thin_products import BLOCK_ROWS, columns_times_rows
 
 MOST_PIXELS = 128  # with a higher rank the factors save little
 CANCELLATION = 1e-6  # the share of a sum's terms that it must keep for its precision to be that of float32
-PIECE_ELEMENTS = 1 << 18  # formed at a time by one thread: as much as the second-level cache holds
+PIECE_ELEMENTS = 1 << 17  # formed at a time by one thread: half as much as the second-level cache holds
 
 
 class LowRankGradient(DeferredArray):
