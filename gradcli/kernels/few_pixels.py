@@ -4,8 +4,9 @@ The last layers of a network see small maps, and at batch 1 ever fewer pixels me
 MB of them in ResNet-18's layer4 on a 64 x 64 image. Cut by pixels, every thread would read all of the filters. So up to
 some tens of pixels each thread takes some of the filters, or of their depth, and they are read once from memory, which
 sets the pace (`thin_products` tells how). What is left then, from gathering the columns to the epilogue, takes the
-calling thread less time than sharing it would. With more pixels the multiplications set the pace, and a thread does
-everything for its own pixels while they are in the cache.
+calling thread less time than sharing it would. Of a single image, a row of taps is multiplied only with pixels that it
+meets on the image: on a 7x7 map the first and the last of three with 42 of 49. With more pixels the multiplications set
+the pace, and a thread does everything for its own pixels while they are in the cache.
 
 The sizes: P = N*OH*OW output pixels, O filters of depth K = kh*kw*C.
 """
@@ -13,6 +14,7 @@ The sizes: P = N*OH*OW output pixels, O filters of depth K = kh*kw*C.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -25,16 +27,17 @@ from gradcli.kernels.layout import Array
 from gradcli.kernels.low_rank import MOST_PIXELS, low_rank_gradient
 from gradcli.kernels.pieces import Piece, cut_into_pieces, for_each_piece
 from gradcli.kernels.rows import ImageRows, StoredRows
-from gradcli.kernels.slices import for_each_slice
-from gradcli.kernels.thin_products import BLOCK_ROWS, rows_times_matrix, rows_times_transpose
+from gradcli.kernels.slices import for_each_slice, slices
+from gradcli.kernels.thin_products import BLOCK_ROWS, EVERYTHING, rows_times_matrix, rows_times_transpose
 from gradcli.kernels.threads import parallel
-from gradcli.kernels.windows import Tap, window_taps
+from gradcli.kernels.windows import Tap, tap_overlap, window_taps
 
 SLICE_WORK = 1 << 21  # multiplications in a piece of any kind: some 50 us
 MOST_SLICES = 4
 MOST_PIXELS_BY_FILTER = 64  # with more, threads share the pixels
 READ_WORK = 8  # reading an element of the filters takes as long as that many multiplications
 COLUMNS_AT_ONCE = 512  # of the filters, read by one thread: shorter rows come slower from memory
+FEWEST_LIVE_PIXELS = 32  # with fewer, reading the filters takes longer than the multiplications that it would save
 PIECE_PIXELS = 64  # where they are shared: with fewer, arranging the filters for BLAS takes too large a part
 
 
@@ -78,7 +81,7 @@ class FewPixels:
         else:
             _gather(plan, images, columns, plan.pixel_pieces[0])
             for_each_slice(
-                lambda some: rows_times_transpose(columns, matrix[some], rows[:, some]),
+                lambda some: rows_times_transpose(columns, matrix[some], rows[:, some], plan.live),
                 geometry.out_channels,
                 plan.filter_slices,
             )
@@ -104,7 +107,12 @@ class FewPixels:
         if self.deferred and np.may_share_memory(columns, images):
             columns = columns.copy()  # a deferred gradient's factors are its own
         left = rows.copy().T  # (P, O) -> (O, P); a copy, as the gradient of the output may not stay
-        return ConvGradients(image_gradient, low_rank_gradient([(left, columns)], geometry, self.deferred))
+        live = _plan(geometry).live
+        factors = [
+            (left[:, pixels], columns[pixels, depth])
+            for pixels, depth in zip(live, slices(geometry.depth, len(live)), strict=True)
+        ]
+        return ConvGradients(image_gradient, low_rank_gradient(factors, geometry, self.deferred))
 
 
 class _Plan(NamedTuple):
@@ -119,7 +127,8 @@ class _Plan(NamedTuple):
     pixel_pieces: tuple[Piece, ...]
     filter_slices: int
     image_slices: int  # for the gradient of the images: windows of one image may overlap
-    depth_slices: int
+    live: tuple[slice, ...]  # pixels, of each row of taps or of all: in the other columns of these there are zeros
+    column_blocks: tuple[tuple[slice, slice], ...]  # pixels and depths that together are all but those
     taps: tuple[Tap, ...]
 
 
@@ -127,6 +136,7 @@ class _Plan(NamedTuple):
 def _plan(geometry: ConvGeometry) -> _Plan:
     size, out_size = (geometry.height, geometry.width), (geometry.out_height, geometry.out_width)
     kernel, stride, padding, dilation = geometry.kernel, geometry.stride, geometry.padding, geometry.dilation
+    live = _live_pixels(geometry)
     count = 1
     if geometry.pixels > MOST_PIXELS_BY_FILTER:
         count = max(1, min(_work(geometry) // SLICE_WORK, max(2, geometry.pixels // PIECE_PIXELS)))
@@ -136,9 +146,37 @@ def _plan(geometry: ConvGeometry) -> _Plan:
         _pieces(geometry, count),
         _slices(geometry, geometry.out_channels, BLOCK_ROWS),
         min(count, geometry.batch),
-        _slices(geometry, geometry.depth, COLUMNS_AT_ONCE),
+        live,
+        tuple(_column_blocks(geometry, live)),
         tuple(window_taps(size, out_size, kernel, stride, padding, dilation)),
     )
+
+
+def _live_pixels(geometry: ConvGeometry) -> tuple[slice, ...]:
+    """The output pixels that each row of taps meets on the image, or all at once where that takes no longer.
+
+    Those of several images don't follow one another, and what takes but one piece is not worth three products.
+    """
+    if geometry.batch > 1 or geometry.pixels < FEWEST_LIVE_PIXELS or _work(geometry) < 2 * SLICE_WORK:
+        return (EVERYTHING,)
+    (stride, _), (padding, _), (dilation, _) = geometry.stride, geometry.padding, geometry.dilation
+    width, everything = geometry.out_width, slice(0, geometry.pixels)
+    met = [
+        tap_overlap(tap * dilation - padding, geometry.height, geometry.out_height, stride)[0]
+        for tap in range(geometry.kernel[0])
+    ]
+    live = [slice(rows.start * width, rows.stop * width) for rows in met]
+    if all(pixels == everything for pixels in live):
+        return (EVERYTHING,)
+    return tuple(EVERYTHING if pixels == everything else pixels for pixels in live)
+
+
+def _column_blocks(geometry: ConvGeometry, live: tuple[slice, ...]) -> Iterator[tuple[slice, slice]]:
+    """Live pixels, and slices of the depth that they have in common."""
+    count = -(-_slices(geometry, geometry.depth, COLUMNS_AT_ONCE) // len(live))
+    for pixels, depth in zip(live, slices(geometry.depth, len(live)), strict=True):
+        for some in slices(depth.stop - depth.start, count):
+            yield pixels, slice(depth.start + some.start, depth.start + some.stop)
 
 
 def _pieces(geometry: ConvGeometry, count: int) -> tuple[Piece, ...]:
@@ -192,13 +230,16 @@ def _image_gradient(geometry: ConvGeometry, rows: Array, filters: Array) -> Arra
         rows_times_matrix(some_rows, matrix, columns)
         _scatter(geometry, columns, images[some])
 
-    if plan.image_slices > 1 or plan.depth_slices == 1:
+    if plan.image_slices > 1 or len(plan.column_blocks) == 1:
         for_each_slice(differentiate, geometry.batch, plan.image_slices)
     else:
         columns = _scratch_columns(geometry, images)
-        for_each_slice(
-            lambda some: rows_times_matrix(rows, matrix[:, some], columns[:, some]), geometry.depth, plan.depth_slices
-        )
+
+        def multiply(number: int) -> None:
+            pixels, depth = plan.column_blocks[number]
+            rows_times_matrix(rows[pixels], matrix[:, depth], columns[pixels, depth])
+
+        parallel(multiply, len(plan.column_blocks))
         _scatter(geometry, columns, images)
     return images
 

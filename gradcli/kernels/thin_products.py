@@ -11,11 +11,13 @@ The functions here compute one thread's piece; their operands have one dtype and
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 
 from gradcli.kernels.layout import Array
 from gradcli.kernels.memory import scratch
+from gradcli.kernels.slices import slices
 
 SMALL_PRODUCT = 1_000_000  # multiplications below which OpenBLAS multiplies without copying first
 MOST_RESULTS = 1200  # numbers that such a product may have, where rows are multiplied with rows
@@ -24,13 +26,17 @@ MOST_BLOCK_ROWS = 128  # the same where only some hundred columns are read of ea
 WIDE_BLOCK_ROWS = 16  # the same for a product with WIDE_FROM rows or more, where memory no longer sets the pace
 WIDE_FROM = 32
 BLOCK_DEPTH = 576  # longest sum within a block, which also keeps rounding errors short
+EVERYTHING = slice(None)
 FEW = 16  # with more rows than this the general product is as fast
 
 
-def rows_times_transpose(few: Array, matrix: Array, out: Array) -> None:
-    """`out` (P, M) = `few` (P, K) times the transpose of `matrix` (M, K), which is read once, row after row."""
+def rows_times_transpose(few: Array, matrix: Array, out: Array, live: Sequence[slice] = (EVERYTHING,)) -> None:
+    """`out` (P, M) = `few` (P, K) times the transpose of `matrix` (M, K), which is read once, row after row.
+
+    `live` are the rows of `few` that aren't all zeros, for each of some equally long parts of their depth K.
+    """
     count, depth = few.shape
-    part = divisor_below(depth, BLOCK_DEPTH)
+    part = divisor_below(depth // len(live), BLOCK_DEPTH)
     block = WIDE_BLOCK_ROWS if WIDE_FROM <= count <= MOST_RESULTS // WIDE_BLOCK_ROWS else BLOCK_ROWS
     rows = len(matrix) - len(matrix) % block
     if count * block > MOST_RESULTS or count * block * part >= SMALL_PRODUCT:
@@ -40,7 +46,11 @@ def rows_times_transpose(few: Array, matrix: Array, out: Array) -> None:
         pieces = few.reshape(count, depth // part, part).transpose(1, 0, 2)
         blocks = matrix[:rows].reshape(rows // block, block, depth // part, part).transpose(0, 2, 3, 1)
         sums = scratch("thin_products.sums", (*blocks.shape[:2], count, block), out.dtype)
-        np.matmul(pieces, blocks, out=sums)
+        for some, alive in zip(slices(depth // part, len(live)), live, strict=True):
+            if alive != EVERYTHING:
+                sums[:, some, : alive.start] = 0
+                sums[:, some, alive.stop :] = 0
+            np.matmul(pieces[some, alive], blocks[:, some], out=sums[:, some, alive])
         # (M/m, K/k, P, m) -> (M/m, P, m)
         target = out[:, :rows].reshape(count, rows // block, block).transpose(1, 0, 2)
         np.add.reduce(sums, axis=1, out=target)

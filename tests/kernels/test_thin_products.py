@@ -42,3 +42,14 @@ def test_parts_of_larger_arrays(count):
     np.testing.assert_allclose(wide[:, 100:300], left @ matrix[:, 100:300], rtol=1e-11, atol=1e-11)
     assert not wide[:, :100].any()
     assert not wide[:, 300:].any()
+
+
+@pytest.mark.parametrize("count", [16, 49, 64, 80])
+def test_rows_of_zeros_may_be_left_out(count):
+    matrix, few = random_array((43, 3 * 96), 1), random_array((count, 3 * 96), 2)
+    live = (slice(7, count), slice(None), slice(0, 0))
+    few[:7, :96] = 0
+    few[:, 2 * 96 :] = 0
+    out = np.full((count, 43), np.nan)
+    rows_times_transpose(few, matrix, out, live)
+    np.testing.assert_allclose(out, few @ matrix.T, rtol=1e-11, atol=1e-11)
