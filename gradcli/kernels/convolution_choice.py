@@ -17,7 +17,7 @@ from gradcli.kernels.window_products import WindowProducts
 from gradcli.kernels.winograd import Winograd
 from gradcli.kernels.winograd_transforms import TILE
 
-WINOGRAD, WINOGRAD_FORWARD, SMALL_MAP = Winograd(), Winograd(joins_pieces=True), SmallMap()
+WINOGRAD, WINOGRAD_FORWARD, SMALL_MAP = Winograd(), Winograd(cuts_anywhere=True), SmallMap()
 FEW_PIXELS, FEW_PIXELS_DEFERRED = FewPixels(), FewPixels(deferred=True)
 WINDOW_PRODUCTS, WINDOW_PRODUCTS_DEFERRED = WindowProducts(), WindowProducts(deferred=True)
 POINTWISE, STRIDED, DIRECT = Pointwise(), StridedByParity(), Direct()

@@ -33,9 +33,12 @@ from gradcli.kernels.threads import parallel
 from gradcli.kernels.windows import Tap, tap_overlap, window_taps
 
 SLICE_WORK = 1 << 21  # multiplications in a piece of any kind: some 50 us
+# The same of a slice of the filters, some 150 us: with less, in as many calls of NumPy, two threads keep each other
+# waiting for Python longer than they help each other.
+FILTERS_WORK = 6 << 20
 MOST_SLICES = 4
 MOST_PIXELS_BY_FILTER = 64  # with more, threads share the pixels
-READ_WORK = 8  # reading an element of the filters takes as long as that many multiplications
+READ_WORK = 8  # reading an element of the filters takes as long as that many multiplications with it
 COLUMNS_AT_ONCE = 512  # of the filters, read by one thread: shorter rows come slower from memory
 FEWEST_LIVE_PIXELS = 32  # with fewer, reading the filters takes longer than the multiplications that it would save
 PIECE_PIXELS = 64  # where they are shared: with fewer, arranging the filters for BLAS takes too large a part
@@ -144,7 +147,7 @@ def _plan(geometry: ConvGeometry) -> _Plan:
         Windows(size, geometry.channels, out_size, kernel, stride, padding, dilation, groups=1),
         (kernel, stride, padding) == ((1, 1), (1, 1), (0, 0)),
         _pieces(geometry, count),
-        _slices(geometry, geometry.out_channels, BLOCK_ROWS),
+        _slices(geometry, geometry.out_channels, BLOCK_ROWS, FILTERS_WORK),
         min(count, geometry.batch),
         live,
         tuple(_column_blocks(geometry, live)),
@@ -157,7 +160,7 @@ def _live_pixels(geometry: ConvGeometry) -> tuple[slice, ...]:
 
     Those of several images don't follow one another, and what takes but one piece is not worth three products.
     """
-    if geometry.batch > 1 or geometry.pixels < FEWEST_LIVE_PIXELS or _work(geometry) < 2 * SLICE_WORK:
+    if geometry.batch > 1 or geometry.pixels < FEWEST_LIVE_PIXELS or _work(geometry) < 2 * FILTERS_WORK:
         return (EVERYTHING,)
     (stride, _), (padding, _), (dilation, _) = geometry.stride, geometry.padding, geometry.dilation
     width, everything = geometry.out_width, slice(0, geometry.pixels)
@@ -173,7 +176,7 @@ def _live_pixels(geometry: ConvGeometry) -> tuple[slice, ...]:
 
 def _column_blocks(geometry: ConvGeometry, live: tuple[slice, ...]) -> Iterator[tuple[slice, slice]]:
     """Live pixels, and slices of the depth that they have in common."""
-    count = -(-_slices(geometry, geometry.depth, COLUMNS_AT_ONCE) // len(live))
+    count = -(-_slices(geometry, geometry.depth, COLUMNS_AT_ONCE, SLICE_WORK) // len(live))
     for pixels, depth in zip(live, slices(geometry.depth, len(live)), strict=True):
         for some in slices(depth.stop - depth.start, count):
             yield pixels, slice(depth.start + some.start, depth.start + some.stop)
@@ -185,14 +188,15 @@ def _pieces(geometry: ConvGeometry, count: int) -> tuple[Piece, ...]:
     return cut_into_pieces(geometry.batch, geometry.out_height, geometry.out_width, 1, 0, budget)
 
 
-def _slices(geometry: ConvGeometry, length: int, shortest: int) -> int:
-    """Into how many slices of about `shortest` to cut an axis of that length: two or more, where the work allows it."""
-    return max(1, min(MOST_SLICES, _work(geometry) // SLICE_WORK, max(2, length // shortest), length))
+def _slices(geometry: ConvGeometry, length: int, shortest: int, work: int) -> int:
+    """Into how many slices to cut an axis of that length: two, or four of at least `shortest`, with `work` in each."""
+    count = min(MOST_SLICES, _work(geometry) // work, max(2, length // shortest), length)
+    return max(1, count - count % 2)
 
 
 def _work(geometry: ConvGeometry) -> int:
-    """Multiplications, or as many as would take the time that reading the filters takes."""
-    return geometry.out_channels * geometry.depth * max(READ_WORK, geometry.pixels)
+    """Multiplications, and as many as take the time that reading the filters takes."""
+    return geometry.out_channels * geometry.depth * (READ_WORK + geometry.pixels)
 
 
 def _empty_columns(geometry: ConvGeometry, images: Array) -> Array:

@@ -17,7 +17,9 @@ from gradcli.kernels.slices import for_each_slice
 from gradcli.kernels.threads import parallel
 
 FEWEST_PIECES = 4  # where there is work enough for them, so that a thread that was held up can leave some to others
-SMALLEST_WORK = 2 << 20  # multiply-adds, some 50 us: less is not worth waking a helper for
+# Multiply-adds, some 200 us. A piece is ten or twenty calls of NumPy, and between two of them a thread needs Python: if
+# the other one has it just then, it goes to sleep, and waking it up takes 50 us.
+SMALLEST_WORK = 8 << 20
 FEWEST_PIXELS = 64  # of a piece: the product with them reads all filters and arranges them for BLAS
 MOST_SUMS = 16  # partial sums, and so the most threads that can share in one
 FEWEST_SUMS = 4
@@ -51,16 +53,15 @@ def cut_into_pieces(
     work_per_pixel: int,
     budget: int,
     fewest_pixels: int = FEWEST_PIXELS,
-    smallest_work: int = SMALLEST_WORK,
 ) -> tuple[Piece, ...]:
     """Pieces of about equal size that take about `budget` bytes each, in order; at least one row each.
 
-    There are at least four of them, unless that left them less than the `smallest_work` (multiply-adds) or fewer than
-    the `fewest_pixels`, and an even number, as most machines have an even number of cores.
+    There are at least four of them, unless that left them less than SMALLEST_WORK (multiply-adds) or fewer than the
+    `fewest_pixels`, and an even number, as most machines have an even number of cores.
     """
     pixels = batch * height * width
     by_memory = -(-pixels * bytes_per_pixel // budget)
-    by_work = min(FEWEST_PIECES, pixels * work_per_pixel // smallest_work, pixels // fewest_pixels)
+    by_work = min(FEWEST_PIECES, pixels * work_per_pixel // SMALLEST_WORK, pixels // fewest_pixels)
     count = max(1, by_memory, by_work)
     count += count % 2 if count > 1 else 0
     if count <= batch:

@@ -57,9 +57,8 @@ from gradcli.kernels.winograd_transforms import (
 
 PIECE_BYTES = 1 << 20  # of a piece's frequencies
 FEWEST_TILES = 16  # of a piece: each reads all filters
-SMALLEST_WORK = 8 << 20  # multiplications of a piece, some 200 us; with less, threads wait for each other too often
-# More threads need all pieces. Fewer take half as many: a piece is ten calls of NumPy, and after every third of these
-# two threads keep each other waiting for Python.
+# More threads need all pieces. Fewer take half as many, of two parts each: a piece is ten calls of NumPy, and after
+# every third of these two threads keep each other waiting for Python.
 MOST_JOINING_THREADS = 2
 LARGEST_PRODUCT_BY_PIECE = 128 * 128  # channels C * O: each piece reads the frequencies of all filters
 LARGEST_SUM_BY_PIECE = 64 * 64  # the same where each piece adds to those of the filters' gradient
@@ -71,14 +70,14 @@ class Winograd:
     """3x3 convolutions in float32, without stride, dilation and groups; any padding.
 
     Results are within some 3e-6 of the largest value, where direct convolution is within 5e-7. An infinity turns its
-    whole tile into NaNs. With `joins_pieces`, where epilogues are passed fewer and larger pieces depends on the number
-    of threads: they must do the same with each value, wherever the cuts are.
+    whole tile into NaNs. With `cuts_anywhere`, the size of what epilogues are passed depends on the number of threads:
+    they must do the same with each value, wherever the cuts are.
     """
 
     name = "winograd"
 
-    def __init__(self, joins_pieces: bool = False) -> None:
-        self.joins_pieces = joins_pieces
+    def __init__(self, cuts_anywhere: bool = False) -> None:
+        self.cuts_anywhere = cuts_anywhere
 
     def supports(self, geometry: ConvGeometry) -> bool:
         return geometry.kernel == (3, 3) and geometry.stride == (1, 1) and geometry.plain and geometry.dtype == DTYPE
@@ -96,8 +95,8 @@ class Winograd:
 
         Where they are not, computing them again takes no longer than writing and reading them would.
         """
-        plan = _plan(geometry, self.joins_pieces and get_num_threads() <= MOST_JOINING_THREADS)
-        convolution = _TileProducts(plan, filter_frequencies(filters), out, epilogue)
+        plan = _plan(geometry, _joins_pieces())
+        convolution = _TileProducts(plan, filter_frequencies(filters), out, epilogue, self.cuts_anywhere)
         source = StoredRows(images)
 
         def convolve(piece: _TilePiece) -> None:
@@ -119,7 +118,7 @@ class Winograd:
         needs_images: bool,
         needs_filters: bool,
     ) -> ConvGradients:
-        plan = _plan(geometry, joined=False)
+        plan = _plan(geometry, _joins_pieces())
         image_gradient: Array | None = None
         convolution: _TileProducts | None = None
         if needs_images:
@@ -156,7 +155,8 @@ class _TilePiece(NamedTuple):
     """Some tiles of some images: rows and pixels of `piece` are rows of tiles and tiles."""
 
     piece: Piece
-    parts: tuple[Pair, ...]  # first and last of its tiles that are multiplied at once, which decides how BLAS rounds
+    parts: tuple[Piece, ...]  # what is multiplied, or added up, at once: that decides about rounding
+    part_tiles: tuple[Pair, ...]  # first and last of each part's tiles among those of the piece
     tiles: Pair  # rows and columns of tiles in each image
     pixels: Window  # that the tiles' outputs read
     gradients: Window  # of the tiles' outputs, and of all outputs that read the tiles' images
@@ -165,6 +165,7 @@ class _TilePiece(NamedTuple):
 class _Plan(NamedTuple):
     tile_count: int  # in all images
     pieces: tuple[_TilePiece, ...]
+    parts: int  # of each piece
     image_offset: Pair  # of a window of gradients: where the first tile of images is read
     output_offset: Pair  # where the first tile of outputs is
 
@@ -185,7 +186,6 @@ def _plan(geometry: ConvGeometry, joined: bool) -> _Plan:
         work_per_pixel=FREQUENCIES * geometry.channels * geometry.out_channels,
         budget=PIECE_BYTES,
         fewest_pixels=FEWEST_TILES,
-        smallest_work=SMALLEST_WORK,
     )
     step = 2 if joined and len(pieces) == FEWEST_PIECES else 1
     groups = [pieces[first : first + step] for first in range(0, len(pieces), step)]
@@ -194,9 +194,14 @@ def _plan(geometry: ConvGeometry, joined: bool) -> _Plan:
     return _Plan(
         geometry.batch * down * across,
         tuple(_tile_piece(geometry, group, (down, across), (above, left)) for group in groups),
+        step,
         (geometry.padding[0] - OVERLAP - above, geometry.padding[1] - OVERLAP - left),
         (-above, -left),
     )
+
+
+def _joins_pieces() -> bool:
+    return get_num_threads() <= MOST_JOINING_THREADS
 
 
 def _tile_piece(geometry: ConvGeometry, parts: Sequence[Piece], tiles: Pair, before: Pair) -> _TilePiece:
@@ -208,6 +213,7 @@ def _tile_piece(geometry: ConvGeometry, parts: Sequence[Piece], tiles: Pair, bef
     padding, row, rows, columns = geometry.padding, TILE * piece.rows.start, TILE * piece.row_count, TILE * across
     return _TilePiece(
         piece,
+        tuple(parts),
         tuple((part.first_pixel - piece.first_pixel, part.span.stop - piece.first_pixel) for part in parts),
         (piece.row_count, across),
         window(
@@ -228,12 +234,20 @@ class _TileProducts:
     For each piece, `tiles` says where its frequencies are to be written and `multiply` follows; then comes `finish`.
     """
 
-    def __init__(self, plan: _Plan, filters: FilterFrequencies, out: Array, epilogue: Epilogue | None = None) -> None:
+    def __init__(
+        self,
+        plan: _Plan,
+        filters: FilterFrequencies,
+        out: Array,
+        epilogue: Epilogue | None = None,
+        cuts_anywhere: bool = False,
+    ) -> None:
         """`out` is (N, H, W, Q)."""
         self._plan = plan
         self._filters = filters
         self._out = out
         self._epilogue = epilogue
+        self._cuts_anywhere = cuts_anywhere
         self.all_tiles: Array | None = None  # (36, T, P), where all pieces are multiplied at once
         self._all_filters: tuple[Array, Preparation] | None = None  # (36, P, Q), where each is by itself
         channels, out_channels = filters.shape
@@ -256,7 +270,7 @@ class _TileProducts:
             products = _piece_scratch("winograd.products", piece, self._filters.shape[1])
             filters, preparation = self._all_filters
             preparation.wait()
-            for first, last in piece.parts:
+            for first, last in piece.part_tiles:
                 np.matmul(tiles[:, first:last], filters, out=products[:, first:last])
             self._write(piece, products)
 
@@ -269,12 +283,19 @@ class _TileProducts:
     def _write(self, piece: _TilePiece, products: Array) -> None:
         """Take the products (36, T', Q) of a piece back to pixels."""
         _, height, width, channels = self._out.shape
-        images, rows = piece.piece.images, piece.piece.rows
-        first, last = min(TILE * rows.start, height), min(TILE * rows.stop, height)
-        pixels = self._out[images, first:last]
-        workspace(TileInverse, piece.piece.image_count, piece.tiles, channels, piece.parts).write(products, pixels)
-        if self._epilogue is not None and pixels.size:
-            self._epilogue((images.start * height + first) * width, pixels.reshape(-1, channels))
+        inverse = workspace(TileInverse, piece.piece.image_count, piece.tiles, channels, piece.part_tiles)
+        inverse.write(products, self._out[piece.piece.images, self._rows(piece.piece)])
+        if self._epilogue is not None:
+            for part in (piece.piece,) if self._cuts_anywhere else piece.parts:
+                rows = self._rows(part)
+                pixels = self._out[part.images, rows]
+                if pixels.size:
+                    self._epilogue((part.images.start * height + rows.start) * width, pixels.reshape(-1, channels))
+
+    def _rows(self, piece: Piece) -> slice:
+        """The rows of pixels of some rows of tiles."""
+        height = self._out.shape[1]
+        return slice(min(TILE * piece.rows.start, height), min(TILE * piece.rows.stop, height))
 
 
 def _products_at_once(tiles: Array, filters: FilterFrequencies) -> Array:
@@ -301,15 +322,18 @@ def _gradient_by_piece(
 ) -> Callable[[slice], Array]:
     """The gradient of the filters' frequencies, (36, O', C) for some of O; `load` loads a piece's block of grad."""
 
-    def add(piece: _TilePiece, contribution: Array) -> None:
+    def add(piece: _TilePiece, contributions: Array) -> None:
         block = load(piece)
         grad_tiles = _piece_scratch("winograd.products", piece, geometry.out_channels)
         block.transform(FROM_OUTPUTS, plan.output_offset, piece.tiles, grad_tiles)
         tiles = _piece_scratch("winograd.tiles", piece, geometry.channels)
         _transform_images(source, piece, tiles)
-        np.matmul(grad_tiles.transpose(0, 2, 1), tiles, out=contribution)  # (36, O, T') @ (36, T', C)
+        transposed = grad_tiles.transpose(0, 2, 1)  # (36, T', O) -> (36, O, T')
+        for (first, last), contribution in zip(piece.part_tiles, contributions, strict=True):
+            np.matmul(transposed[:, :, first:last], tiles[:, first:last], out=contribution)
 
-    sums = sums_of_pieces(add, plan.pieces, (FREQUENCIES, geometry.out_channels, geometry.channels), DTYPE)
+    shape = FREQUENCIES, geometry.out_channels, geometry.channels
+    sums = sums_of_pieces(add, plan.pieces, (plan.parts, *shape), DTYPE).reshape(-1, *shape)
     return lambda some: sums[0, :, some] if len(sums) == 1 else np.add.reduce(sums[:, :, some])
 
 

@@ -16,9 +16,9 @@ from tests.kernels.convolution_checks import geometry_of, random_arguments
 # Of 1, 4, 16, 49, 32, 33 and 200 pixels, and a 1x1 kernel, whose columns are the images themselves.
 GEOMETRIES = [
     ((1, 67, 1, 1), (520, 67, 3, 3), (1, 1), (1, 1)),
-    ((1, 128, 2, 2), (131, 128, 3, 3), (1, 1), (1, 1)),
+    ((1, 256, 2, 2), (515, 256, 3, 3), (1, 1), (1, 1)),
     ((1, 128, 8, 8), (136, 128, 3, 3), (2, 2), (1, 1)),
-    ((1, 96, 7, 7), (136, 96, 3, 3), (1, 1), (1, 1)),
+    ((1, 96, 7, 7), (264, 96, 3, 3), (1, 1), (1, 1)),
     ((4, 96, 3, 5), (96, 96, 3, 3), (2, 1), (1, 0)),
     ((11, 64, 3, 1), (80, 64, 3, 3), (1, 1), (1, 1)),
     ((8, 70, 5, 5), (72, 70, 3, 3), (1, 1), (1, 1)),
@@ -49,11 +49,11 @@ def test_a_deferred_filter_gradient_is_low_rank_and_forms_the_same(arguments):
 @pytest.mark.parametrize(
     ("input_shape", "weight_shape", "stride", "padding", "live"),
     [
-        ((1, 96, 7, 7), (136, 96, 3, 3), (1, 1), (1, 1), (slice(7, 49), slice(None), slice(0, 42))),
-        ((1, 96, 14, 14), (136, 96, 3, 3), (2, 2), (1, 1), (slice(7, 49), slice(None), slice(None))),
-        ((1, 96, 9, 7), (136, 96, 3, 3), (1, 1), (0, 1), (slice(None),)),  # no padding above and below
-        ((2, 96, 7, 7), (136, 96, 3, 3), (1, 1), (1, 1), (slice(None),)),  # two images
-        ((1, 96, 5, 5), (136, 96, 3, 3), (1, 1), (1, 1), (slice(None),)),  # few pixels
+        ((1, 96, 7, 7), (264, 96, 3, 3), (1, 1), (1, 1), (slice(7, 49), slice(None), slice(0, 42))),
+        ((1, 96, 14, 14), (264, 96, 3, 3), (2, 2), (1, 1), (slice(7, 49), slice(None), slice(None))),
+        ((1, 96, 9, 7), (264, 96, 3, 3), (1, 1), (0, 1), (slice(None),)),  # no padding above and below
+        ((2, 96, 7, 7), (264, 96, 3, 3), (1, 1), (1, 1), (slice(None),)),  # two images
+        ((1, 96, 5, 5), (264, 96, 3, 3), (1, 1), (1, 1), (slice(None),)),  # few pixels
         ((1, 8, 7, 7), (8, 8, 3, 3), (1, 1), (1, 1), (slice(None),)),  # little to do
     ],
 )

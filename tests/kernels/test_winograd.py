@@ -52,10 +52,41 @@ def test_frequencies_of_tiles_are_kept_where_they_are_there_as_a_whole(way):
 
 @pytest.mark.parametrize(
     ("shape", "out_channels"),
-    [((1, 56, 56, 61), 63), ((1, 44, 61, 64), 64), ((2, 37, 44, 64), 96), ((4, 28, 28, 64), 64)],
+    [
+        ((1, 56, 56, 61), 63),
+        ((1, 44, 61, 64), 64),
+        ((2, 37, 44, 64), 96),
+        ((4, 28, 28, 64), 64),
+        ((1, 29, 29, 160), 128),
+    ],
 )
 def test_fewer_pieces_for_few_threads_have_the_same_bits(shape, out_channels, monkeypatch):
     geometry = three_by_three(shape, out_channels)
+    images, filters, grad = random_arguments(geometry)
+
+    def results(count):
+        monkeypatch.setattr(threads, "_thread_count", count)
+        out, sums = np.empty(geometry.out_shape, np.float32), {}
+
+        def add_up(first, rows):
+            sums[first, len(rows)] = rows.sum(axis=0)
+
+        kept = Winograd().forward(geometry, images, filters, out, add_up, keep=True)
+        firsts, lengths = zip(*sorted(sums), strict=True)
+        assert firsts == (0, *itertools.accumulate(lengths[:-1]))
+        assert sum(lengths) == geometry.pixels
+        gradients = Winograd().gradients(geometry, StoredRows(grad), images, filters, kept, True, True)
+        return out, *(sums[key] for key in sorted(sums)), gradients.images, gradients.filters
+
+    expected = results(4)
+    assert len(winograd._plan(geometry, joined=False).pieces) == 2 * len(winograd._plan(geometry, joined=True).pieces)
+    for count in (1, 2, 3):
+        for computed, same in zip(results(count), expected, strict=True):
+            np.testing.assert_array_equal(computed, same)
+
+
+def test_epilogues_that_do_not_mind_where_cuts_are_are_passed_larger_pieces(monkeypatch):
+    geometry = three_by_three((1, 56, 56, 64), 64)
     images, filters, _ = random_arguments(geometry)
 
     def convolved(algorithm, count):
@@ -72,10 +103,10 @@ def test_fewer_pieces_for_few_threads_have_the_same_bits(shape, out_channels, mo
         assert sum(lengths) == geometry.pixels
         return len(seen), out
 
-    pieces, expected = convolved(Winograd(), 1)
+    pieces, expected = convolved(Winograd(), 2)
     assert pieces == FEWEST_PIECES
-    for count, seen in ((1, 2), (2, 2), (3, 4), (4, 4)):
-        pieces, out = convolved(Winograd(joins_pieces=True), count)
+    for count, seen in ((1, 2), (2, 2), (3, 4)):
+        pieces, out = convolved(Winograd(cuts_anywhere=True), count)
         assert pieces == seen
         np.testing.assert_array_equal(out, expected)
 
