@@ -28,7 +28,9 @@ from gradcli.kernels.rows import RowSource
 from gradcli.kernels.windows import pool_output_size, tap_overlap
 
 PIECE_BYTES = 1 << 19  # of results at a time: calls long enough for two threads, on arrays that the cache about holds
-WORK_PER_ELEMENT = 250  # in the unit of `cut_into_pieces`: a result takes about as long as so many multiply-adds
+# In the unit of `cut_into_pieces`: a result takes as long as twice as many multiply-adds, but in many calls of NumPy,
+# which had better be long.
+WORK_PER_ELEMENT = 125
 
 
 class Winners(NamedTuple):
