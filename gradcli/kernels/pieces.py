@@ -14,12 +14,14 @@ import numpy as np
 from gradcli.kernels import memory
 from gradcli.kernels.layout import Array
 from gradcli.kernels.slices import for_each_slice
-from gradcli.kernels.threads import parallel
+from gradcli.kernels.threads import get_num_threads, parallel
 
 FEWEST_PIECES = 4  # where there is work enough for them, so that a thread that was held up can leave some to others
 # Multiply-adds, some 200 us. A piece is ten or twenty calls of NumPy, and between two of them a thread needs Python: if
 # the other one has it just then, it goes to sleep, and waking it up takes 50 us.
 SMALLEST_WORK = 8 << 20
+# More threads need all pieces. Fewer may take half as many, where the products in them stay cut as they were.
+MOST_JOINING_THREADS = 2
 FEWEST_PIXELS = 64  # of a piece: the product with them reads all filters and arranges them for BLAS
 MOST_SUMS = 16  # partial sums, and so the most threads that can share in one
 FEWEST_SUMS = 4
@@ -88,6 +90,11 @@ def piece_of(first_image: int, last_image: int, first_row: int, last_row: int, h
         first_pixel=(first_image * height + first_row) * width,
         pixels=images * rows * width,
     )
+
+
+def joins_pieces() -> bool:
+    """Whether few threads compute: half as many pieces are half as many calls of NumPy, after which they may wait."""
+    return get_num_threads() <= MOST_JOINING_THREADS
 
 
 def joined_pieces(first: Piece, last: Piece, height: int, width: int) -> Piece:

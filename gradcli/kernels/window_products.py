@@ -30,13 +30,14 @@ from gradcli.kernels.algorithm import ConvGradients, Epilogue, pass_rows
 from gradcli.kernels.geometry import ConvGeometry
 from gradcli.kernels.layout import Array, Pair
 from gradcli.kernels.low_rank import low_rank_gradient
+from gradcli.kernels.pieces import FEWEST_PIECES, joins_pieces
 from gradcli.kernels.rows import ImageRows
 from gradcli.kernels.slices import slices
 from gradcli.kernels.thin_products import SMALL_PRODUCT, divisor_below
 from gradcli.kernels.threads import parallel
 from gradcli.kernels.windows import Tap, window_taps
 
-BLOCK_FILTERS = 16  # read side by side; more get in each other's way in the first cache
+BLOCK_FILTERS = 16  # read side by side, a power of two; more get in each other's way in the first cache
 BLOCK_DEPTH = 1024  # longest sum within a block
 BLOCK_GRADIENTS = 256  # the same for the gradient of the images
 FILTERS_AT_ONCE = 128  # of an output, computed by one thread
@@ -67,7 +68,7 @@ class WindowProducts:
         epilogue: Epilogue | None = None,
         keep: bool = False,
     ) -> None:
-        _compute(_plan(geometry).outputs, filters, images, out)
+        _compute(_plan(geometry, joins_pieces()).outputs, filters, images, out)
         if epilogue is not None:
             pass_rows(epilogue, out.reshape(geometry.pixels, geometry.out_channels))
 
@@ -81,7 +82,7 @@ class WindowProducts:
         needs_images: bool,
         needs_filters: bool,
     ) -> ConvGradients:
-        plan = _plan(geometry)
+        plan = _plan(geometry, joins_pieces())
         outputs = grad.images()
         image_gradient: Array | None = None
         if needs_images:
@@ -161,7 +162,8 @@ class _Plan(NamedTuple):
 
 
 @functools.lru_cache(maxsize=256)
-def _plan(geometry: ConvGeometry) -> _Plan:
+def _plan(geometry: ConvGeometry, joined: bool) -> _Plan:
+    """If `joined`, four pieces of outputs are two, where that leaves the blocks of filters as they are."""
     size, out_size = (geometry.height, geometry.width), (geometry.out_height, geometry.out_width)
     down, across = (
         _runs_of_axis(*sizes)
@@ -169,10 +171,13 @@ def _plan(geometry: ConvGeometry) -> _Plan:
     )
     taps = window_taps(size, out_size, geometry.kernel, geometry.stride, geometry.padding, geometry.dilation)
     count, channels = geometry.out_channels, geometry.channels
+    pieces = max(1, count // FILTERS_AT_ONCE)
+    if joined and pieces == FEWEST_PIECES and count % (pieces * BLOCK_FILTERS) == 0:
+        pieces //= 2
     return _Plan(
         tuple(
             tuple(_output_products(geometry, some, *runs) for runs in itertools.product(down[0], across[0]))
-            for some in slices(count, count // FILTERS_AT_ONCE)
+            for some in slices(count, pieces)
         ),
         tuple(
             tuple(_pixel_products(geometry, some, *runs) for runs in itertools.product(down[1], across[1]))

@@ -32,12 +32,13 @@ from gradcli.kernels.pieces import (
     cut_into_pieces,
     for_each_piece,
     joined_pieces,
+    joins_pieces,
     sums_of_pieces,
 )
 from gradcli.kernels.rows import ImageRows, StoredRows
 from gradcli.kernels.slices import for_each_slice
 from gradcli.kernels.thin_products import SMALL_PRODUCT
-from gradcli.kernels.threads import Preparation, get_num_threads
+from gradcli.kernels.threads import Preparation
 from gradcli.kernels.winograd_filters import (
     FILTERS_AT_ONCE,
     FilterFrequencies,
@@ -57,9 +58,6 @@ from gradcli.kernels.winograd_transforms import (
 
 PIECE_BYTES = 1 << 20  # of a piece's frequencies
 FEWEST_TILES = 16  # of a piece: each reads all filters
-# More threads need all pieces. Fewer take half as many, of two parts each: a piece is ten calls of NumPy, and after
-# every third of these two threads keep each other waiting for Python.
-MOST_JOINING_THREADS = 2
 LARGEST_PRODUCT_BY_PIECE = 128 * 128  # channels C * O: each piece reads the frequencies of all filters
 LARGEST_SUM_BY_PIECE = 64 * 64  # the same where each piece adds to those of the filters' gradient
 MOST_TILES_BY_FILTER = 5 << 20  # bytes of the frequencies of all tiles: they are read anew for each part of the filters
@@ -95,7 +93,7 @@ class Winograd:
 
         Where they are not, computing them again takes no longer than writing and reading them would.
         """
-        plan = _plan(geometry, _joins_pieces())
+        plan = _plan(geometry, joins_pieces())
         convolution = _TileProducts(plan, filter_frequencies(filters), out, epilogue, self.cuts_anywhere)
         source = StoredRows(images)
 
@@ -118,7 +116,7 @@ class Winograd:
         needs_images: bool,
         needs_filters: bool,
     ) -> ConvGradients:
-        plan = _plan(geometry, _joins_pieces())
+        plan = _plan(geometry, joins_pieces())
         image_gradient: Array | None = None
         convolution: _TileProducts | None = None
         if needs_images:
@@ -198,10 +196,6 @@ def _plan(geometry: ConvGeometry, joined: bool) -> _Plan:
         (geometry.padding[0] - OVERLAP - above, geometry.padding[1] - OVERLAP - left),
         (-above, -left),
     )
-
-
-def _joins_pieces() -> bool:
-    return get_num_threads() <= MOST_JOINING_THREADS
 
 
 def _tile_piece(geometry: ConvGeometry, parts: Sequence[Piece], tiles: Pair, before: Pair) -> _TilePiece:

@@ -203,10 +203,10 @@ def _filled_with_nan(take):
 @pytest.fixture
 def _small_cuts(monkeypatch):
     _set_constants(monkeypatch, SMALL_CUTS)
-    for module in (winograd, few_pixels):
+    for module in (winograd, few_pixels, window_products):
         module._plan.cache_clear()
     yield
-    for module in (winograd, few_pixels):
+    for module in (winograd, few_pixels, window_products):
         module._plan.cache_clear()
 
 

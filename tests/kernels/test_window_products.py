@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gradcli.kernels import threads
 from gradcli.kernels.low_rank import MOST_PIXELS, LowRankGradient
 from gradcli.kernels.rows import StoredRows
-from gradcli.kernels.window_products import WindowProducts
+from gradcli.kernels.window_products import WindowProducts, _plan
 from tests.kernels.convolution_checks import geometry_of, naive_results, random_arguments
 from tests.kernels.references import relative_error
 
@@ -55,3 +56,24 @@ def test_a_deferred_filter_gradient_is_low_rank_and_forms_the_same(arguments):
 def test_what_is_not_supported(input_shape, weight_shape, dilation, groups, dtype):
     geometry = geometry_of(input_shape, weight_shape, (1, 1), (1, 1), dilation, groups, dtype)
     assert not WindowProducts().supports(geometry)
+
+
+@pytest.mark.parametrize(
+    ("input_shape", "weight_shape", "pieces"),
+    [((8, 96, 2, 2), (512, 96, 3, 3), 2), ((5, 64, 3, 3), (576, 64, 3, 3), 2), ((8, 96, 2, 2), (520, 96, 3, 3), 4)],
+)
+def test_fewer_pieces_for_few_threads_have_the_same_bits(input_shape, weight_shape, pieces, monkeypatch):
+    geometry = geometry_of(input_shape, weight_shape, padding=(1, 1), dtype=np.float32)
+    assert len(_plan(geometry, joined=False).outputs) == 4
+    assert len(_plan(geometry, joined=True).outputs) == pieces
+    images, filters, _ = random_arguments(geometry)
+
+    def convolved(count):
+        monkeypatch.setattr(threads, "_thread_count", count)
+        out = np.empty(geometry.out_shape, np.float32)
+        WindowProducts().forward(geometry, images, filters, out)
+        return out
+
+    expected = convolved(4)
+    for count in (1, 2, 3):
+        np.testing.assert_array_equal(convolved(count), expected)
