@@ -32,8 +32,8 @@ from gradcli.kernels.thin_products import BLOCK_ROWS, EVERYTHING, rows_times_mat
 from gradcli.kernels.threads import parallel
 from gradcli.kernels.windows import Tap, tap_overlap, window_taps
 
-SLICE_WORK = 1 << 21  # multiplications in a piece of any kind: some 50 us
-# The same of a slice of the filters, some 150 us: with less, in as many calls of NumPy, two threads keep each other
+SLICE_WORK = 1 << 21  # multiplications in a piece of the pixels or a slice of the depth: some 50 us
+# The same in a slice of the filters, some 150 us: with less, in as many calls of NumPy, two threads keep each other
 # waiting for Python longer than they help each other.
 FILTERS_WORK = 6 << 20
 MOST_SLICES = 4
