@@ -24,14 +24,14 @@ CheckFormat = Literal["table", "json", "jsonl", "csv"]
 
 COLUMNS = [
     Column("name"),
-    Column("shape", optional=4),
+    Column("shape", optional=4, ordered=False),
     Column("numel", "numbers", ",", optional=6),
     Column("ok"),
     Column("kinks", optional=2),
     Column("undecided", optional=2),
     Column("switched_in", "kinks in", optional=3),
     Column("max_relative_error", "relative error", ".2g"),
-    Column("index", "at", ",", optional=5),
+    Column("index", "at", ",", optional=5, ordered=False),
     Column("analytical", "analytic", ".9g"),
     Column("numerical", format=".9g"),
     Column("step", format="g", optional=1),

@@ -23,8 +23,8 @@ DiffFormat = Literal["table", "json", "jsonl", "csv"]
 COLUMNS = [
     Column("name"),
     Column("status"),
-    Column("shape", optional=3),
-    Column("shape_b", "shape B", optional=2),
+    Column("shape", optional=3, ordered=False),
+    Column("shape_b", "shape B", optional=2, ordered=False),
     Column("dtype", optional=8),
     Column("dtype_b", "dtype B", optional=7),
     Column("max_abs", "max abs", ".3g"),
@@ -37,7 +37,7 @@ COLUMNS = [
     Column("unmatched_nonfinite", optional=13),
     Column("norm_a", "norm A", ".3g", optional=12),
     Column("norm_b", "norm B", ".3g", optional=11),
-    Column("position", "at", ",", optional=4),
+    Column("position", "at", ",", optional=4, ordered=False),
     Column("value_a", "A there", ".6g", optional=10),
     Column("value_b", "B there", ".6g", optional=10),
 ]

@@ -29,7 +29,7 @@ from gradcli.cli.gradient_options import (
     StatisticsOptions,
     ViewOptions,
 )
-from gradcli.cli.gradient_views import write_noise, write_samples
+from gradcli.cli.gradient_views import NOISE_COLUMNS, SAMPLE_COLUMNS, write_noise, write_samples
 from gradcli.cli.option_groups import OutputOptions, PassOptions
 from gradcli.cli.options import CHECK_PANEL, FORMAT, ParamOption
 from gradcli.cli.output import Output
@@ -60,7 +60,12 @@ STATISTICS_COLUMNS = [
     Column("weight_norm", "weight", ".3g", optional=7),
     Column("update_ratio", "update ratio", ".2g"),
 ]
-COLUMNS = [Column("name"), Column("shape", optional=4), Column("dtype", optional=9), *STATISTICS_COLUMNS]
+COLUMNS = [
+    Column("name"),
+    Column("shape", optional=4, ordered=False),
+    Column("dtype", optional=9),
+    *STATISTICS_COLUMNS,
+]
 GROUP_COLUMNS = [
     Column("name"),
     Column("tensors", optional=4),
@@ -69,15 +74,16 @@ GROUP_COLUMNS = [
 ]
 LOST_COLUMNS = [
     Column("name"),
-    Column("shape", optional=3),
+    Column("shape", optional=3, ordered=False),
     Column("numel", "numbers", ",", optional=3),
     Column("reason"),
     Column("stopped_at", "stopped at"),
     Column("zeros_begin_at", "zeros begin at", optional=2),
     Column("nonfinite_begins_at", "NaN or infinity begin at", optional=2),
     Column("explanation"),
-    Column("path", optional=4),
+    Column("path", optional=4, ordered=False),
 ]
+_COLUMNS_OF_VIEW = {"--why": LOST_COLUMNS, "--per-sample": SAMPLE_COLUMNS, "--data": NOISE_COLUMNS}
 
 LOST_ON_SCREEN = 10
 
@@ -122,6 +128,8 @@ def grads(
     check_combinations(destination, statistics, ranking, why=why, wrt_input=wrt_input)
     given = [*statistics.given(), *(["--param"] if param else []), *(["--wrt-input"] if wrt_input else [])]
     view = check_view(destination, views, options, [*given, *(["--fail-on"] if checks.fail_on else [])], why=why)
+    columns = GROUP_COLUMNS if statistics.group_by else COLUMNS
+    ranking.check_field(columns if view is None else _COLUMNS_OF_VIEW.get(view, columns))
     conditions = checks.conditions  # before any work, as it may refuse them
     from gradcli.inspection.gradients.collection import collect_gradients
     from gradcli.inspection.gradients.conditions import check_gradients, failing_gradients

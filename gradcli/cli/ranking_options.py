@@ -45,8 +45,8 @@ class RankingOptions:
             raise UsageError("--smallest-first goes with --sort FIELD; add it")
 
     def check_field(self, columns: Sequence[Column]) -> None:
-        """UsageError, before any work, for a field to sort by that is none of the columns'."""
-        fields = [column.field for column in columns]
+        """UsageError, before any work, for a field to sort by that is none of the ordered columns'."""
+        fields = [column.field for column in columns if column.ordered]
         if self.sort is not None and self.sort not in fields:
             raise UsageError(
                 f"--sort {self.sort!r}: there is no such field to sort by; take one of {', '.join(fields)}"

@@ -23,12 +23,14 @@ class Column:
     `heading` replaces the field's name on a terminal, `format` is a format specification for its numbers there, for
     example `.4g`, or what stands between the numbers of a list; a terminal too narrow for all goes without the
     `optional` ones, the highest number first. Text elsewhere has the field's name, full precision and every column.
+    Records can be put in the order of the `ordered` ones, which those of lists aren't.
     """
 
     field: str
     heading: str | None = None
     format: str = ""
     optional: int = 0
+    ordered: bool = True
 
 
 Caption = str | Callable[[Sequence[Column]], str]

@@ -21,7 +21,7 @@ ConvertFormat = Literal["table", "json", "csv"]
 
 TENSOR_COLUMNS = [
     Column("name"),
-    Column("shape", optional=5),
+    Column("shape", optional=5, ordered=False),
     Column("dtype", optional=7),
     Column("norm", format=".3g", optional=4),
     Column("mean", format=".3g", optional=3),
@@ -30,7 +30,7 @@ TENSOR_COLUMNS = [
     Column("max", format=".3g"),
     Column("zeros", format=",", optional=6),
     Column("nonfinite", "NaN, inf", ","),
-    Column("first_nonfinite", "first at", ",", optional=1),
+    Column("first_nonfinite", "first at", ",", optional=1, ordered=False),
 ]
 CONVERSION_COLUMNS = [
     Column("source"),

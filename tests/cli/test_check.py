@@ -129,4 +129,4 @@ def test_every_field_is_documented() -> None:
 def test_a_field_that_there_is_not_is_refused_before_any_work(gradcli: Run) -> None:
     result = gradcli("check", "--sort", "worst")
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
-    assert "--sort 'worst': there is no such field to sort by; take one of name, shape, " in result.stderr
+    assert "--sort 'worst': there is no such field to sort by; take one of name, numel, " in result.stderr

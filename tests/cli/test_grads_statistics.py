@@ -164,10 +164,22 @@ def test_options_that_contradict_each_other_are_refused_before_any_work(
     assert result.stderr.count("\n") == 1
 
 
-def test_a_field_that_is_not_there_is_refused_with_those_that_are(gradcli: Run, common: tuple[object, ...]) -> None:
-    result = gradcli(*common, "--sort", "size")
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert "--sort 'size': there is no such field to sort by; take one of name, dtype, norm, " in result.stderr
+@pytest.mark.parametrize(
+    ("view", "fields"),
+    [
+        ([], "name, dtype, norm, mean, "),
+        (["--activations"], "name, dtype, norm, mean, "),
+        (["--group-by", "layer"], "name, tensors, numel, norm, "),
+        (["--per-sample"], "index, image, loss, norm\n"),
+        (["--data", "digits"], "name, numel, mean_norm, "),
+        (["--why"], "name, numel, reason, stopped_at, "),
+    ],
+)
+def test_a_field_that_is_not_there_is_refused_before_any_work(view: list[str], fields: str, gradcli: Run) -> None:
+    for field in ("size", "shape"):
+        result = gradcli("grads", "-w", "missing.safetensors", *view, "--sort", field)
+        assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+        assert f"--sort '{field}': there is no such field to sort by; take one of {fields}" in result.stderr
 
 
 @needs_terminal
