@@ -29,7 +29,7 @@ COLUMNS = [
     Column("ok"),
     Column("kinks", optional=2),
     Column("undecided", optional=2),
-    Column("switched_in", "kinks in", optional=3),
+    Column("switched_in", "kinks in", optional=3, ordered=False),
     Column("max_relative_error", "relative error", ".2g"),
     Column("index", "at", ",", optional=5, ordered=False),
     Column("analytical", "analytic", ".9g"),

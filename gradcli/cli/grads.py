@@ -83,7 +83,11 @@ LOST_COLUMNS = [
     Column("explanation"),
     Column("path", optional=4, ordered=False),
 ]
-_COLUMNS_OF_VIEW = {"--why": LOST_COLUMNS, "--per-sample": SAMPLE_COLUMNS, "--data": NOISE_COLUMNS}
+_COLUMNS_OF_VIEW: dict[str | None, list[Column]] = {
+    "--why": LOST_COLUMNS,
+    "--per-sample": SAMPLE_COLUMNS,
+    "--data": NOISE_COLUMNS,
+}
 
 LOST_ON_SCREEN = 10
 
@@ -128,8 +132,8 @@ def grads(
     check_combinations(destination, statistics, ranking, why=why, wrt_input=wrt_input)
     given = [*statistics.given(), *(["--param"] if param else []), *(["--wrt-input"] if wrt_input else [])]
     view = check_view(destination, views, options, [*given, *(["--fail-on"] if checks.fail_on else [])], why=why)
-    columns = GROUP_COLUMNS if statistics.group_by else COLUMNS
-    ranking.check_field(columns if view is None else _COLUMNS_OF_VIEW.get(view, columns))
+    columns = _COLUMNS_OF_VIEW.get(view, GROUP_COLUMNS if statistics.group_by else COLUMNS)
+    ranking.check_field(columns)
     conditions = checks.conditions  # before any work, as it may refuse them
     from gradcli.inspection.gradients.collection import collect_gradients
     from gradcli.inspection.gradients.conditions import check_gradients, failing_gradients
@@ -186,7 +190,7 @@ def grads(
         _write_arrays(destination, run, gradients)
     else:
         field = "activations" if view == "--activations" else "groups" if statistics.group_by else "gradients"
-        _write_statistics(destination, statistics, ranking, run, gradients, document, field)
+        _write_statistics(destination, statistics, ranking, columns, run, gradients, document, field)
     called = "outputs and gradients" if view == "--activations" else "gradients"
     check_gradients(failing, checks.thresholds(), len(gradients.arrays) + len(gradients.unreached), called)
     check_finite_loss(gradients.loss, run)
@@ -213,6 +217,7 @@ def _write_statistics(
     destination: Output,
     options: StatisticsOptions,
     ranking: RankingOptions,
+    columns: Sequence[Column],
     run: Pass,
     gradients: Gradients,
     document: dict[str, Any],
@@ -228,7 +233,7 @@ def _write_statistics(
         group_records(gradients, group_of, options.lr) if group_of else gradient_records(gradients, options.lr)
     )
     records = ranking.ranked([dataclasses.asdict(record) for record in described])
-    columns = [*(GROUP_COLUMNS if group_of else COLUMNS)]
+    columns = [*columns]
     if options.histogram:
         columns.append(Column("histogram"))
         arrays = grouped(gradients.arrays, group_of)

@@ -11,7 +11,7 @@ import typer
 from gradcli.cli.options import OUTPUT_PANEL
 from gradcli.cli.tables import Column
 from gradcli.errors import UsageError
-from gradcli.inspection.ranking import ranked
+from gradcli.inspection.ranking import check_sort, ranked
 
 SortOption = Annotated[
     str | None,
@@ -46,11 +46,8 @@ class RankingOptions:
 
     def check_field(self, columns: Sequence[Column]) -> None:
         """UsageError, before any work, for a field to sort by that is none of the ordered columns'."""
-        fields = [column.field for column in columns if column.ordered]
-        if self.sort is not None and self.sort not in fields:
-            raise UsageError(
-                f"--sort {self.sort!r}: there is no such field to sort by; take one of {', '.join(fields)}"
-            )
+        if self.sort is not None:
+            check_sort(self.sort, [column.field for column in columns if column.ordered])
 
     def ranked(self, records: Sequence[Mapping[str, Any]], *, otherwise: int | None = None) -> list[dict[str, Any]]:
         """The records in this order, the first `top` of them, or without --top the first `otherwise`; None: all."""

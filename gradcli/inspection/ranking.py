@@ -26,11 +26,16 @@ def ranked(
             for field in records[0]
             if all(isinstance(record[field], str | int | float | None) for record in records)
         ]
-        if sort not in fields:
-            raise UsageError(f"--sort {sort!r}: there is no such field to sort by; take one of {', '.join(fields)}")
+        check_sort(sort, fields)
         descending = not smallest_first and not any(isinstance(record[sort], str) for record in records)
         records = sorted(records, key=lambda record: _key(record[sort], descending))
     return list(records[:top])
+
+
+def check_sort(sort: str, fields: Sequence[str]) -> None:
+    """UsageError naming --sort if it is none of the fields that records can be ordered by."""
+    if sort not in fields:
+        raise UsageError(f"--sort {sort!r}: there is no such field to sort by; take one of {', '.join(fields)}")
 
 
 def _key(value: Any, descending: bool) -> tuple[int, Any]:

@@ -171,7 +171,7 @@ def _plan(geometry: ConvGeometry, joined: bool) -> _Plan:
     )
     taps = window_taps(size, out_size, geometry.kernel, geometry.stride, geometry.padding, geometry.dilation)
     count, channels = geometry.out_channels, geometry.channels
-    pieces = max(1, count // FILTERS_AT_ONCE)
+    pieces = count // FILTERS_AT_ONCE
     if joined and pieces == FEWEST_PIECES and count % (pieces * BLOCK_FILTERS) == 0:
         pieces //= 2
     return _Plan(
